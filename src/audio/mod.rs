@@ -1,0 +1,3 @@
+//! Sound as values: codecs, clips, tones, WAV. No devices, no clocks, no files.
+pub mod clip;
+pub mod g711;

@@ -1,0 +1,100 @@
+//! The words between a call and the media plane.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::audio::clip::Clip;
+use crate::ledger::id::{BridgeId, LegId};
+use crate::sdp::negotiate::Agreed;
+
+/// What a call wants of the media plane.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaAct {
+    /// Give the leg a media port; answered by `MediaEvent::Opened` or `MediaEvent::Failed`.
+    Open {
+        /// The leg.
+        leg: LegId,
+        /// The far side's signalling address: decides which address of ours is advertised.
+        towards: IpAddr,
+    },
+    /// Send and expect media as agreed; again after each offer/answer.
+    Agree {
+        /// The leg.
+        leg: LegId,
+        /// What was agreed.
+        agreed: Agreed,
+    },
+    /// The leg hears the others of the bridge, and they it. A leg is in one bridge at most: joining another leaves the first.
+    Join {
+        /// The leg.
+        leg: LegId,
+        /// The bridge.
+        bridge: BridgeId,
+    },
+    /// The leg hears nobody any more.
+    Leave {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Play to the leg, instead of what it hears else; replaces what was playing. `Once` ends with `MediaEvent::Played`.
+    Play {
+        /// The leg.
+        leg: LegId,
+        /// What.
+        clip: Arc<Clip>,
+        /// How.
+        mode: PlayMode,
+        /// Comes back in `Played`.
+        token: u64,
+    },
+    /// Stop playing.
+    StopPlaying {
+        /// The leg.
+        leg: LegId,
+    },
+    /// Send back to the leg what it sends.
+    Echo {
+        /// The leg.
+        leg: LegId,
+    },
+    /// The leg is over: release its port.
+    Close {
+        /// The leg.
+        leg: LegId,
+    },
+}
+
+/// How a clip is played.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum PlayMode {
+    /// Once.
+    Once,
+    /// Round and round until stopped.
+    Loop,
+}
+
+/// What the media plane reports about a leg.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaEvent {
+    /// The leg's port is open: this address goes into its SDP.
+    Opened {
+        /// The address as the far side must see it.
+        local: SocketAddr,
+    },
+    /// No port could be had.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// The first packet from the far side came.
+    Ready,
+    /// A key by RFC 4733, once per press.
+    Key(char),
+    /// A clip played to its end.
+    Played {
+        /// The token it was started with.
+        token: u64,
+    },
+    /// Nothing was received for 30 s although both sides should send.
+    Silent,
+}

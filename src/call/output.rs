@@ -1,0 +1,193 @@
+//! What a call wants done.
+
+use bytes::Bytes;
+
+use super::media::MediaAct;
+use crate::desk::notice::Phone;
+use crate::desk::request::Request;
+use crate::ledger::cause::Cause;
+use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
+use crate::ledger::journal::Entry;
+use crate::ledger::leg::LegRecord;
+use crate::sdp::negotiate::Negotiation;
+
+/// One thing to be done by the switch, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// On a leg's SIP dialog.
+    Leg(LegId, LegAct),
+    /// On the media plane.
+    Media(MediaAct),
+    /// On the recorder.
+    Record(RecordAct),
+    /// Of the desk.
+    Desk(Request),
+    /// Into the journal.
+    Journal(Entry),
+    /// Hand a leg to another call.
+    Move(CallId, Box<MovedLeg>),
+    /// The call is over and owns nothing any more: drop it.
+    Finished,
+}
+
+/// What to do on a leg's SIP dialog.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LegAct {
+    /// Create an outgoing leg: send INVITE. Answered by `LegEvent`s; `Refused` when it cannot even be sent.
+    Dial(Box<Dial>),
+    /// Provisional response to an incoming leg, with SDP for early media.
+    Progress {
+        /// 180 or 183.
+        code: u16,
+        /// Our description.
+        sdp: Option<Bytes>,
+    },
+    /// 200 to an incoming leg.
+    Accept {
+        /// Our answer, or our offer when the INVITE had none.
+        sdp: Bytes,
+    },
+    /// Final refusal of an incoming leg.
+    Reject {
+        /// The SIP status.
+        code: u16,
+        /// For `Warning` and `Reason`; none: the far side's own code passed on.
+        cause: Option<Cause>,
+        /// The sentence.
+        sentence: String,
+    },
+    /// End the leg, whatever its state: CANCEL, BYE, or 480/487 by state.
+    End(EndReason),
+    /// Take a late 2xx: the leg is connected after all.
+    Keep,
+    /// Answer a re-INVITE or UPDATE.
+    AnswerOffer {
+        /// Our answer (or offer, when it had none).
+        sdp: Bytes,
+    },
+    /// Refuse a re-INVITE or UPDATE; the session stays as it was.
+    RefuseOffer {
+        /// 488 or 491.
+        code: u16,
+    },
+    /// Send an OPTIONS within the dialog; answered by `LegEvent::Alive`.
+    Probe,
+}
+
+/// Why a leg is ended; becomes the `Reason` header.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// `SIP;cause=200;text="Call completed elsewhere"`.
+    AnsweredElsewhere,
+    /// The other side hung up: `Q.850;cause=16`.
+    Normal,
+    /// For a cause of ours.
+    Cause(Cause),
+}
+
+/// An outgoing leg.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Dial {
+    /// Whom.
+    pub target: Target,
+    /// Shown as caller: a number or an operator's name; `None`: anonymous.
+    pub caller: Option<String>,
+    /// Shown beside it.
+    pub display_name: Option<String>,
+    /// Our offer.
+    pub sdp: Bytes,
+    /// Carried over minus one (RFC 3261 §16.6); 70 for calls that begin here.
+    pub max_forwards: u8,
+    /// The call, for the `X-Vats-Call` header on legs to operators' phones.
+    pub call: CallId,
+    /// The landing page, for operators' phones.
+    pub landing_page: Option<String>,
+}
+
+/// Whom an outgoing leg rings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// One phone of an operator, as `Notice::Ring` listed it.
+    Phone {
+        /// The operator.
+        operator: Name,
+        /// The phone.
+        phone: Phone,
+    },
+    /// A number over a trunk.
+    Trunk {
+        /// The trunk.
+        trunk: Name,
+        /// The number in E.164.
+        number: String,
+    },
+}
+
+/// What to do on the recorder.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RecordAct {
+    /// Begin the recording of a conversation.
+    StartConversation {
+        /// The recording.
+        recording: RecordingId,
+        /// The call's record now, for the path.
+        call: Box<crate::ledger::call::CallRecord>,
+    },
+    /// Begin a voicemail message.
+    StartMessage {
+        /// The recording.
+        recording: RecordingId,
+        /// The message.
+        voicemail: VoicemailId,
+        /// The box.
+        mailbox: Name,
+        /// The call's record now, for the path.
+        call: Box<crate::ledger::call::CallRecord>,
+    },
+    /// Feed a side from a leg's received audio, from now on. A side may change its leg (transfer).
+    Attach {
+        /// The recording.
+        recording: RecordingId,
+        /// The leg.
+        leg: LegId,
+        /// Which side of the file.
+        side: Side,
+    },
+    /// A leg no longer feeds the recording; its side is silent.
+    Detach {
+        /// The recording.
+        recording: RecordingId,
+        /// The leg.
+        leg: LegId,
+    },
+    /// The file is complete.
+    Stop {
+        /// The recording.
+        recording: RecordingId,
+    },
+    /// Throw the file away (an empty message).
+    Discard {
+        /// The recording.
+        recording: RecordingId,
+    },
+}
+
+/// A side of the stereo file.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// The outside party, or the calling one.
+    Left,
+    /// The operator.
+    Right,
+}
+
+/// A leg on its way to another call: everything that belongs to it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MovedLeg {
+    /// The leg.
+    pub leg: LegId,
+    /// Its record so far.
+    pub record: LegRecord,
+    /// Its side of offer/answer.
+    pub negotiation: Box<Negotiation>,
+}

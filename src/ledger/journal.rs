@@ -1,0 +1,141 @@
+//! What the switch tells the store: entries to be written in order, each in one transaction with the events it raises.
+//!
+//! Written by the signalling task without waiting; `store` turns each into rows and outbox events.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::call::{CallRecord, TraceLine};
+use super::clock::Wall;
+use super::id::{CallId, Name, RecordingId, Tenant, VoicemailId};
+use super::leg::LegRecord;
+
+/// One thing that happened and has to be kept.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Entry {
+    /// A call began: insert the row, raise `call.started`.
+    CallStarted(Box<CallRecord>),
+    /// The first person accepted: update the row, raise `call.answered`.
+    CallAnswered(Box<CallRecord>),
+    /// Something on the row changed (a destination was entered, the call was connected); no event.
+    CallChanged(Box<CallRecord>),
+    /// A leg began or changed: insert or update its row; no event.
+    LegChanged(CallId, Box<LegRecord>),
+    /// The call ended: complete the row, legs and trace, raise `call.ended`, and `call.missed` or `call.recovered` where they apply.
+    /// The store adds the flag `repeat_of` (it knows the open missed calls).
+    CallEnded {
+        /// The complete record.
+        call: Box<CallRecord>,
+        /// Every leg it had.
+        legs: Vec<LegRecord>,
+        /// What was decided and why.
+        trace: Vec<TraceLine>,
+    },
+    /// A recording or a voicemail message began to be written.
+    RecordingStarted(RecordingRecord),
+    /// A recording or a message is complete on disk: raise `recording.ready`, or `voicemail.left` for a message.
+    RecordingEnded(RecordingRecord),
+    /// An operator's state changed: raise `operator.state`.
+    OperatorState {
+        /// The shop.
+        tenant: Tenant,
+        /// The operator.
+        operator: Name,
+        /// `available`, `ringing`, `talking`, `wrap-up`, `away` or `offline`.
+        state: String,
+        /// When.
+        at: Wall,
+    },
+    /// A trunk's state changed: raise `trunk.state`.
+    TrunkState {
+        /// The shop.
+        tenant: Tenant,
+        /// The trunk.
+        trunk: Name,
+        /// `registered`, `registering`, `failed`, `unregistered`.
+        state: String,
+        /// Why, as a sentence.
+        reason: Option<String>,
+        /// When.
+        at: Wall,
+    },
+    /// A new plan is in force: raise `config.reloaded`.
+    ConfigReloaded {
+        /// The shop.
+        tenant: Tenant,
+        /// The new plan's version.
+        plan_version: u64,
+        /// When.
+        at: Wall,
+    },
+    /// A phone's binding was added or refreshed.
+    BindingSaved(BindingRecord),
+    /// A phone's binding was removed.
+    BindingRemoved {
+        /// The operator (the user of the address-of-record).
+        operator: Name,
+        /// The contact URI as registered.
+        contact: String,
+    },
+    /// The process lives at this time; open calls are closed with the last such time after a crash.
+    Alive(Wall),
+}
+
+/// Which file a recording is.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum RecordingKind {
+    /// A conversation, stereo.
+    Conversation,
+    /// A voicemail message.
+    Voicemail(VoicemailId),
+}
+
+/// The index row of a recording.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordingRecord {
+    /// The recording.
+    pub recording_id: RecordingId,
+    /// The shop.
+    pub tenant: Tenant,
+    /// The call that is heard on it.
+    pub call_id: CallId,
+    /// Conversation or message.
+    pub kind: RecordingKind,
+    /// The voicemail box of a message.
+    pub voicemail_box: Option<Name>,
+    /// Relative to the recordings' root.
+    pub path: String,
+    /// When its first sample was heard.
+    pub started_at: Wall,
+    /// Complete: its length; `None` while it is being written.
+    pub duration_ms: Option<u64>,
+    /// Size of the file in bytes, once complete.
+    pub bytes: Option<u64>,
+    /// SHA-256 of the file in lower-case hexadecimal, once complete.
+    pub sha256: Option<String>,
+}
+
+/// A registered phone, as it is kept over a restart.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindingRecord {
+    /// The operator (the user of the address-of-record).
+    pub operator: Name,
+    /// The contact URI as registered.
+    pub contact: String,
+    /// The transport of its flow: `udp`.
+    pub transport: String,
+    /// Our listening address of the flow.
+    pub local: SocketAddr,
+    /// The phone's address as seen by us.
+    pub remote: SocketAddr,
+    /// Call-ID of the REGISTER (RFC 3261 §10.3).
+    pub call_id: String,
+    /// CSeq of the REGISTER.
+    pub cseq: u32,
+    /// When the binding ends.
+    pub expires_at: Wall,
+    /// The phone's User-Agent.
+    pub user_agent: Option<String>,
+    /// How long was granted.
+    pub granted: Duration,
+}

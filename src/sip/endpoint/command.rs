@@ -1,0 +1,164 @@
+//! What is asked of the endpoint.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::event::{Flow, RequestId, SessionId};
+use crate::sip::auth::Credentials;
+use crate::sip::wire::Name;
+
+/// Header lines to be added to a message.
+pub type Headers = Vec<(Name, String)>;
+
+/// One command.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Send an INVITE: a new outgoing session.
+    Invite(Box<Invite>),
+    /// A provisional response to an incoming INVITE (repeated every minute, RFC 3261 §13.3.1.1).
+    Progress {
+        /// The session.
+        session: SessionId,
+        /// 180 or 183.
+        code: u16,
+        /// SDP for early media.
+        sdp: Option<Bytes>,
+    },
+    /// 200 to an incoming INVITE; retransmitted until its ACK.
+    Accept {
+        /// The session.
+        session: SessionId,
+        /// The answer or offer.
+        sdp: Bytes,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// A final refusal of an incoming INVITE: 401 and 407 too. The session is gone (no event follows).
+    Reject {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+        /// Extra header lines (Warning, Reason, Retry-After, WWW-Authenticate).
+        headers: Headers,
+    },
+    /// End a session whatever its state: CANCEL an unanswered outgoing one (held back until a provisional response, RFC 3261 §9.1), BYE an answered one
+    /// (held back until the ACK where RFC 3261 §15 asks for it), 480 to an unanswered incoming one. The session reports nothing more, except
+    /// `Answered { late: true }`.
+    End {
+        /// The session.
+        session: SessionId,
+        /// The value of the Reason header.
+        reason: Option<String>,
+    },
+    /// Take the session of a late 2xx after all.
+    Keep {
+        /// The session.
+        session: SessionId,
+    },
+    /// 200 to a re-INVITE or UPDATE.
+    AnswerOffer {
+        /// The session.
+        session: SessionId,
+        /// The answer or offer.
+        sdp: Bytes,
+    },
+    /// Refuse a re-INVITE or UPDATE.
+    RefuseOffer {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// Send OPTIONS within the session's dialog; answered by `Event::Probed`.
+    Probe {
+        /// The session.
+        session: SessionId,
+    },
+    /// Reply to a request outside a session.
+    Reply {
+        /// The request.
+        id: RequestId,
+        /// The status.
+        code: u16,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// Send a request outside a session (REGISTER, OPTIONS).
+    Request(Box<Request>),
+    /// The addresses of a name; empty: it does not resolve.
+    Resolved {
+        /// Of `ResolveNeeded`.
+        id: u64,
+        /// In order of preference.
+        addresses: Vec<SocketAddr>,
+    },
+}
+
+/// How requests within a dialog travel.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Routing {
+    /// By the route set and the remote target (RFC 3261 §12.2): trunks.
+    Dialog,
+    /// On the flow of the INVITE, whatever Contact says, unless Contact names the same host: phones, which may be behind NAT.
+    Flow,
+}
+
+/// An outgoing INVITE.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// The new session's id.
+    pub session: SessionId,
+    /// Where it is sent.
+    pub flow: Flow,
+    /// How requests within its dialog travel.
+    pub routing: Routing,
+    /// Request-URI.
+    pub uri: String,
+    /// From without tag: a name-addr.
+    pub from: String,
+    /// To: a name-addr.
+    pub to: String,
+    /// The user of our Contact.
+    pub contact_user: Option<String>,
+    /// The offer.
+    pub sdp: Bytes,
+    /// Answers 401 and 407, here and within the dialog.
+    pub credentials: Option<Credentials>,
+    /// Max-Forwards.
+    pub max_forwards: u8,
+    /// Extra header lines.
+    pub headers: Headers,
+    /// Extra header lines with names that `Name` does not list.
+    pub other_headers: Vec<(String, String)>,
+    /// No response at all for so long is a timeout (408); `None`: timer B.
+    pub give_up_after: Option<std::time::Duration>,
+}
+
+/// An outgoing request outside a session.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its id, chosen by the asker.
+    pub id: RequestId,
+    /// `REGISTER`, `OPTIONS`.
+    pub method: crate::sip::wire::Method,
+    /// Where it is sent.
+    pub flow: Flow,
+    /// Request-URI.
+    pub uri: String,
+    /// From without tag: a name-addr.
+    pub from: String,
+    /// To: a name-addr.
+    pub to: String,
+    /// The Call-ID, kept over the refreshes of a registration; `None`: a new one.
+    pub call_id: Option<String>,
+    /// The CSeq number to begin with; a retry with credentials adds one.
+    pub cseq: u32,
+    /// Answers 401 and 407.
+    pub credentials: Option<Credentials>,
+    /// Extra header lines (Contact, Expires).
+    pub headers: Headers,
+}

@@ -1,0 +1,166 @@
+//! What the endpoint reports.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::sip::wire::Message;
+
+/// A listening socket, by its place in the configuration.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ListenerId(pub u16);
+
+/// A transport of RFC 3261 §18 and its extensions. Others come with the issue that builds them.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+}
+
+/// Where messages come from and go to: over UDP a listener and a remote address.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Flow {
+    /// Our side.
+    pub listener: ListenerId,
+    /// The far side's transport address.
+    pub remote: SocketAddr,
+    /// The transport.
+    pub transport: Transport,
+    /// What Via and Contact carry towards this far side (already chosen between local and public address).
+    pub advertised: SocketAddr,
+}
+
+/// An INVITE usage: incoming or outgoing. The same 128 bits are the `LegId` of the call layer.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u128);
+
+/// A request outside a session, incoming (we reply) or outgoing (we get a response).
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub u64);
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A new INVITE. 100 has been sent. Answer with `Progress`, `Accept`, `Reject` or `Challenge`.
+    Incoming {
+        /// Its session.
+        session: SessionId,
+        /// Where it came from.
+        flow: Flow,
+        /// The INVITE.
+        message: Message,
+    },
+    /// The far side gave an incoming INVITE up before our final response; 487 has been sent, the session is gone.
+    Cancelled {
+        /// The session.
+        session: SessionId,
+    },
+    /// Our 2xx to an INVITE or re-INVITE was acknowledged.
+    Acked {
+        /// The session.
+        session: SessionId,
+        /// SDP in the ACK (the answer, when our 2xx carried the offer).
+        sdp: Option<Bytes>,
+    },
+    /// A provisional response above 100.
+    Progress {
+        /// The session.
+        session: SessionId,
+        /// The To tag: which early dialog.
+        dialog: String,
+        /// The status.
+        code: u16,
+        /// SDP, if any.
+        sdp: Option<Bytes>,
+    },
+    /// The first 2xx; ACK has been sent. 2xx of other dialogs are ACKed and BYEd by the endpoint. `late`: `End` had been asked for before it came;
+    /// answer with `Keep` or `End`.
+    Answered {
+        /// The session.
+        session: SessionId,
+        /// SDP, if any.
+        sdp: Option<Bytes>,
+        /// Whether it crossed our CANCEL.
+        late: bool,
+    },
+    /// A final refusal (after credentials were tried), a timeout (408) or a transport failure (503). The session is gone.
+    Refused {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+        /// The phrase, or our sentence.
+        reason: String,
+        /// Whether the far side sent any response at all.
+        responded: bool,
+        /// The response, when one came.
+        message: Option<Message>,
+    },
+    /// A re-INVITE or UPDATE with SDP (or a re-INVITE without). Answer with `AnswerOffer` or `RefuseOffer`.
+    Offer {
+        /// The session.
+        session: SessionId,
+        /// The offer; `None`: we are to offer.
+        sdp: Option<Bytes>,
+    },
+    /// The session is over: BYE from the far side (200 has been sent), our 2xx never acknowledged, an in-dialog request answered 408 or 481.
+    Ended {
+        /// The session.
+        session: SessionId,
+        /// How.
+        how: Ended,
+    },
+    /// INFO within a session; 200 has been sent.
+    Info {
+        /// The session.
+        session: SessionId,
+        /// The request.
+        message: Message,
+    },
+    /// The OPTIONS asked for by `Probe` was answered (any final response but 408 and 481) or not.
+    Probed {
+        /// The session.
+        session: SessionId,
+        /// Whether it was answered.
+        alive: bool,
+    },
+    /// A request outside a session: REGISTER, OPTIONS, MESSAGE … Answer with `Reply`. Requests within an unknown dialog have been answered 481,
+    /// unknown methods 405, merged ones 482.
+    Request {
+        /// For `Reply`.
+        id: RequestId,
+        /// Where it came from.
+        flow: Flow,
+        /// The request.
+        message: Message,
+    },
+    /// The final response to a request sent by `Command::Request` (after credentials were tried); a timeout is 408, a transport failure 503.
+    Response {
+        /// The request.
+        id: RequestId,
+        /// The status.
+        code: u16,
+        /// The response, when one came.
+        message: Option<Message>,
+    },
+    /// A dialog's next hop is a host name: answer with `Command::Resolved`.
+    ResolveNeeded {
+        /// Comes back in `Resolved`.
+        id: u64,
+        /// The name.
+        host: String,
+        /// The port; 5060 where none was given.
+        port: u16,
+    },
+}
+
+/// How a session ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// BYE from the far side.
+    Bye,
+    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4); BYE has been sent.
+    NoAck,
+    /// A request of ours within the dialog got 408 or 481.
+    Lost,
+}

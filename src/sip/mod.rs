@@ -1,0 +1,9 @@
+//! SIP (RFC 3261) without I/O: messages, transactions, dialogs, sessions, digest, registrar, and the endpoint that joins them.
+//!
+//! Not here: who may call whom, what a call does (`call`), sockets (`net`).
+
+pub mod auth;
+pub mod endpoint;
+pub mod header;
+pub mod uri;
+pub mod wire;

@@ -1,0 +1,106 @@
+//! What the outside floor may ask of the switch, and the views that it may read meanwhile.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dialplan::plan::Plan;
+use crate::ledger::call::CallRecord;
+use crate::ledger::clock::Wall;
+use crate::ledger::id::{CallId, Name};
+
+/// A request to the signalling task.
+#[derive(Debug)]
+pub enum Ask {
+    /// Ring the operator, then dial the number for him. Answers with the call's id, or a sentence why not.
+    Originate {
+        /// The operator.
+        operator: Name,
+        /// What to dial, as an operator would.
+        to: String,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<CallId, String>>,
+    },
+    /// End a call.
+    Hangup {
+        /// The call.
+        call: CallId,
+        /// Whether it was there.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Blind transfer of the outside party to a destination as the plan writes it, `hunt:sales`.
+    Transfer {
+        /// The call.
+        call: CallId,
+        /// The destination.
+        to: String,
+        /// A sentence why not.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Put a new plan in force.
+    Install {
+        /// The plan.
+        plan: Arc<Plan>,
+        /// A sentence why not (a listener, port or database changed: needs a restart).
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// No new calls; running ones finish until `server.drain` has passed, then BYE. Answers when the last call is over.
+    Drain {
+        /// Where the answer goes.
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A handle on the switch. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// To the signalling task.
+    pub asks: mpsc::Sender<Ask>,
+    /// What may be read without asking.
+    pub views: Arc<Views>,
+}
+
+/// Views that the signalling task writes and the API reads.
+#[derive(Debug, Default)]
+pub struct Views {
+    /// Running calls.
+    pub calls: DashMap<CallId, CallRecord>,
+    /// Operators.
+    pub operators: DashMap<Name, OperatorView>,
+    /// Trunks.
+    pub trunks: DashMap<Name, TrunkView>,
+}
+
+/// An operator as the API shows him.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct OperatorView {
+    /// The SIP user.
+    pub operator: Name,
+    /// Shown to people.
+    pub name: String,
+    /// Dialled by colleagues.
+    pub extension: Option<String>,
+    /// `available`, `ringing` …
+    pub state: &'static str,
+    /// Since when.
+    pub since: Wall,
+    /// The call he rings or talks in.
+    pub call_id: Option<CallId>,
+    /// His reachable phones' contact URIs.
+    pub phones: Vec<String>,
+}
+
+/// A trunk as the API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TrunkView {
+    /// Its name.
+    pub trunk: Name,
+    /// `registered`, `registering`, `failed`, `unregistered`.
+    pub state: &'static str,
+    /// Why, as a sentence.
+    pub reason: Option<String>,
+    /// Calls on it now.
+    pub calls: u32,
+}
