@@ -18,8 +18,14 @@ impl Clip {
     pub fn from_samples(name: impl Into<String>, samples: &[i16]) -> Arc<Clip> {
         Arc::new(Clip {
             name: name.into(),
-            pcmu: samples.iter().map(|&sample| g711::ulaw_encode(sample)).collect(),
-            pcma: samples.iter().map(|&sample| g711::alaw_encode(sample)).collect(),
+            pcmu: samples
+                .iter()
+                .map(|&sample| g711::ulaw_encode(sample))
+                .collect(),
+            pcma: samples
+                .iter()
+                .map(|&sample| g711::alaw_encode(sample))
+                .collect(),
         })
     }
 

@@ -19,7 +19,11 @@ pub struct Desk {}
 
 impl Desk {
     /// The operators of a (new) plan with their wrap-up times. Operators that are gone finish what they are in.
-    pub fn configure(&mut self, _now: Mono, _operators: impl IntoIterator<Item = (Name, Duration)>) {
+    pub fn configure(
+        &mut self,
+        _now: Mono,
+        _operators: impl IntoIterator<Item = (Name, Duration)>,
+    ) {
         todo!()
     }
     /// An operator's reachable phones now: registered bindings, or the fixed contact. Empty: offline.

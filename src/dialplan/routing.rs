@@ -33,7 +33,13 @@ pub enum Entry {
 
 /// Resolves a call from `trunk`: the first candidate (Request-URI user, To user, P-Called-Party-ID, as `number_from` orders them) that is a number of ours
 /// and not bound to another trunk. Also gives the dialled number in E.164 (or as received) for the record.
-pub fn from_trunk(_plan: &Plan, _trunk: &Name, _request_uri: &str, _to: &str, _p_called_party_id: Option<&str>) -> (Entry, String) {
+pub fn from_trunk(
+    _plan: &Plan,
+    _trunk: &Name,
+    _request_uri: &str,
+    _to: &str,
+    _p_called_party_id: Option<&str>,
+) -> (Entry, String) {
     todo!("dialplan helper")
 }
 

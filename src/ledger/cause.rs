@@ -95,7 +95,10 @@ impl Cause {
             Cause::NoCodec => 488,
             Cause::TrunkCapacity | Cause::Overload => 503,
             Cause::SystemError => 500,
-            Cause::AbandonedGreeting | Cause::AbandonedMenu | Cause::AbandonedHunt | Cause::AbandonedRinging => 487,
+            Cause::AbandonedGreeting
+            | Cause::AbandonedMenu
+            | Cause::AbandonedHunt
+            | Cause::AbandonedRinging => 487,
         }
     }
 
@@ -113,7 +116,10 @@ impl Cause {
             Cause::Unreachable => 27,
             Cause::SystemError => 41,
             Cause::Closed | Cause::NoChoice | Cause::Voicemail => 31,
-            Cause::AbandonedGreeting | Cause::AbandonedMenu | Cause::AbandonedHunt | Cause::AbandonedRinging => 16,
+            Cause::AbandonedGreeting
+            | Cause::AbandonedMenu
+            | Cause::AbandonedHunt
+            | Cause::AbandonedRinging => 16,
         }
     }
 

@@ -38,7 +38,10 @@ impl Mono {
 impl Add<Duration> for Mono {
     type Output = Mono;
     fn add(self, duration: Duration) -> Mono {
-        Mono(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+        Mono(
+            self.0
+                .saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -83,7 +86,10 @@ impl Wall {
 impl Add<Duration> for Wall {
     type Output = Wall;
     fn add(self, duration: Duration) -> Wall {
-        Wall(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+        Wall(
+            self.0
+                .saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -119,7 +125,10 @@ pub struct Now {
 impl Add<Duration> for Now {
     type Output = Now;
     fn add(self, duration: Duration) -> Now {
-        Now { mono: self.mono + duration, wall: self.wall + duration }
+        Now {
+            mono: self.mono + duration,
+            wall: self.wall + duration,
+        }
     }
 }
 
@@ -129,7 +138,10 @@ mod tests {
 
     #[test]
     fn wall_is_rfc_3339_with_milliseconds() {
-        assert_eq!(Wall::from_micros(1_772_960_700_123_456).to_string(), "2026-03-08T09:05:00.123Z");
+        assert_eq!(
+            Wall::from_micros(1_772_960_700_123_456).to_string(),
+            "2026-03-08T09:05:00.123Z"
+        );
     }
 
     #[test]
@@ -141,6 +153,9 @@ mod tests {
 
     #[test]
     fn since_never_goes_below_zero() {
-        assert_eq!(Mono::from_micros(5).since(Mono::from_micros(9)), Duration::ZERO);
+        assert_eq!(
+            Mono::from_micros(5).since(Mono::from_micros(9)),
+            Duration::ZERO
+        );
     }
 }

@@ -78,7 +78,9 @@ impl EventType {
 
     /// The type with this name.
     pub fn parse(name: &str) -> Option<EventType> {
-        EventType::ALL.into_iter().find(|event| event.as_str() == name)
+        EventType::ALL
+            .into_iter()
+            .find(|event| event.as_str() == name)
     }
 }
 

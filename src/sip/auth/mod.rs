@@ -34,7 +34,12 @@ impl Verifier {
         todo!()
     }
     /// Checks a request. `lookup` gives a user's password and whether he is offered MD5 alone; an unknown user is treated just like a wrong password, in the same time.
-    pub fn check(&mut self, _now: Mono, _request: &Message, _lookup: impl Fn(&str) -> Option<(String, bool)>) -> Verdict {
+    pub fn check(
+        &mut self,
+        _now: Mono,
+        _request: &Message,
+        _lookup: impl Fn(&str) -> Option<(String, bool)>,
+    ) -> Verdict {
         todo!()
     }
 }
