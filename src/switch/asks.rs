@@ -48,7 +48,7 @@ impl Core {
         let id = CallId::new(now.wall, &mut self.entropy);
         let entropy = self.entropy.split();
         let call = Call::originate(now, Arc::clone(&self.plan), id, operator, dialled, entry, entropy);
-        self.start_call(now, id, call);
+        self.start_call(now, id, call, None);
         Ok(id)
     }
 
@@ -103,14 +103,8 @@ impl Core {
 
     /// Puts the plan in force at the desk and the trunks; running calls keep theirs.
     pub(super) fn apply_plan(&mut self, now: Now) {
-        let plan = Arc::clone(&self.plan);
         self.apply_trunks(now);
-        for operator in plan.operators.values() {
-            let contact = operator.contact.as_deref().and_then(|contact| crate::sip::uri::Uri::parse(contact).ok());
-            if let Some(contact) = contact {
-                self.look_up(contact.host(), contact.port().unwrap_or(5060));
-            }
-        }
+        self.look_up_contacts();
         self.apply_operators(now);
     }
 

@@ -14,14 +14,23 @@ use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::Command;
 
 impl Core {
-    /// Takes a new call in and carries out what it asks for first.
-    pub(super) fn start_call(&mut self, now: Now, id: CallId, call: Call) {
+    /// Takes a new call in, with its first leg if it has one, and carries out what it asks for first.
+    pub(super) fn start_call(
+        &mut self,
+        now: Now,
+        id: CallId,
+        call: Call,
+        first: Option<(LegId, Option<Name>)>,
+    ) {
         let running = Running {
             call,
             armed: None,
             legs: Vec::new(),
         };
         self.calls.insert(id, running);
+        if let Some((leg, trunk)) = first {
+            self.place_leg(leg, id, trunk);
+        }
         self.drain_call(now, id);
     }
 
@@ -30,21 +39,10 @@ impl Core {
         if let Some(running) = self.calls.get_mut(&call) {
             running.legs.push(leg);
         }
-        let holds_line = trunk.is_some();
         if let Some(trunk) = &trunk {
-            self.occupy_line(trunk);
+            self.occupy_line(leg, trunk);
         }
-        self.legs.insert(leg, LegPlace { call, trunk, holds_line });
-    }
-
-    /// The leg's dialog is over: its trunk has a line more.
-    pub(super) fn release_line(&mut self, leg: LegId) {
-        let Some(place) = self.legs.get_mut(&leg) else { return };
-        if std::mem::take(&mut place.holds_line)
-            && let Some(trunk) = place.trunk.clone()
-        {
-            self.free_line(&trunk);
-        }
+        self.legs.insert(leg, LegPlace { call, trunk });
     }
 
     /// Carries out everything that a call asks for, and sets its timer.
@@ -129,11 +127,8 @@ impl Core {
     }
 
     fn hold_line_again(&mut self, leg: LegId) {
-        let Some(place) = self.legs.get_mut(&leg) else { return };
-        if let Some(trunk) = place.trunk.clone()
-            && !std::mem::replace(&mut place.holds_line, true)
-        {
-            self.occupy_line(&trunk);
+        if let Some(trunk) = self.legs.get(&leg).and_then(|place| place.trunk.clone()) {
+            self.occupy_line(leg, &trunk);
         }
     }
 

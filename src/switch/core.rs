@@ -68,8 +68,6 @@ pub(super) struct LegPlace {
     pub call: CallId,
     /// The trunk it runs over.
     pub trunk: Option<Name>,
-    /// Whether it occupies a line of that trunk.
-    pub holds_line: bool,
 }
 
 /// No new calls are taken.

@@ -1,7 +1,9 @@
 //! Outgoing legs: where a phone or a trunk is reached, and what the INVITE says.
 
+use std::sync::Arc;
+
 use super::core::Core;
-use super::effect::Effect;
+use super::effect::{Effect, Lookup};
 use crate::call::input::{Input, LegEvent};
 use crate::call::output::{Dial, Target};
 use crate::ledger::clock::Now;
@@ -10,7 +12,7 @@ use crate::sip::endpoint::command::{Command, Headers, Invite, Routing};
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
-use crate::sip::wire::Name as HeaderName;
+use crate::trunk::caller_id;
 
 /// Why an INVITE cannot be sent.
 struct Unsendable {
@@ -101,44 +103,40 @@ impl Core {
         let port = (peer.port != 5060).then_some(peer.port);
         let uri = Uri::sip(Some(number), &peer.host, port);
         let domain = &self.plan.server.domain;
-        let account = configured.register.as_ref().map(|account| account.user.as_str());
-        let mut headers = Headers::new();
-        let from = match (&dial.caller, account) {
-            (Some(caller), _) => {
-                headers.push((HeaderName::PAssertedIdentity, name_addr(None, Some(caller), domain)));
-                name_addr(dial.display_name.as_deref(), Some(caller), domain)
-            }
-            (None, Some(account)) => name_addr(None, Some(account), domain),
-            (None, None) => name_addr(None, None, domain),
-        };
+        let shown = caller_id::towards_trunk(configured, domain, dial.caller.as_deref(), dial.display_name.as_deref());
         Ok(Invite {
             session: SessionId(leg.as_u128()),
             flow,
             routing: Routing::Dialog,
             to: format!("<{uri}>"),
             uri: uri.as_str().to_owned(),
-            from,
+            from: shown.from,
             contact_user: self.trunks.contact_user(trunk).map(str::to_owned),
             sdp: dial.sdp.clone(),
             credentials: self.trunks.credentials(trunk),
             max_forwards: dial.max_forwards,
-            headers,
+            headers: shown.headers,
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
         })
     }
 
-    /// Asks for the addresses of a host, unless it is one already.
-    pub(super) fn look_up(&mut self, host: &str, port: u16) {
-        if let Ok(ip) = host.parse() {
-            self.names.insert((host.to_owned(), port), vec![(ip, port).into()]);
-            return;
+    /// Asks for the addresses of the operators' fixed contacts, those that are host names.
+    pub(super) fn look_up_contacts(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let contacts = plan.operators.values().filter_map(|operator| operator.contact.as_deref());
+        for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
+            let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
+            if let Ok(ip) = host.parse() {
+                self.names.insert((host, port), vec![(ip, port).into()]);
+                continue;
+            }
+            self.effects.push_back(Effect::Resolve {
+                what: Lookup::Peer(host.clone(), port),
+                host,
+                port,
+            });
         }
-        self.effects.push_back(Effect::Resolve {
-            what: super::effect::Lookup::Peer(host.to_owned(), port),
-            host: host.to_owned(),
-            port,
-        });
     }
 }
 

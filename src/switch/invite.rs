@@ -1,12 +1,10 @@
 //! A new INVITE: who is calling, what was dialled, and the call that comes of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::core::Core;
 use super::reasons;
 use crate::call::{Arrival, Call, Source};
-use crate::dialplan::number::E164;
 use crate::dialplan::routing::{self, Entry};
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
@@ -16,14 +14,16 @@ use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
-use crate::trunk::{caller_id, dialled, identify};
+use crate::trunk::caller_id::{self, Calling};
+use crate::trunk::dialled::Dialled;
+use crate::trunk::identify::{self, Origin};
 
 /// Max-Forwards of a request that carries none (RFC 3261 §16.6 step 3).
 const MAX_FORWARDS: u8 = 70;
 
 impl Core {
     pub(super) fn on_invite(&mut self, now: Now, session: SessionId, flow: Flow, message: &Message) {
-        let source = match self.trunk_of(flow.remote, message) {
+        let source = match self.trunk_of(flow, message) {
             Some(trunk) => Source::Trunk(trunk),
             None => match self.authenticate(now, message) {
                 Ok(operator) => Source::Operator(operator),
@@ -49,74 +49,67 @@ impl Core {
             Source::Trunk(trunk) => Some(trunk.clone()),
             Source::Operator(_) => None,
         };
-        let leg = arrival.leg;
+        let first = (arrival.leg, trunk);
         let entropy = self.entropy.split();
         let started = Call::incoming(now, Arc::clone(&self.plan), arrival, entropy);
-        self.place_first_leg(leg, call, trunk);
-        self.start_call(now, call, started);
+        self.start_call(now, call, started, Some(first));
     }
 
-    /// The trunk that a request comes from (DESIGN.md section 5, "Who is calling").
-    fn trunk_of(&self, source: SocketAddr, message: &Message) -> Option<Name> {
-        let user = Uri::parse(message.request_uri()).ok().and_then(|uri| uri.user().map(|user| user.into_owned()));
-        let peers = self.trunks.identities();
-        let found = identify::identify(&self.plan, &peers, source, user.as_deref())?;
-        if found.by == identify::By::Accept && self.claims_to_be_a_phone(message) {
-            return None;
+    /// The trunk that a request comes from (DESIGN.md section 5, "Who is calling"). Where a trunk's `accept` networks hold
+    /// phones too, a caller whose From names an operator is challenged as a phone.
+    fn trunk_of(&self, flow: Flow, message: &Message) -> Option<Name> {
+        let request_user = Uri::parse(message.request_uri()).ok();
+        let request_user = request_user.as_ref().and_then(Uri::user);
+        let origin = Origin {
+            source: flow.remote,
+            transport: flow.transport,
+            request_user: request_user.as_deref(),
+        };
+        if self.claims_to_be_a_phone(message) {
+            return identify::identify_peer(self.known_trunks(), origin);
         }
-        Some(found.trunk)
+        identify::identify(self.known_trunks(), origin)
     }
 
-    /// Whether From names an operator: where phones and a trunk share a network, such a caller is challenged as a phone.
     fn claims_to_be_a_phone(&self, message: &Message) -> bool {
-        from_user(message).is_some_and(|user| self.plan.operators.contains_key(user.as_str()))
+        let from = message.header(HeaderName::From).and_then(|value| NameAddr::parse(value).ok());
+        from.and_then(|from| from.uri.user().map(|user| self.plan.operators.contains_key(&*user))).unwrap_or(false)
     }
 
-    fn arrival(&mut self, call: CallId, session: SessionId, flow: Flow, message: &Message, source: Source) -> Arrival {
-        let plan = Arc::clone(&self.plan);
-        let request_user = uri_user(message.request_uri());
-        let (entry, dialled, caller, display_name, refuse) = match &source {
+    fn arrival(&self, call: CallId, session: SessionId, flow: Flow, message: &Message, source: Source) -> Arrival {
+        let plan = &self.plan;
+        let dialled = Dialled::read(message);
+        let (entry, text, calling, refuse) = match &source {
             Source::Trunk(trunk) => {
-                let to = header_user(message, HeaderName::To);
-                let called = message.header(HeaderName::PCalledPartyId).map(|_| header_user(message, HeaderName::PCalledPartyId));
-                let candidates = dialled::candidates(&plan, trunk, &request_user, &to, called.as_deref());
-                let (entry, text) = routing::from_trunk(
-                    &plan,
-                    trunk,
-                    candidates.request_uri,
-                    candidates.to,
-                    candidates.p_called_party_id,
-                );
-                let caller = caller_id::caller(&plan, trunk, message);
-                let refuse = if self.drain.is_some() {
-                    Some(Cause::Overload)
-                } else if !self.has_line(trunk) {
-                    Some(Cause::TrunkCapacity)
-                } else {
-                    None
-                };
-                (entry, text, caller, display_name(message), refuse)
+                let called = dialled.p_called_party_id.as_deref();
+                let (entry, text) = routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
+                let country = plan.trunks.get(trunk.as_str()).map_or(plan.server.country, |trunk| trunk.country);
+                let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
+                (entry, text, caller_id::from_trunk(message, country), full)
             }
             Source::Operator(operator) => {
-                let (entry, text) = routing::from_operator(&plan, operator, &request_user);
-                let shown = plan.operators.get(operator.as_str()).map(|operator| operator.name.clone());
-                let refuse = self.drain.is_some().then_some(Cause::Overload);
-                (entry, text, Some(operator.to_string()), shown, refuse)
+                let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);
+                let known = plan.operators.get(operator.as_str());
+                let calling = Calling {
+                    number: Some(operator.to_string()),
+                    display_name: known.map(|operator| operator.name.clone()),
+                };
+                (entry, text, calling, None)
             }
         };
         Arrival {
             call,
             leg: LegId::from_u128(session.0),
             source,
-            caller,
-            display_name,
-            dialled,
+            caller: calling.number,
+            display_name: calling.display_name,
+            dialled: text,
             entry,
             offer: message.body_of("application/sdp"),
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
-            refuse,
+            refuse: if self.drain.is_some() { Some(Cause::Overload) } else { refuse },
         }
     }
 
@@ -131,11 +124,6 @@ impl Core {
             )),
         }
     }
-
-    /// A number of ours or an outside one, as an admin or the API writes it.
-    pub(super) fn read_number(&self, text: &str) -> Option<E164> {
-        E164::read(text, self.plan.server.country)
-    }
 }
 
 fn max_forwards(message: &Message) -> u8 {
@@ -143,23 +131,4 @@ fn max_forwards(message: &Message) -> u8 {
         .header(HeaderName::MaxForwards)
         .and_then(|value| value.trim().parse::<u32>().ok())
         .map_or(MAX_FORWARDS, |hops| u8::try_from(hops).unwrap_or(u8::MAX))
-}
-
-fn uri_user(uri: &str) -> String {
-    Uri::parse(uri).ok().and_then(|uri| uri.user().map(|user| user.into_owned())).unwrap_or_default()
-}
-
-fn header_user(message: &Message, name: HeaderName) -> String {
-    let address = message.header(name).and_then(|value| NameAddr::parse(value).ok());
-    address.and_then(|address| address.uri.user().map(|user| user.into_owned())).unwrap_or_default()
-}
-
-fn from_user(message: &Message) -> Option<String> {
-    let user = header_user(message, HeaderName::From);
-    (!user.is_empty()).then_some(user)
-}
-
-fn display_name(message: &Message) -> Option<String> {
-    let from = message.header(HeaderName::From).and_then(|value| NameAddr::parse(value).ok())?;
-    from.display.filter(|display| !display.is_empty())
 }
