@@ -5,5 +5,6 @@
 pub mod auth;
 pub mod endpoint;
 pub mod header;
+pub mod status;
 pub mod uri;
 pub mod wire;
