@@ -1,5 +1,6 @@
 //! Outgoing legs: where a phone or a trunk is reached, and what the INVITE says.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::core::Core;
@@ -127,7 +128,7 @@ impl Core {
         let contacts = plan.operators.values().filter_map(|operator| operator.contact.as_deref());
         for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
             let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
-            if let Ok(ip) = host.parse() {
+            if let Ok(ip) = host.parse::<IpAddr>() {
                 self.names.insert((host, port), vec![(ip, port).into()]);
                 continue;
             }

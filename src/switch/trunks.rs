@@ -1,7 +1,7 @@
 //! The trunks of the plan in force: their addresses, registrations, lines in use and views.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         for trunk in plan.trunks.values() {
             let Some(peer) = &trunk.peer else { continue };
-            match peer.host.parse() {
+            match peer.host.parse::<IpAddr>() {
                 Ok(ip) => {
                     self.trunks.addresses.insert(trunk.name.clone(), vec![(ip, peer.port).into()]);
                 }
