@@ -1,6 +1,6 @@
 //! The one pass over a message: where each line, value and tag stands.
 //!
-//! What cannot be indexed as it stands (folded lines, stray CR, bytes that are not UTF-8) is reported as dirty; `normalise` makes it clean.
+//! What cannot be indexed as it stands (folded lines, stray CR, NUL, bytes that are not UTF-8) is reported as dirty; `normalise` makes it clean.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -74,13 +74,6 @@ pub(super) struct Index {
     pub(super) defect: Option<Defect>,
 }
 
-/// What one pass found.
-pub(super) enum Outcome {
-    Clean(Index),
-    /// Needs `normalise` first.
-    Dirty,
-}
-
 /// Larger messages are answered 513.
 pub(super) const MAX_MESSAGE: usize = 32 * 1024;
 /// More header lines than that are answered 513 too.
@@ -88,8 +81,8 @@ const MAX_LINES: usize = 200;
 /// Nothing longer is looked at.
 pub(super) const MAX_INDEXED: usize = 1 << 24;
 
-/// Indexes `text`, which begins with the start line.
-pub(super) fn index(text: &[u8]) -> Result<Outcome, ParseError> {
+/// Indexes `text`, which begins with the start line. `None`: it is dirty and needs `normalise` first.
+pub(super) fn index(text: &[u8]) -> Result<Option<Index>, ParseError> {
     let Some((line_end, mut at)) = line(text, 0) else {
         return Err(ParseError::NotSip("no line"));
     };
@@ -97,10 +90,10 @@ pub(super) fn index(text: &[u8]) -> Result<Outcome, ParseError> {
     let mut ended = false;
     while let Some(&byte) = text.get(at) {
         if matches!(byte, b' ' | b'\t') {
-            return Ok(Outcome::Dirty);
+            return Ok(None);
         }
         let Some((end, next)) = line(text, at) else {
-            return Ok(Outcome::Dirty);
+            return Ok(None);
         };
         if end == at {
             ended = true;
@@ -110,16 +103,16 @@ pub(super) fn index(text: &[u8]) -> Result<Outcome, ParseError> {
         index.header_line(text, at, end);
         at = next;
     }
-    // After the head came the body; a fold after an empty line is body.
-    if std::str::from_utf8(text.get(..at).unwrap_or_default()).is_err() {
-        return Ok(Outcome::Dirty);
+    let head = text.get(..at).unwrap_or_default();
+    if std::str::from_utf8(head).is_err() || memchr::memchr(0, head).is_some() {
+        return Ok(None);
     }
     if !ended {
         index.fault(400, "The message ends within its headers");
     }
     index.body = Span::new(at, text.len());
     index.check(text);
-    Ok(Outcome::Clean(index))
+    Ok(Some(index))
 }
 
 /// The line that begins at `at`: where its text ends and where the next begins. `None`: a CR stands alone in it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::index::{self, Index, Line, Outcome, Span};
+use super::index::{self, Index, Line, Span};
 use super::method::Method;
 use super::multipart;
 use super::name::Name;
@@ -49,7 +49,7 @@ impl Message {
         } else {
             datagram.slice(start..)
         };
-        if let Outcome::Clean(index) = index::index(&received)? {
+        if let Some(index) = index::index(&received)? {
             return Ok(Message(Arc::new(Indexed {
                 received,
                 clean: None,
@@ -57,14 +57,13 @@ impl Message {
             })));
         }
         let clean = Bytes::from(normalise(&received));
-        match index::index(&clean)? {
-            Outcome::Clean(index) => Ok(Message(Arc::new(Indexed {
-                received,
-                clean: Some(clean),
-                index,
-            }))),
-            Outcome::Dirty => Err(ParseError::NotSip("lines that cannot be told apart")),
-        }
+        let index =
+            index::index(&clean)?.ok_or(ParseError::NotSip("lines that cannot be told apart"))?;
+        Ok(Message(Arc::new(Indexed {
+            received,
+            clean: Some(clean),
+            index,
+        })))
     }
 
     /// What is wrong with it although it could be read: the SIP status to answer with, and a sentence. Requests with a defect must not be
