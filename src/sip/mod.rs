@@ -5,5 +5,7 @@
 pub mod auth;
 pub mod endpoint;
 pub mod header;
+pub mod registrar;
+pub mod status;
 pub mod uri;
 pub mod wire;
