@@ -53,7 +53,9 @@ impl<'a> Checker<'a> {
         if plan.is_none() && !failed {
             let problem = Problem {
                 severity: Severity::Error,
-                message: "the plan could not be built although nothing is wrong with it: a fault of vats".into(),
+                message:
+                    "the plan could not be built although nothing is wrong with it: a fault of vats"
+                        .into(),
                 place: None,
                 also: None,
                 hint: None,
@@ -110,7 +112,12 @@ impl<'a> Checker<'a> {
         {
             let wrong = Wrong::new(format!("`{what}` is defined twice"))
                 .hint("remove one, or give it another name");
-            self.report(Severity::Error, second, wrong, Some((first, "first defined")));
+            self.report(
+                Severity::Error,
+                second,
+                wrong,
+                Some((first, "first defined")),
+            );
         }
     }
 
@@ -160,7 +167,10 @@ impl<'a> Checker<'a> {
         };
         let misshapen = |at: Span| {
             let message = format!("`{}` is a section with entries of its own", section.name);
-            self.error(at, Wrong::new(message).hint(format!("write it as {expected}")));
+            self.error(
+                at,
+                Wrong::new(message).hint(format!("write it as {expected}")),
+            );
         };
         let new = |name: String, at: Span, table: Table| RawEntry {
             section,

@@ -98,9 +98,7 @@ impl<'a> Entry<'a> {
             return Some(Cow::Borrowed(&item.node));
         }
         match self.key(name)?.presence {
-            Presence::Default(literal) => {
-                super::tree::literal(literal, self.at).map(Cow::Owned)
-            }
+            Presence::Default(literal) => super::tree::literal(literal, self.at).map(Cow::Owned),
             _ => None,
         }
     }
@@ -131,14 +129,17 @@ impl<'a> Entry<'a> {
     /// A string, perhaps an empty one.
     pub fn text(&self, key: &str) -> Option<Text<'a>> {
         let kind = self.key(key)?.kind;
-        text_of(self.node(key)?).map_err(|node| self.mistyped(key, &kind, &node)).ok()
+        text_of(self.node(key)?)
+            .map_err(|node| self.mistyped(key, &kind, &node))
+            .ok()
     }
 
     /// A string, read by `parse`.
     pub fn read<T>(&self, key: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let text = self.text(key)?;
         if text.text.is_empty() {
-            self.check.error(text.at, Wrong::new(format!("`{key}` is empty")));
+            self.check
+                .error(text.at, Wrong::new(format!("`{key}` is empty")));
             return None;
         }
         parse(&text.text)
@@ -169,7 +170,8 @@ impl<'a> Entry<'a> {
             };
             if seen.contains(&text.as_str()) {
                 let message = format!("\"{text}\" is named twice in `{key}`");
-                self.check.error(node.at, Wrong::new(message).hint("name it once"));
+                self.check
+                    .error(node.at, Wrong::new(message).hint("name it once"));
                 continue;
             }
             seen.push(text);
@@ -191,7 +193,10 @@ impl<'a> Entry<'a> {
         if values.is_empty() {
             let message = format!("`{key}` is empty");
             let kind = self.key(key)?.kind.describe();
-            self.check.error(self.place(key), Wrong::new(message).hint(format!("it takes {kind}")));
+            self.check.error(
+                self.place(key),
+                Wrong::new(message).hint(format!("it takes {kind}")),
+            );
             return None;
         }
         Some(values)
@@ -323,9 +328,11 @@ impl<'a> Entry<'a> {
                         .hint("write it, or \"env:NAME\""));
                 }
                 let path = format!("{}.{key}", self.path);
-                return self.check.edge.secret(&path).ok_or_else(|| {
-                    Wrong::new(format!("no value could be made for `{path}`"))
-                });
+                return self
+                    .check
+                    .edge
+                    .secret(&path)
+                    .ok_or_else(|| Wrong::new(format!("no value could be made for `{path}`")));
             }
             Ok(text.to_owned())
         })

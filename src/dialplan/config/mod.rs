@@ -54,11 +54,7 @@ pub struct Checked {
 }
 
 /// Checks the files as one configuration: a plan, or all that is wrong. Warnings do not fail it; [`examine`] gives them too.
-pub fn check(
-    sources: &[SourceFile],
-    edge: &dyn Edge,
-    version: u64,
-) -> Result<Plan, Vec<Problem>> {
+pub fn check(sources: &[SourceFile], edge: &dyn Edge, version: u64) -> Result<Plan, Vec<Problem>> {
     let checked = examine(sources, edge, version);
     checked.plan.ok_or(checked.problems)
 }
@@ -86,16 +82,22 @@ pub fn examine(sources: &[SourceFile], edge: &dyn Edge, version: u64) -> Checked
 
 /// The `server.database` of the files as written, or its default: beside it generated secrets are kept. Wrong files are for `examine` to report.
 pub fn database(sources: &[SourceFile]) -> String {
-    let written = tree::read(sources).ok().and_then(|(table, _)| {
-        match &table.item("server")?.node.value {
-            tree::Value::Table(server) => match &server.item("database")?.node.value {
-                tree::Value::Text(text) => Some(text.clone()),
+    let written =
+        tree::read(sources)
+            .ok()
+            .and_then(|(table, _)| match &table.item("server")?.node.value {
+                tree::Value::Table(server) => match &server.item("database")?.node.value {
+                    tree::Value::Text(text) => Some(text.clone()),
+                    _ => None,
+                },
                 _ => None,
-            },
-            _ => None,
-        }
-    });
+            });
     written.unwrap_or_else(|| DEFAULT_DATABASE.to_owned())
+}
+
+/// A duration as the configuration writes it: `500ms`, `20s`, `5m`, `4h`.
+pub fn read_duration(text: &str) -> Option<std::time::Duration> {
+    values::duration(text)
 }
 
 const DEFAULT_DATABASE: &str = "sqlite://data/vats.db";

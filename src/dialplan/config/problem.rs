@@ -55,9 +55,9 @@ pub(crate) struct Span {
 
 impl Place {
     pub(crate) fn of(span: Span, sources: &[SourceFile]) -> Place {
-        let (path, text) = sources
-            .get(span.file)
-            .map_or(("", ""), |source| (source.path.as_str(), source.text.as_str()));
+        let (path, text) = sources.get(span.file).map_or(("", ""), |source| {
+            (source.path.as_str(), source.text.as_str())
+        });
         let start = floor_boundary(text, span.start);
         let end = floor_boundary(text, span.end.max(start));
         let before = text.get(..start).unwrap_or("");
@@ -122,14 +122,13 @@ fn distance(a: &str, b: &str) -> usize {
     for (i, &from) in a.iter().enumerate() {
         let mut next = vec![i + 1];
         for (j, &to) in b.iter().enumerate() {
-            let at = |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
+            let at =
+                |row: &[usize], index: usize| row.get(index).copied().unwrap_or(usize::MAX / 2);
             let mut best = (at(&row, j) + usize::from(from != to))
                 .min(at(&row, j + 1) + 1)
                 .min(at(&next, j) + 1);
-            let swapped = i > 0
-                && j > 0
-                && a.get(i - 1) == Some(&to)
-                && b.get(j - 1) == Some(&from);
+            let swapped =
+                i > 0 && j > 0 && a.get(i - 1) == Some(&to) && b.get(j - 1) == Some(&from);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
             }
@@ -167,10 +166,35 @@ mod tests {
             path: "a.toml".into(),
             text: "x = 1\nя = \"ы\"\n".into(),
         }];
-        let place = Place::of(Span { file: 0, start: 11, end: 14 }, &sources);
+        let place = Place::of(
+            Span {
+                file: 0,
+                start: 11,
+                end: 14,
+            },
+            &sources,
+        );
         assert_eq!((place.line, place.column), (2, 5));
-        let beyond = Place::of(Span { file: 0, start: 99, end: 3 }, &sources);
+        let beyond = Place::of(
+            Span {
+                file: 0,
+                start: 99,
+                end: 3,
+            },
+            &sources,
+        );
         assert_eq!(beyond.line, 3);
-        assert_eq!(Place::of(Span { file: 9, start: 0, end: 0 }, &sources).line, 1);
+        assert_eq!(
+            Place::of(
+                Span {
+                    file: 9,
+                    start: 0,
+                    end: 0
+                },
+                &sources
+            )
+            .line,
+            1
+        );
     }
 }

@@ -60,8 +60,9 @@ pub(crate) fn write_duration(duration: Duration) -> String {
 /// A SIP listener: `udp://0.0.0.0:5060`.
 pub(crate) fn listener(text: &str) -> Result<SocketAddr, Wrong> {
     let shape = || {
-        Wrong::new(format!("\"{text}\" is no listener"))
-            .hint("write it as \"udp://127.0.0.1:5060\": an IP address and a port, 0 for any free one")
+        Wrong::new(format!("\"{text}\" is no listener")).hint(
+            "write it as \"udp://127.0.0.1:5060\": an IP address and a port, 0 for any free one",
+        )
     };
     let (scheme, address) = text.split_once("://").ok_or_else(shape)?;
     match scheme {
@@ -179,8 +180,10 @@ pub(crate) fn prefix(text: &str) -> Result<String, Wrong> {
             .hint("write prefixes in international form, such as \"+7\"")
     })?;
     if digits.len() > 15 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Wrong::new(format!("\"{text}\" is no beginning of a number"))
-            .hint("a + and digits, such as \"+7495\""));
+        return Err(
+            Wrong::new(format!("\"{text}\" is no beginning of a number"))
+                .hint("a + and digits, such as \"+7495\""),
+        );
     }
     Ok(text.to_owned())
 }
@@ -198,7 +201,16 @@ mod tests {
         assert_eq!(duration("20s"), Some(Duration::from_secs(20)));
         assert_eq!(duration("5m"), Some(Duration::from_secs(300)));
         assert_eq!(duration("4h"), Some(Duration::from_secs(14_400)));
-        for wrong in ["", "20", "s", "20 s", "-1s", "1.5s", "99999999999999999999s", "5d"] {
+        for wrong in [
+            "",
+            "20",
+            "s",
+            "20 s",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+            "5d",
+        ] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
         for text in ["500ms", "20s", "5m", "4h", "90s", "1500ms"] {
@@ -209,7 +221,16 @@ mod tests {
     #[test]
     fn port_ranges() {
         assert_eq!(ports("20000-29999"), Ok(20000..=29999));
-        for wrong in ["", "20000", "80-99", "3000-2000", "20001-29999", "20000-30000", "20000-20001", "1-70000"] {
+        for wrong in [
+            "",
+            "20000",
+            "80-99",
+            "3000-2000",
+            "20001-29999",
+            "20000-30000",
+            "20000-20001",
+            "1-70000",
+        ] {
             assert!(ports(wrong).is_err(), "{wrong}");
         }
     }
@@ -217,11 +238,19 @@ mod tests {
     #[test]
     fn hosts() {
         let read = |text| host_port(text).map(|peer| (peer.host, peer.port)).ok();
-        assert_eq!(read("sip.acme.example"), Some(("sip.acme.example".into(), 5060)));
+        assert_eq!(
+            read("sip.acme.example"),
+            Some(("sip.acme.example".into(), 5060))
+        );
         assert_eq!(read("127.0.0.1:5070"), Some(("127.0.0.1".into(), 5070)));
-        assert_eq!(read("[2001:db8::1]:5070"), Some(("2001:db8::1".into(), 5070)));
+        assert_eq!(
+            read("[2001:db8::1]:5070"),
+            Some(("2001:db8::1".into(), 5070))
+        );
         assert_eq!(read("2001:db8::1"), Some(("2001:db8::1".into(), 5060)));
-        for wrong in ["", "a b", "host:", "host:x", "host:0", "sip:host", "-a", "a..b"] {
+        for wrong in [
+            "", "a b", "host:", "host:x", "host:0", "sip:host", "-a", "a..b",
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

@@ -95,24 +95,28 @@ pub(super) fn hunt(entry: &Entry<'_>) -> Option<Hunt> {
 pub(super) fn member(check: &Checker<'_>, text: &str) -> Result<Member, Wrong> {
     let (kind, name) = text.split_once(':').unwrap_or(("operator", text));
     match kind {
-        "operator" => check.name("operators", name).map(Member::Operator).map_err(|wrong| {
-            match check.defined("forwards", name) {
+        "operator" => check
+            .name("operators", name)
+            .map(Member::Operator)
+            .map_err(|wrong| match check.defined("forwards", name) {
                 Some(_) => Wrong {
                     hint: Some(format!("did you mean \"forward:{name}\"?")),
                     ..wrong
                 },
                 None => wrong,
-            }
-        }),
-        "forward" => check.name("forwards", name).map(Member::Forward).map_err(|wrong| {
-            match nearest(name, check.names_of("forwards")) {
-                Some(near) => Wrong {
-                    hint: Some(format!("did you mean \"forward:{near}\"?")),
-                    ..wrong
-                },
-                None => wrong,
-            }
-        }),
+            }),
+        "forward" => {
+            check
+                .name("forwards", name)
+                .map(Member::Forward)
+                .map_err(|wrong| match nearest(name, check.names_of("forwards")) {
+                    Some(near) => Wrong {
+                        hint: Some(format!("did you mean \"forward:{near}\"?")),
+                        ..wrong
+                    },
+                    None => wrong,
+                })
+        }
         _ => Err(Wrong::new(format!("\"{text}\" cannot be rung"))
             .hint("members are operators' names and \"forward:NAME\"")),
     }

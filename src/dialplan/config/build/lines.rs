@@ -102,9 +102,9 @@ pub(super) fn look_at_trunks(parts: &Parts<'_>) {
         });
         if let Some((peer, registers, at)) = peer {
             // Two accounts at one address are told apart by the registration's contact.
-            let other = peers
-                .iter()
-                .find(|(other, other_registers, _)| *other == peer && !(registers && *other_registers));
+            let other = peers.iter().find(|(other, other_registers, _)| {
+                *other == peer && !(registers && *other_registers)
+            });
             if let Some((_, _, first)) = other {
                 let wrong = Wrong::new("another trunk has the same peer, and not both register: its calls cannot be told apart")
                     .hint("give both a register, or make them one trunk");
@@ -120,9 +120,13 @@ pub(super) fn look_at_trunks(parts: &Parts<'_>) {
                     continue;
                 };
                 if let Some((_, first)) = networks.iter().find(|(other, _)| *other == found) {
-                    let wrong = Wrong::new("another trunk accepts the same network: the first one by name gets its calls");
+                    let wrong = Wrong::new(
+                        "another trunk accepts the same network: the first one by name gets its calls",
+                    );
                     let also = Some((*first, "the other one"));
-                    parts.checker.report(Severity::Warning, node.at, wrong, also);
+                    parts
+                        .checker
+                        .report(Severity::Warning, node.at, wrong, also);
                 }
                 networks.push((found, node.at));
             }
@@ -147,9 +151,7 @@ pub(super) fn numbers(parts: &Parts<'_>, country: Country) -> HashMap<E164, Numb
             let wrong = Wrong::new(format!("the number {number} is defined twice"))
                 .hint("remove one of them");
             let also = Some((first, "first defined"));
-            parts
-                .checker
-                .report(Severity::Error, entry.at, wrong, also);
+            parts.checker.report(Severity::Error, entry.at, wrong, also);
         }
         if let Some(made) = made {
             numbers.insert(number, made);

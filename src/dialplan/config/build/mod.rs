@@ -122,11 +122,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The entries of a section, made and by name.
-    fn named<T>(
-        &self,
-        section: &str,
-        make: impl Fn(&Entry<'_>) -> Option<T>,
-    ) -> BTreeMap<Name, T> {
+    fn named<T>(&self, section: &str, make: impl Fn(&Entry<'_>) -> Option<T>) -> BTreeMap<Name, T> {
         self.entries(section)
             .filter_map(|entry| Some((Name::from(entry.name), make(&entry)?)))
             .collect()

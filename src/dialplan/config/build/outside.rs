@@ -25,7 +25,10 @@ pub(super) fn webhook(entry: &Entry<'_>) -> Option<Webhook> {
             let names = EventType::ALL.iter().map(|event| event.as_str());
             match nearest(text, names.clone()) {
                 Some(near) => wrong.hint(format!("did you mean \"{near}\"?")),
-                None => wrong.hint(format!("the events are {}", names.collect::<Vec<_>>().join(", "))),
+                None => wrong.hint(format!(
+                    "the events are {}",
+                    names.collect::<Vec<_>>().join(", ")
+                )),
             }
         })
     });
@@ -47,7 +50,9 @@ fn url(text: &str) -> Result<String, Wrong> {
         .or_else(|| text.strip_prefix("http://"))
         .ok_or_else(wrong)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !host.ends_with(']') => {
             port.parse::<u16>().map_err(|_| wrong())?;

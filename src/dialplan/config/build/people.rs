@@ -13,7 +13,8 @@ use crate::ledger::id::Name;
 
 pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     if entry.name == "echo" {
-        let wrong = Wrong::new("no operator can be named echo: it is what one dials to hear oneself");
+        let wrong =
+            Wrong::new("no operator can be named echo: it is what one dials to hear oneself");
         entry.check.error(entry.at, wrong.hint("give another name"));
     }
     let name = match entry.has("name") {
@@ -65,7 +66,8 @@ pub(super) fn extensions(parts: &Parts<'_>) -> HashMap<String, Name> {
             .raw_entries("operators")
             .find(|other| other.name == *text && other.name != raw.name);
         if let Some(namesake) = namesake {
-            let wrong = Wrong::new(format!("the extension {text} is another operator's name")).hint(hint);
+            let wrong =
+                Wrong::new(format!("the extension {text} is another operator's name")).hint(hint);
             let also = Some((written(namesake).unwrap_or(namesake.at), "that operator"));
             parts.checker.report(Severity::Error, at, wrong, also);
         }
@@ -108,7 +110,8 @@ fn extension(text: &str) -> Result<String, Wrong> {
     if (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(format!("\"{text}\" is no extension")).hint("an extension is one to six digits, such as \"101\""))
+    Err(Wrong::new(format!("\"{text}\" is no extension"))
+        .hint("an extension is one to six digits, such as \"101\""))
 }
 
 /// Shape only: the SIP layer reads it in full when it is dialled.

@@ -46,8 +46,10 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let api_token = entry.secret("api_token");
     let http: std::net::SocketAddr = http?;
     if !http.ip().is_loopback() && !entry.has("api_token") {
-        let wrong = Wrong::new("without a token the API answers only this machine, whatever address it listens on")
-            .hint("add api_token = \"generate\" or \"env:NAME\"");
+        let wrong = Wrong::new(
+            "without a token the API answers only this machine, whatever address it listens on",
+        )
+        .hint("add api_token = \"generate\" or \"env:NAME\"");
         entry.check.warn(entry.place("http"), wrong);
     }
     let country = country?;
@@ -96,8 +98,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
 
 pub(super) fn country(text: &str) -> Result<Country, Wrong> {
     Country::parse(text).ok_or_else(|| {
-        Wrong::new(format!("\"{text}\" is no country"))
-            .hint("use its two letters, such as \"RU\"")
+        Wrong::new(format!("\"{text}\" is no country")).hint("use its two letters, such as \"RU\"")
     })
 }
 

@@ -234,7 +234,10 @@ fn rows(text: &mut String, above: &str, keys: &[Key]) {
         };
         let name = format!("{above}{}", key.name);
         let takes = key.kind.describe();
-        text.push_str(&format!("| `{name}` | {takes} | {default} | {} |\n", key.doc));
+        text.push_str(&format!(
+            "| `{name}` | {takes} | {default} | {} |\n",
+            key.doc
+        ));
         if let Kind::Table(inner) = key.kind {
             rows(text, &format!("{name}."), inner);
         }

@@ -116,7 +116,6 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
-
 const SERVER: &[Key] = keys! {
     "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens; port 0 is any free one. tcp, tls, ws and wss are not available in this version.";
     "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
