@@ -7,6 +7,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod header;
 pub mod session;
+pub mod status;
 pub mod transaction;
 pub mod uri;
 pub mod wire;
