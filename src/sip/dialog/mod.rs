@@ -147,7 +147,8 @@ impl Dialog {
             self.next_hop = NextHop::Unknown;
         }
         self.remote.clear();
-        self.remote.push_str(response.header(Name::To).unwrap_or(""));
+        self.remote
+            .push_str(response.header(Name::To).unwrap_or(""));
     }
 
     /// A target refresh request (re-INVITE, UPDATE) was answered with 2xx: its Contact is the new remote target (RFC 3261 §12.2.2).
@@ -184,7 +185,11 @@ impl Dialog {
     /// Max-Forwards, From, To, Call-ID and CSeq.
     pub fn request(&self, method: &str, cseq: u32, branch: ClientId, flow: &Flow) -> Writer {
         let strict = self.routes.first().is_some_and(|route| !route.is_loose());
-        let uri = if strict { self.next_uri() } else { &self.target };
+        let uri = if strict {
+            self.next_uri()
+        } else {
+            &self.target
+        };
         let mut writer = Writer::request(method, uri)
             .header(
                 Name::Via,

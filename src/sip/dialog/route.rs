@@ -80,7 +80,10 @@ pub fn choose(dialog: &Dialog) -> Choice {
     let Ok(uri) = Uri::parse(dialog.next_uri()) else {
         return Choice::Send(dialog.flow);
     };
-    let host = uri.param("maddr").filter(|maddr| !maddr.is_empty()).unwrap_or(uri.host());
+    let host = uri
+        .param("maddr")
+        .filter(|maddr| !maddr.is_empty())
+        .unwrap_or(uri.host());
     let port = uri.port().unwrap_or(DEFAULT_PORT);
     let literal = literal(host);
     match (dialog.routing, literal) {
@@ -89,7 +92,9 @@ pub fn choose(dialog: &Dialog) -> Choice {
         }
         (Routing::Flow, _) => Choice::Send(dialog.flow),
         (Routing::Dialog, Some(ip)) if ip.is_unspecified() => Choice::Send(dialog.flow),
-        (Routing::Dialog, Some(ip)) => Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port))),
+        (Routing::Dialog, Some(ip)) => {
+            Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
+        }
         (Routing::Dialog, None) if host.is_empty() => Choice::Send(dialog.flow),
         (Routing::Dialog, None) => Choice::Resolve {
             host: host.to_owned(),
@@ -109,7 +114,10 @@ pub fn is_literal(uri: &str) -> bool {
 }
 
 fn literal(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 const DEFAULT_PORT: u16 = 5060;

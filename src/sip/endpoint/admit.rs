@@ -21,7 +21,10 @@ pub fn inspect(request: &Message) -> Option<Refusal<'static>> {
 /// The extensions that a request needs and we lack, as the value of Unsupported; `None`: none.
 pub fn unsupported(request: &Message) -> Option<String> {
     let mut lacking = String::new();
-    for tag in request.headers(Name::Require).flat_map(|line| line.split(',')) {
+    for tag in request
+        .headers(Name::Require)
+        .flat_map(|line| line.split(','))
+    {
         let tag = tag.trim();
         if tag.is_empty() || tag.eq_ignore_ascii_case(core::SUPPORTED) {
             continue;
@@ -37,7 +40,10 @@ pub fn unsupported(request: &Message) -> Option<String> {
 /// Whether the request has travelled as far as it may.
 pub fn is_exhausted(request: &Message) -> bool {
     request.method() != Method::Options
-        && request.header(Name::MaxForwards).and_then(|hops| hops.trim().parse::<u32>().ok()) == Some(0)
+        && request
+            .header(Name::MaxForwards)
+            .and_then(|hops| hops.trim().parse::<u32>().ok())
+            == Some(0)
 }
 
 /// What is wrong with the body of an INVITE or UPDATE: a type that we do not read and that is not optional, or an encoding.
@@ -53,16 +59,27 @@ pub fn body_problem(request: &Message) -> Option<Refusal<'static>> {
     }
     let optional = request
         .header(Name::ContentDisposition)
-        .is_some_and(|disposition| disposition.to_ascii_lowercase().contains("handling=optional"));
+        .is_some_and(|disposition| {
+            disposition
+                .to_ascii_lowercase()
+                .contains("handling=optional")
+        });
     (!optional).then_some(UNKNOWN_BODY)
 }
 
 fn has_known_scheme(uri: &str) -> bool {
     let scheme = uri.split(':').next().unwrap_or("");
-    ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    ["sip", "sips", "tel"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-const UNKNOWN_METHOD: Refusal<'_> = Refusal::with(405, "This method is not known here", Name::Allow, core::ALLOW);
+const UNKNOWN_METHOD: Refusal<'_> = Refusal::with(
+    405,
+    "This method is not known here",
+    Name::Allow,
+    core::ALLOW,
+);
 const WRONG_SCHEME: Refusal<'_> = Refusal::new(416, "Only sip, sips and tel URIs are served here");
 const BAD_URI: Refusal<'_> = Refusal::new(400, "The Request-URI cannot be read");
 const UNKNOWN_BODY: Refusal<'_> = Refusal::with(

@@ -10,6 +10,7 @@ use super::command::Headers;
 use super::event::{Event, Flow, SessionId};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
+use crate::sip::header::warning::Warning;
 use crate::sip::transaction::ServerId;
 use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
@@ -42,7 +43,12 @@ pub struct Core {
 impl Core {
     /// For one endpoint.
     pub fn new(settings: Settings, entropy: Entropy) -> Core {
-        let warn_agent = settings.product.split(['/', ' ']).next().unwrap_or("").to_owned();
+        let warn_agent = settings
+            .product
+            .split(['/', ' '])
+            .next()
+            .unwrap_or("")
+            .to_owned();
         Core {
             layer: Layer::default(),
             entropy,
@@ -50,7 +56,11 @@ impl Core {
             resolving: HashMap::new(),
             last_resolve: 0,
             product: settings.product,
-            warn_agent: if warn_agent.is_empty() { "-".to_owned() } else { warn_agent },
+            warn_agent: if warn_agent.is_empty() {
+                "-".to_owned()
+            } else {
+                warn_agent
+            },
         }
     }
 
@@ -69,9 +79,16 @@ impl Core {
     }
 
     /// Begins a response to a request: what is copied from it, and Server.
-    pub fn response(&self, request: &Message, flow: &Flow, code: u16, to_tag: Option<&dyn fmt::Display>) -> Writer {
+    pub fn response(
+        &self,
+        request: &Message,
+        flow: &Flow,
+        code: u16,
+        to_tag: Option<&dyn fmt::Display>,
+    ) -> Writer {
         let tag = to_tag.map(ToString::to_string);
-        Writer::response_from(request, code, tag.as_deref(), Some(flow.remote)).header(Name::Server, &self.product)
+        Writer::response_from(request, code, tag.as_deref(), Some(flow.remote))
+            .header(Name::Server, &self.product)
     }
 
     /// User-Agent for our requests.
@@ -81,12 +98,17 @@ impl Core {
 
     /// Adds a Warning with our sentence (RFC 3261 §20.43).
     pub fn warn(&self, writer: Writer, sentence: &str) -> Writer {
-        let quoted = sentence.replace(['"', '\\'], "'");
-        writer.header(Name::Warning, format_args!("399 {} \"{quoted}\"", self.warn_agent))
+        writer.header(Name::Warning, Warning::new(&self.warn_agent, sentence))
     }
 
     /// Answers a server transaction finally, with a sentence and nothing else.
-    pub fn refuse(&mut self, now: Mono, server: ServerId, tag: Option<&dyn fmt::Display>, refusal: &Refusal<'_>) {
+    pub fn refuse(
+        &mut self,
+        now: Mono,
+        server: ServerId,
+        tag: Option<&dyn fmt::Display>,
+        refusal: &Refusal<'_>,
+    ) {
         let Some((request, flow)) = self.layer.request(server) else {
             return;
         };
@@ -95,7 +117,13 @@ impl Core {
     }
 
     /// A final refusal.
-    pub fn refusal(&mut self, request: &Message, flow: &Flow, tag: Option<&dyn fmt::Display>, refusal: &Refusal<'_>) -> Bytes {
+    pub fn refusal(
+        &mut self,
+        request: &Message,
+        flow: &Flow,
+        tag: Option<&dyn fmt::Display>,
+        refusal: &Refusal<'_>,
+    ) -> Bytes {
         let fresh;
         let tag: &dyn fmt::Display = match tag {
             Some(tag) => tag,
@@ -164,5 +192,7 @@ pub fn append(mut writer: Writer, headers: &Headers) -> Writer {
 
 /// Adds Allow and Supported.
 pub fn abilities(writer: Writer) -> Writer {
-    writer.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED)
+    writer
+        .header(Name::Allow, ALLOW)
+        .header(Name::Supported, SUPPORTED)
 }

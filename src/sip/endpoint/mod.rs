@@ -96,13 +96,27 @@ impl Endpoint {
                 self.add_session(session);
             }
             Command::Progress { session, code, sdp } => {
-                self.with_session(session, |session, core| session.progress(core, at, code, sdp));
+                self.with_session(session, |session, core| {
+                    session.progress(core, at, code, sdp)
+                });
             }
-            Command::Accept { session, sdp, headers } => {
-                self.with_session(session, |session, core| session.accept(core, at, &sdp, &headers));
+            Command::Accept {
+                session,
+                sdp,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.accept(core, at, &sdp, &headers)
+                });
             }
-            Command::Reject { session, code, headers } => {
-                self.with_session(session, |session, core| session.reject(core, at, code, &headers));
+            Command::Reject {
+                session,
+                code,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.reject(core, at, code, &headers)
+                });
             }
             Command::End { session, reason } => {
                 self.with_session(session, |session, core| session.end(core, at, reason));
@@ -111,15 +125,25 @@ impl Endpoint {
                 self.with_session(session, |session, _| session.keep());
             }
             Command::AnswerOffer { session, sdp } => {
-                self.with_session(session, |session, core| session.answer_offer(core, at, &sdp));
+                self.with_session(session, |session, core| {
+                    session.answer_offer(core, at, &sdp)
+                });
             }
-            Command::RefuseOffer { session, code, headers } => {
-                self.with_session(session, |session, core| session.refuse_offer(core, at, code, &headers));
+            Command::RefuseOffer {
+                session,
+                code,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.refuse_offer(core, at, code, &headers)
+                });
             }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }
-            Command::Reply { id, code, headers } => outside::reply(&mut self.core, at, id, code, &headers),
+            Command::Reply { id, code, headers } => {
+                outside::reply(&mut self.core, at, id, code, &headers)
+            }
             Command::Request(request) => {
                 let id = request.id;
                 let outside = Outside::start(&mut self.core, at, *request);
@@ -170,7 +194,11 @@ impl Endpoint {
         Census {
             transactions: count.active,
             lingering: count.lingering,
-            dialogs: self.sessions.values().map(|session| session.dialogs()).sum(),
+            dialogs: self
+                .sessions
+                .values()
+                .map(|session| session.dialogs())
+                .sum(),
             sessions: self.sessions.len(),
         }
     }
@@ -189,15 +217,28 @@ impl Endpoint {
     fn settle(&mut self, now: Now) {
         while let Some(outcome) = self.core.layer.poll_outcome() {
             match outcome {
-                Outcome::Response { client, user, message } => self.deliver(now, client, user, &message),
+                Outcome::Response {
+                    client,
+                    user,
+                    message,
+                } => self.deliver(now, client, user, &message),
                 Outcome::Failed { client, user, how } => {
                     let at = now.mono;
                     match user {
-                        User::Invite(id, _) => self.with_session(id, |session, core| session.invite_failed(core, client, how)),
-                        User::Bye(id) => self.with_session(id, |session, core| session.bye_answered(core, at, None)),
-                        User::Probe(id) => self.with_session(id, |session, core| session.probe_answered(core, at, None)),
+                        User::Invite(id, _) => self.with_session(id, |session, core| {
+                            session.invite_failed(core, client, how)
+                        }),
+                        User::Bye(id) => self
+                            .with_session(id, |session, core| session.bye_answered(core, at, None)),
+                        User::Probe(id) => self.with_session(id, |session, core| {
+                            session.probe_answered(core, at, None)
+                        }),
                         User::Request(id) => {
-                            if self.requests.get(&id).is_some_and(|request| request.failed(&mut self.core, client, how)) {
+                            if self
+                                .requests
+                                .get(&id)
+                                .is_some_and(|request| request.failed(&mut self.core, client, how))
+                            {
                                 self.requests.remove(&id);
                             }
                             true
@@ -207,7 +248,9 @@ impl Endpoint {
                 }
                 Outcome::NoAck { server, session } => {
                     if let Some(id) = session {
-                        self.with_session(id, |session, core| session.not_acked(core, now.mono, server));
+                        self.with_session(id, |session, core| {
+                            session.not_acked(core, now.mono, server)
+                        });
                     }
                 }
             }
@@ -221,14 +264,22 @@ impl Endpoint {
         match user {
             User::Invite(id, routing) => self.deliver_invite(now, client, id, routing, response),
             User::Bye(id) => {
-                self.with_session(id, |session, core| session.bye_answered(core, at, Some(response)));
+                self.with_session(id, |session, core| {
+                    session.bye_answered(core, at, Some(response))
+                });
             }
             User::Probe(id) => {
-                self.with_session(id, |session, core| session.probe_answered(core, at, Some(response)));
+                self.with_session(id, |session, core| {
+                    session.probe_answered(core, at, Some(response))
+                });
             }
             User::Request(id) => {
                 let core = &mut self.core;
-                if self.requests.get_mut(&id).is_some_and(|request| request.answered(core, at, client, response)) {
+                if self
+                    .requests
+                    .get_mut(&id)
+                    .is_some_and(|request| request.answered(core, at, client, response))
+                {
                     self.requests.remove(&id);
                 }
             }
@@ -237,10 +288,22 @@ impl Endpoint {
     }
 
     /// A response to an INVITE: for its session, unless that has a 2xx already or is gone, and this is one more.
-    fn deliver_invite(&mut self, now: Now, client: ClientId, id: SessionId, routing: Routing, response: &Message) {
-        let waiting = self.sessions.get(&id).is_some_and(|session| session.awaits(client));
+    fn deliver_invite(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        id: SessionId,
+        routing: Routing,
+        response: &Message,
+    ) {
+        let waiting = self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.awaits(client));
         if waiting {
-            self.with_session(id, |session, core| session.invite_answered(core, now.mono, client, response));
+            self.with_session(id, |session, core| {
+                session.invite_answered(core, now.mono, client, response)
+            });
             return;
         }
         let Some(flow) = self.core.layer.flow(client) else {
@@ -249,7 +312,10 @@ impl Endpoint {
         if !(200..300).contains(&response.status()) {
             return;
         }
-        let credentials = self.sessions.get(&id).and_then(|session| session.credentials().cloned());
+        let credentials = self
+            .sessions
+            .get(&id)
+            .and_then(|session| session.credentials().cloned());
         let stray = Stray {
             client,
             response,
@@ -272,7 +338,11 @@ impl Endpoint {
     }
 
     /// Does something with a session; false when it is gone.
-    fn with_session(&mut self, id: SessionId, act: impl FnOnce(&mut Session, &mut Core) -> Fate) -> bool {
+    fn with_session(
+        &mut self,
+        id: SessionId,
+        act: impl FnOnce(&mut Session, &mut Core) -> Fate,
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };

@@ -25,7 +25,10 @@ impl Outside {
     pub(super) fn start(core: &mut Core, now: Mono, request: Request) -> Outside {
         let outside = Outside {
             client: ClientId::new(&mut core.entropy),
-            call_id: request.call_id.clone().unwrap_or_else(|| core.entropy.token()),
+            call_id: request
+                .call_id
+                .clone()
+                .unwrap_or_else(|| core.entropy.token()),
             tag: core.entropy.token(),
             cseq: request.cseq,
             challenges: Challenges::default(),
@@ -36,7 +39,13 @@ impl Outside {
     }
 
     /// Whether it is over with this response, which is then reported.
-    pub(super) fn answered(&mut self, core: &mut Core, now: Mono, client: ClientId, response: &Message) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        response: &Message,
+    ) -> bool {
         let code = response.status();
         if client != self.client || code < 200 {
             return false;
@@ -86,24 +95,35 @@ impl Outside {
         let mut writer = Writer::request(method, &request.uri)
             .header(
                 Name::Via,
-                format_args!("SIP/2.0/UDP {};rport;branch={}", flow.advertised, self.client),
+                format_args!(
+                    "SIP/2.0/UDP {};rport;branch={}",
+                    flow.advertised, self.client
+                ),
             )
             .header(Name::MaxForwards, 70)
-            .header(Name::From, format_args!("{};tag={}", request.from, self.tag))
+            .header(
+                Name::From,
+                format_args!("{};tag={}", request.from, self.tag),
+            )
             .header(Name::To, &request.to)
             .header(Name::CallId, &self.call_id)
             .header(Name::CSeq, format_args!("{} {method}", self.cseq));
-        let has_contact = request.headers.iter().any(|(name, _)| *name == Name::Contact);
+        let has_contact = request
+            .headers
+            .iter()
+            .any(|(name, _)| *name == Name::Contact);
         if request.method != Method::Register && !has_contact {
             writer = writer.header(Name::Contact, contact_value(None, &flow));
         }
-        writer = core::append(core::abilities(writer), lines).header(Name::UserAgent, core.product());
+        writer =
+            core::append(core::abilities(writer), lines).header(Name::UserAgent, core.product());
         if request.method == Method::Options {
             writer = writer.header(Name::Accept, core::ACCEPT);
         }
         let bytes = core::append(writer, &request.headers).finish();
         let user = User::Request(request.id);
-        core.layer.start(now, self.client, request.method, flow, user, bytes);
+        core.layer
+            .start(now, self.client, request.method, flow, user, bytes);
     }
 }
 

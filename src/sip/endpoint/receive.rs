@@ -61,7 +61,9 @@ impl Endpoint {
             Received::Absorbed => {}
             Received::Ack => self.receive_ack(now, request),
             Received::Cancel { server, invite } => self.receive_cancel(now, server, invite),
-            Received::New { server, merged } => self.receive_new(now, flow, server, merged, request),
+            Received::New { server, merged } => {
+                self.receive_new(now, flow, server, merged, request)
+            }
         }
     }
 
@@ -80,7 +82,9 @@ impl Endpoint {
             return;
         };
         let session = self.core.layer.session_of(invite);
-        let tag = session.and_then(|id| self.sessions.get(&id)).map(|session| session.local_tag);
+        let tag = session
+            .and_then(|id| self.sessions.get(&id))
+            .map(|session| session.local_tag);
         match tag {
             Some(tag) => self.core.accept(now.mono, server, &tag),
             None => {
@@ -89,16 +93,29 @@ impl Endpoint {
             }
         }
         if let Some(session) = session {
-            self.with_session(session, |session, core| session.cancelled(core, now.mono, invite));
+            self.with_session(session, |session, core| {
+                session.cancelled(core, now.mono, invite)
+            });
         }
     }
 
-    fn receive_new(&mut self, now: Now, flow: Flow, server: ServerId, merged: bool, request: &Message) {
+    fn receive_new(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        server: ServerId,
+        merged: bool,
+        request: &Message,
+    ) {
         if let Some(refusal) = admit::inspect(request) {
             return self.core.refuse(now.mono, server, None, &refusal);
         }
         let inside = request.to_tag().is_some() && request.method() != Method::Register;
-        let session = if inside { self.session_of(request) } else { None };
+        let session = if inside {
+            self.session_of(request)
+        } else {
+            None
+        };
         if inside && session.is_none() {
             return self.core.refuse(now.mono, server, None, &NO_DIALOG);
         }
@@ -106,11 +123,18 @@ impl Endpoint {
             return self.core.refuse(now.mono, server, None, &MERGED);
         }
         if let Some(tags) = admit::unsupported(request) {
-            let refusal = Refusal::with(420, "An extension is required that is not supported here", Name::Unsupported, &tags);
+            let refusal = Refusal::with(
+                420,
+                "An extension is required that is not supported here",
+                Name::Unsupported,
+                &tags,
+            );
             return self.core.refuse(now.mono, server, None, &refusal);
         }
         if let Some(session) = session {
-            self.with_session(session, |session, core| session.receive(core, now.mono, server, request));
+            self.with_session(session, |session, core| {
+                session.receive(core, now.mono, server, request)
+            });
             return;
         }
         if admit::is_exhausted(request) {

@@ -65,7 +65,8 @@ impl Challenges {
         };
         match self.met.iter_mut().find(|met| met.realm == challenge.realm) {
             Some(met) => {
-                let stale = parameter(text, "stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+                let stale = parameter(text, "stale")
+                    .is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
                 *met = challenge;
                 stale
             }

@@ -25,7 +25,14 @@ pub(super) struct Ringing {
 
 impl Session {
     /// Takes an INVITE: sends 100 and reports it.
-    pub fn ring(core: &mut Core, now: Mono, id: SessionId, server: ServerId, flow: Flow, invite: &Message) -> Session {
+    pub fn ring(
+        core: &mut Core,
+        now: Mono,
+        id: SessionId,
+        server: ServerId,
+        flow: Flow,
+        invite: &Message,
+    ) -> Session {
         let local_tag = LocalTag::new(&mut core.entropy);
         let trying = core.response(invite, &flow, 100, None).finish();
         core.layer.respond(now, server, 100, trying);
@@ -37,7 +44,9 @@ impl Session {
             progress: None,
         };
         let mut session = Session::new(id, local_tag, Phase::Ringing(ringing));
-        session.dialogs.push(Dialog::from_request(invite, flow, local_tag));
+        session
+            .dialogs
+            .push(Dialog::from_request(invite, flow, local_tag));
         core.report(Event::Incoming {
             session: id,
             flow,
@@ -102,7 +111,11 @@ impl Session {
             return Fate::Alive;
         };
         let server = ringing.server;
-        let code = if (300..700).contains(&code) { code } else { 500 };
+        let code = if (300..700).contains(&code) {
+            code
+        } else {
+            500
+        };
         if let Some((request, flow)) = core.layer.request(server) {
             let writer = core.response(&request, &flow, code, Some(&self.local_tag));
             let writer = core::abilities(writer);
@@ -148,7 +161,9 @@ impl Session {
         for route in request.headers(Name::RecordRoute) {
             writer = writer.header(Name::RecordRoute, route);
         }
-        Some(core::abilities(writer.header(Name::Contact, dialog.contact(&flow))))
+        Some(core::abilities(
+            writer.header(Name::Contact, dialog.contact(&flow)),
+        ))
     }
 }
 

@@ -76,7 +76,10 @@ enum Phase {
     /// A 2xx was exchanged. `late`: ours to keep or to end.
     Established { late: bool },
     /// BYE is on its way, or waits for the ACK to our 2xx.
-    Closing { reason: Option<String>, challenges: Challenges },
+    Closing {
+        reason: Option<String>,
+        challenges: Challenges,
+    },
 }
 
 /// What the user still wants to hear.
@@ -171,10 +174,12 @@ impl Session {
 
     /// The look-ups of addresses that it waits for.
     pub fn resolving(&self) -> impl Iterator<Item = u64> + '_ {
-        self.dialogs.iter().filter_map(|dialog| match dialog.next_hop {
-            NextHop::Resolving(id) => Some(id),
-            _ => None,
-        })
+        self.dialogs
+            .iter()
+            .filter_map(|dialog| match dialog.next_hop {
+                NextHop::Resolving(id) => Some(id),
+                _ => None,
+            })
     }
 
     /// Ends it, whatever its phase.
@@ -234,7 +239,11 @@ impl Session {
 
     /// An ACK came that is not one to a refusal.
     pub fn acked(&mut self, core: &mut Core, now: Mono, ack: &Message) -> Fate {
-        let Some(place) = self.unacked.iter().position(|unacked| unacked.cseq == ack.cseq()) else {
+        let Some(place) = self
+            .unacked
+            .iter()
+            .position(|unacked| unacked.cseq == ack.cseq())
+        else {
             return Fate::Alive;
         };
         let unacked = self.unacked.swap_remove(place);
@@ -256,7 +265,8 @@ impl Session {
         self.reports = Reports::Nothing;
         self.timers.clear();
         if self.is_resolving() {
-            self.timers.set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
+            self.timers
+                .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
         }
         self.drop_their_offer(core, now);
         self.phase = Phase::Closing {
@@ -270,7 +280,10 @@ impl Session {
 
     fn report_ended(&mut self, core: &mut Core, how: Ended) {
         if self.reports == Reports::All {
-            core.report(Event::Ended { session: self.id, how });
+            core.report(Event::Ended {
+                session: self.id,
+                how,
+            });
         }
         self.reports = Reports::Nothing;
     }

@@ -92,7 +92,8 @@ impl Session {
 
     /// A session for a stray 2xx, on its way out.
     pub fn stray(core: &mut Core, now: Mono, id: SessionId, stray: Stray<'_>) -> Session {
-        let local_tag = LocalTag::parse(stray.response.from_tag()).unwrap_or_else(|| LocalTag::new(&mut core.entropy));
+        let local_tag = LocalTag::parse(stray.response.from_tag())
+            .unwrap_or_else(|| LocalTag::new(&mut core.entropy));
         let mut session = Session::new(id, local_tag, Phase::Established { late: false });
         session.reports = Reports::Nothing;
         session.credentials = stray.credentials;
@@ -103,14 +104,22 @@ impl Session {
             target: &target,
             contact_user: None,
         };
-        session.dialogs.push(Dialog::from_response(stray.response, &origin));
+        session
+            .dialogs
+            .push(Dialog::from_response(stray.response, &origin));
         session.send_ack(core, now, stray.client, Headers::new());
         session.close(core, now, None);
         session
     }
 
     /// A response to the INVITE.
-    pub fn invite_answered(&mut self, core: &mut Core, now: Mono, client: ClientId, response: &Message) -> Fate {
+    pub fn invite_answered(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        response: &Message,
+    ) -> Fate {
         let Phase::Calling(calling) = &mut self.phase else {
             return Fate::Alive;
         };
@@ -178,12 +187,17 @@ impl Session {
     }
 
     fn succeed(&mut self, core: &mut Core, now: Mono, response: &Message) -> Fate {
-        let next = Phase::Established { late: self.reports != Reports::All };
+        let next = Phase::Established {
+            late: self.reports != Reports::All,
+        };
         let Phase::Calling(calling) = std::mem::replace(&mut self.phase, next) else {
             return Fate::Alive;
         };
         let tag = response.to_tag().unwrap_or("");
-        let early = self.dialogs.iter().position(|dialog| dialog.remote_tag == tag);
+        let early = self
+            .dialogs
+            .iter()
+            .position(|dialog| dialog.remote_tag == tag);
         let dialog = match early {
             Some(place) => {
                 let mut dialog = self.dialogs.swap_remove(place);
@@ -219,7 +233,10 @@ impl Session {
             return Fate::Gone;
         };
         let code = response.status();
-        if is_challenge(code) && matches!(calling.cancel, Cancel::No) && self.reports == Reports::All {
+        if is_challenge(code)
+            && matches!(calling.cancel, Cancel::No)
+            && self.reports == Reports::All
+        {
             let answer = calling.challenges.answer(
                 response,
                 Method::Invite.as_str(),
@@ -238,11 +255,24 @@ impl Session {
                 return Fate::Alive;
             }
         }
-        self.report_refused(core, code, response.reason_phrase(), true, Some(response.clone()));
+        self.report_refused(
+            core,
+            code,
+            response.reason_phrase(),
+            true,
+            Some(response.clone()),
+        );
         Fate::Gone
     }
 
-    fn report_refused(&mut self, core: &mut Core, code: u16, reason: &str, responded: bool, message: Option<Message>) {
+    fn report_refused(
+        &mut self,
+        core: &mut Core,
+        code: u16,
+        reason: &str,
+        responded: bool,
+        message: Option<Message>,
+    ) {
         if self.reports == Reports::All {
             core.report(Event::Refused {
                 session: self.id,
@@ -282,7 +312,13 @@ impl Session {
         };
         calling.cancel = Cancel::Wanted(None);
         core.layer.hush(calling.client);
-        self.report_refused(core, 408, "The far side did not respond in time", false, None);
+        self.report_refused(
+            core,
+            408,
+            "The far side did not respond in time",
+            false,
+            None,
+        );
     }
 
     /// CANCEL brought no final response: the INVITE is forgotten.
@@ -300,14 +336,20 @@ impl Calling {
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
             .header(
                 Name::Via,
-                format_args!("SIP/2.0/UDP {};rport;branch={}", flow.advertised, self.client),
+                format_args!(
+                    "SIP/2.0/UDP {};rport;branch={}",
+                    flow.advertised, self.client
+                ),
             )
             .header(Name::MaxForwards, invite.max_forwards)
             .header(Name::From, format_args!("{};tag={local_tag}", invite.from))
             .header(Name::To, &invite.to)
             .header(Name::CallId, &self.call_id)
             .header(Name::CSeq, format_args!("{} INVITE", self.cseq))
-            .header(Name::Contact, contact_value(invite.contact_user.as_deref(), flow));
+            .header(
+                Name::Contact,
+                contact_value(invite.contact_user.as_deref(), flow),
+            );
         writer = core::abilities(writer).header(Name::UserAgent, core.product());
         writer = core::append(writer, &self.lines);
         writer = core::append(writer, &invite.headers);
@@ -316,7 +358,8 @@ impl Calling {
         }
         let bytes = writer.finish_with(core::SDP, &invite.sdp);
         let user = User::Invite(invite.session, invite.routing);
-        core.layer.start(now, self.client, Method::Invite, *flow, user, bytes);
+        core.layer
+            .start(now, self.client, Method::Invite, *flow, user, bytes);
     }
 
     /// Whether this is its latest transaction.
@@ -338,23 +381,21 @@ impl Calling {
     fn note(&mut self, tag: &str, response: &Message) -> bool {
         let code = response.status();
         let sdp = sdp_of(response);
-        match self.heard.iter_mut().find(|heard| heard.tag == tag) {
-            Some(heard) if heard.code == code && heard.sdp == sdp => false,
-            Some(heard) => {
-                heard.code = code;
-                heard.sdp = sdp;
-                true
-            }
-            None if self.heard.len() >= MAX_EARLY_DIALOGS => false,
-            None => {
-                self.heard.push(Heard {
-                    tag: tag.to_owned(),
-                    code,
-                    sdp,
-                });
-                true
-            }
+        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) {
+            let news = heard.code != code || heard.sdp != sdp;
+            heard.code = code;
+            heard.sdp = sdp;
+            return news;
         }
+        let room = self.heard.len() < MAX_EARLY_DIALOGS;
+        if room {
+            self.heard.push(Heard {
+                tag: tag.to_owned(),
+                code,
+                sdp,
+            });
+        }
+        room
     }
 }
 

@@ -31,9 +31,23 @@ pub(super) enum Held {
 
 impl Session {
     /// Acknowledges the 2xx that confirmed the dialog.
-    pub(super) fn send_ack(&mut self, core: &mut Core, now: Mono, client: ClientId, lines: Headers) {
+    pub(super) fn send_ack(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        lines: Headers,
+    ) {
         let cseq = self.dialogs.first().map_or(1, |dialog| dialog.local_cseq);
-        self.submit(core, now, Held::Ack { client, cseq, lines });
+        self.submit(
+            core,
+            now,
+            Held::Ack {
+                client,
+                cseq,
+                lines,
+            },
+        );
     }
 
     pub(super) fn send_bye(&mut self, core: &mut Core, now: Mono) {
@@ -54,7 +68,9 @@ impl Session {
     /// BYE has a final response; `None`: it never will.
     pub fn bye_answered(&mut self, core: &mut Core, now: Mono, response: Option<&Message>) -> Fate {
         let uri = self.dialogs.first().map(|dialog| dialog.target.clone());
-        let (Some(response), Some(uri), Phase::Closing { challenges, .. }) = (response, uri, &mut self.phase) else {
+        let (Some(response), Some(uri), Phase::Closing { challenges, .. }) =
+            (response, uri, &mut self.phase)
+        else {
             return Fate::Gone;
         };
         if response.status() < 200 {
@@ -75,8 +91,17 @@ impl Session {
     }
 
     /// OPTIONS has a final response; `None`: it never will.
-    pub fn probe_answered(&mut self, core: &mut Core, now: Mono, response: Option<&Message>) -> Fate {
-        let uri = self.dialogs.first().map(|dialog| dialog.target.clone()).unwrap_or_default();
+    pub fn probe_answered(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        response: Option<&Message>,
+    ) -> Fate {
+        let uri = self
+            .dialogs
+            .first()
+            .map(|dialog| dialog.target.clone())
+            .unwrap_or_default();
         let Some(challenges) = &mut self.probe else {
             return Fate::Alive;
         };
@@ -89,7 +114,9 @@ impl Session {
         {
             let method = Method::Options.as_str();
             let credentials = self.credentials.as_ref();
-            if let Some(lines) = challenges.answer(response, method, &uri, credentials, &mut core.entropy) {
+            if let Some(lines) =
+                challenges.answer(response, method, &uri, credentials, &mut core.entropy)
+            {
                 self.submit(core, now, Held::Probe { lines });
                 return Fate::Alive;
             }
@@ -105,14 +132,21 @@ impl Session {
     }
 
     /// The addresses of a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
-    pub fn resolved(&mut self, core: &mut Core, now: Mono, id: Option<u64>, addresses: &[SocketAddr]) {
+    pub fn resolved(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        id: Option<u64>,
+        addresses: &[SocketAddr],
+    ) {
         let Some(dialog) = self.dialogs.first_mut() else {
             return;
         };
         match dialog.next_hop {
             NextHop::Resolving(waiting) if id.is_none_or(|id| id == waiting) => {
                 core.resolving.remove(&waiting);
-                let same_family = |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
+                let same_family =
+                    |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
                 let flow = match addresses.iter().find(same_family) {
                     Some(address) => route::towards(&dialog.flow, *address),
                     None => dialog.flow,
@@ -149,7 +183,8 @@ impl Session {
             }
             Choice::Resolve { host, port } => {
                 dialog.next_hop = NextHop::Resolving(core.resolve(id, host, port));
-                self.timers.set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
+                self.timers
+                    .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
                 None
             }
         }
@@ -161,10 +196,15 @@ impl Session {
         };
         let branch = ClientId::new(&mut core.entropy);
         match held {
-            Held::Ack { client, cseq, lines } => {
+            Held::Ack {
+                client,
+                cseq,
+                lines,
+            } => {
                 let writer = dialog.request(Method::Ack.as_str(), cseq, branch, flow);
                 let bytes = core::append(writer, &lines).finish();
-                core.layer.acknowledge(client, &dialog.remote_tag, *flow, bytes);
+                core.layer
+                    .acknowledge(client, &dialog.remote_tag, *flow, bytes);
             }
             Held::Bye { lines } => {
                 let reason = match &self.phase {
@@ -172,13 +212,15 @@ impl Session {
                     _ => None,
                 };
                 dialog.local_cseq += 1;
-                let mut writer = dialog.request(Method::Bye.as_str(), dialog.local_cseq, branch, flow);
+                let mut writer =
+                    dialog.request(Method::Bye.as_str(), dialog.local_cseq, branch, flow);
                 if let Some(reason) = reason {
                     writer = writer.header(Name::Reason, reason);
                 }
                 writer = core::append(writer.header(Name::UserAgent, core.product()), &lines);
                 let user = User::Bye(self.id);
-                core.layer.start(now, branch, Method::Bye, *flow, user, writer.finish());
+                core.layer
+                    .start(now, branch, Method::Bye, *flow, user, writer.finish());
             }
             Held::Probe { lines } => {
                 dialog.local_cseq += 1;
@@ -189,7 +231,8 @@ impl Session {
                     .header(Name::UserAgent, core.product());
                 let bytes = core::append(core::abilities(writer), &lines).finish();
                 let user = User::Probe(self.id);
-                core.layer.start(now, branch, Method::Options, *flow, user, bytes);
+                core.layer
+                    .start(now, branch, Method::Options, *flow, user, bytes);
             }
         }
     }

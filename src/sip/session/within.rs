@@ -14,13 +14,22 @@ use crate::sip::wire::{Message, Method, Name, Writer};
 
 impl Session {
     /// A request within one of the dialogs.
-    pub fn receive(&mut self, core: &mut Core, now: Mono, server: ServerId, request: &Message) -> Fate {
+    pub fn receive(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        server: ServerId,
+        request: &Message,
+    ) -> Fate {
         core.layer.own(server, self.id);
         let Some(dialog) = self.dialogs.iter_mut().find(|dialog| dialog.is_of(request)) else {
             return Fate::Alive;
         };
         if dialog.take_cseq(request) == Order::Late {
-            let refusal = Refusal::new(500, "The sequence number is lower than that of an earlier request");
+            let refusal = Refusal::new(
+                500,
+                "The sequence number is lower than that of an earlier request",
+            );
             core.refuse(now, server, Some(&self.local_tag), &refusal);
             return Fate::Alive;
         }
@@ -105,7 +114,10 @@ impl Session {
             invite,
             sdp: sdp.is_some(),
         });
-        core.report(Event::Offer { session: self.id, sdp });
+        core.report(Event::Offer {
+            session: self.id,
+            sdp,
+        });
     }
 
     /// 200 to a re-INVITE or UPDATE.
@@ -131,11 +143,21 @@ impl Session {
     }
 
     /// Refuses a re-INVITE or UPDATE; the session stays as it was.
-    pub fn refuse_offer(&mut self, core: &mut Core, now: Mono, code: u16, headers: &Headers) -> Fate {
+    pub fn refuse_offer(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        code: u16,
+        headers: &Headers,
+    ) -> Fate {
         if let Some(theirs) = self.theirs.take()
             && let Some((request, flow)) = core.layer.request(theirs.server)
         {
-            let code = if (300..700).contains(&code) { code } else { 500 };
+            let code = if (300..700).contains(&code) {
+                code
+            } else {
+                500
+            };
             let writer = core.response(&request, &flow, code, Some(&self.local_tag));
             let bytes = core::append(writer, headers).finish();
             core.layer.respond(now, theirs.server, code, bytes);
@@ -161,7 +183,10 @@ impl Session {
 
     /// Begins the 200 to a target refresh request, and takes its Contact.
     fn target_response(&mut self, core: &Core, request: &Message, flow: &Flow) -> Option<Writer> {
-        let dialog = self.dialogs.iter_mut().find(|dialog| dialog.is_of(request))?;
+        let dialog = self
+            .dialogs
+            .iter_mut()
+            .find(|dialog| dialog.is_of(request))?;
         dialog.refresh_target(request);
         let contact = dialog.contact(flow);
         let writer = core.response(request, flow, 200, Some(&self.local_tag));
@@ -173,7 +198,9 @@ impl Session {
             return;
         };
         let writer = core.response(&request, &flow, 200, Some(&self.local_tag));
-        let bytes = core::abilities(writer).header(Name::Accept, core::ACCEPT).finish();
+        let bytes = core::abilities(writer)
+            .header(Name::Accept, core::ACCEPT)
+            .finish();
         core.layer.respond(now, server, 200, bytes);
     }
 
@@ -182,7 +209,8 @@ impl Session {
     }
 }
 
-const NO_RELIABLE_PROVISIONAL: Refusal<'_> = Refusal::new(481, "No provisional response was sent reliably");
+const NO_RELIABLE_PROVISIONAL: Refusal<'_> =
+    Refusal::new(481, "No provisional response was sent reliably");
 const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
 const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     405,

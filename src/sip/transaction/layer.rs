@@ -95,7 +95,15 @@ pub struct Layer {
 
 impl Layer {
     /// Sends a request and waits for its responses.
-    pub fn start(&mut self, now: Mono, id: ClientId, method: Method, flow: Flow, user: User, request: Bytes) {
+    pub fn start(
+        &mut self,
+        now: Mono,
+        id: ClientId,
+        method: Method,
+        flow: Flow,
+        user: User,
+        request: Bytes,
+    ) {
         let mut client = Client::start(now, method, flow, user, request, &mut self.out);
         self.client_deadlines.arm(id, &mut client);
         self.clients.insert(id, client);
@@ -133,7 +141,11 @@ impl Layer {
             let (id, server) = server;
             let for_user = server.ack(now);
             self.server_deadlines.arm(id, server);
-            return if for_user { Received::Ack } else { Received::Absorbed };
+            return if for_user {
+                Received::Ack
+            } else {
+                Received::Absorbed
+            };
         }
         if let Some(server) = known.and_then(|id| self.servers.get(&id)) {
             server.repeat(&mut self.out);
@@ -223,7 +235,14 @@ impl Layer {
         };
         let flow = client.flow;
         if let Some(cancel) = client.cancel(reason) {
-            self.start(now, id.of_cancel(), Method::Cancel, flow, User::Nobody, cancel);
+            self.start(
+                now,
+                id.of_cancel(),
+                Method::Cancel,
+                flow,
+                User::Nobody,
+                cancel,
+            );
         }
     }
 
@@ -243,8 +262,11 @@ impl Layer {
     pub fn close_flow(&mut self, flow: Flow) {
         let hit = |client: &Client| {
             client.is_unanswered()
-                && (client.flow.listener, client.flow.remote, client.flow.transport)
-                    == (flow.listener, flow.remote, flow.transport)
+                && (
+                    client.flow.listener,
+                    client.flow.remote,
+                    client.flow.transport,
+                ) == (flow.listener, flow.remote, flow.transport)
         };
         let mut ids: Vec<ClientId> = self
             .clients
@@ -341,10 +363,16 @@ impl Layer {
             }
         };
         for client in self.clients.values() {
-            add(client.is_lingering(), size_of::<(ClientId, Client)>() + client.heap_bytes());
+            add(
+                client.is_lingering(),
+                size_of::<(ClientId, Client)>() + client.heap_bytes(),
+            );
         }
         for server in self.servers.values() {
-            add(server.is_lingering(), size_of::<(ServerId, Server)>() + server.heap_bytes());
+            add(
+                server.is_lingering(),
+                size_of::<(ServerId, Server)>() + server.heap_bytes(),
+            );
         }
         count
     }

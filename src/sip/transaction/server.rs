@@ -48,7 +48,13 @@ enum State {
 }
 
 impl Server {
-    pub(super) fn new(now: Mono, flow: Flow, key: Arc<str>, merge: Option<u64>, request: Message) -> Server {
+    pub(super) fn new(
+        now: Mono,
+        flow: Flow,
+        key: Arc<str>,
+        merge: Option<u64>,
+        request: Message,
+    ) -> Server {
         let invite = request.method() == Method::Invite;
         let mut timers = Table::default();
         if !invite {
@@ -89,7 +95,10 @@ impl Server {
     pub(super) fn heap_bytes(&self) -> usize {
         self.key.len()
             + self.response.as_ref().map_or(0, Bytes::len)
-            + self.request.as_ref().map_or(0, |request| request.bytes().len())
+            + self
+                .request
+                .as_ref()
+                .map_or(0, |request| request.bytes().len())
     }
 
     /// The request came again.

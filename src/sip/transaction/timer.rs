@@ -193,8 +193,14 @@ mod tests {
         table.set(Timer::A as usize, Mono::from_micros(10));
         assert_eq!(table.next(), Some(Mono::from_micros(10)));
         assert_eq!(table.take_due(Mono::from_micros(9)), None);
-        assert_eq!(table.take_due(Mono::from_micros(30)), Some(Timer::A as usize));
-        assert_eq!(table.take_due(Mono::from_micros(30)), Some(Timer::B as usize));
+        assert_eq!(
+            table.take_due(Mono::from_micros(30)),
+            Some(Timer::A as usize)
+        );
+        assert_eq!(
+            table.take_due(Mono::from_micros(30)),
+            Some(Timer::B as usize)
+        );
         assert_eq!(table.take_due(Mono::from_micros(30)), None);
     }
 

@@ -6,7 +6,11 @@ use std::net::IpAddr;
 pub fn sent_by(via: &str) -> &str {
     let via = via.trim_start();
     // "SIP/2.0/UDP" may be written with white space around the slashes; sent-by follows the third word part.
-    let Some(slash) = via.rmatch_indices('/').map(|(at, _)| at).find(|at| !via[..*at].contains(';')) else {
+    let Some(slash) = via
+        .rmatch_indices('/')
+        .map(|(at, _)| at)
+        .find(|at| !via[..*at].contains(';'))
+    else {
         return "";
     };
     let rest = via[slash + 1..].trim_start();
@@ -29,7 +33,9 @@ pub fn sent_by_host(via: &str) -> &str {
 
 /// Whether the request came from the address that its Via names.
 pub fn came_directly(via: &str, source: IpAddr) -> bool {
-    sent_by_host(via).parse::<IpAddr>().is_ok_and(|host| host == source)
+    sent_by_host(via)
+        .parse::<IpAddr>()
+        .is_ok_and(|host| host == source)
 }
 
 /// The first value of a Via line.
@@ -57,8 +63,14 @@ mod tests {
     fn sent_by_is_found_in_odd_spacing() {
         assert_eq!(sent_by("SIP/2.0/UDP host:5062;branch=a"), "host:5062");
         assert_eq!(sent_by("SIP / 2.0 / UDP  host ; branch=a/b"), "host");
-        assert_eq!(sent_by("SIP/2.0/UDP [2001:db8::1]:5060;rport"), "[2001:db8::1]:5060");
-        assert_eq!(sent_by_host("SIP/2.0/UDP [2001:db8::1]:5060;rport"), "2001:db8::1");
+        assert_eq!(
+            sent_by("SIP/2.0/UDP [2001:db8::1]:5060;rport"),
+            "[2001:db8::1]:5060"
+        );
+        assert_eq!(
+            sent_by_host("SIP/2.0/UDP [2001:db8::1]:5060;rport"),
+            "2001:db8::1"
+        );
         assert_eq!(sent_by("nonsense"), "");
     }
 
@@ -72,6 +84,9 @@ mod tests {
 
     #[test]
     fn a_line_may_hold_several_values() {
-        assert_eq!(first_value("SIP/2.0/UDP a;x=\"1,2\", SIP/2.0/UDP b"), "SIP/2.0/UDP a;x=\"1,2\"");
+        assert_eq!(
+            first_value("SIP/2.0/UDP a;x=\"1,2\", SIP/2.0/UDP b"),
+            "SIP/2.0/UDP a;x=\"1,2\""
+        );
     }
 }
