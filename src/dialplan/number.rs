@@ -262,20 +262,48 @@ mod tests {
 
     #[test]
     fn national_forms_elsewhere() {
-        assert_eq!(read("020 7183 8750", "GB").as_deref(), Some("+442071838750"));
-        assert_eq!(read("0044 20 7183 8750", "DE").as_deref(), Some("+442071838750"));
+        assert_eq!(
+            read("020 7183 8750", "GB").as_deref(),
+            Some("+442071838750")
+        );
+        assert_eq!(
+            read("0044 20 7183 8750", "DE").as_deref(),
+            Some("+442071838750")
+        );
         assert_eq!(read("030 12345678", "DE").as_deref(), Some("+493012345678"));
-        assert_eq!(read("(202) 555-0173", "US").as_deref(), Some("+12025550173"));
-        assert_eq!(read("1 202 555 0173", "us").as_deref(), Some("+12025550173"));
-        assert_eq!(read("06 12 34 56 78", "FR").as_deref(), Some("+33612345678"));
+        assert_eq!(
+            read("(202) 555-0173", "US").as_deref(),
+            Some("+12025550173")
+        );
+        assert_eq!(
+            read("1 202 555 0173", "us").as_deref(),
+            Some("+12025550173")
+        );
+        assert_eq!(
+            read("06 12 34 56 78", "FR").as_deref(),
+            Some("+33612345678")
+        );
         assert_eq!(read("06 6982 0000", "IT").as_deref(), Some("+390669820000"));
     }
 
     #[test]
     fn what_is_no_number() {
         for text in [
-            "", "+", "101", "112", "*72", "#31#", "anna", "+0123456789", "+123456", "8800", "0000",
-            "+1234567890123456", "12345678901234567890123456789", "+7495100000x", "1-800-FLOWERS",
+            "",
+            "+",
+            "101",
+            "112",
+            "*72",
+            "#31#",
+            "anna",
+            "+0123456789",
+            "+123456",
+            "8800",
+            "0000",
+            "+1234567890123456",
+            "12345678901234567890123456789",
+            "+7495100000x",
+            "1-800-FLOWERS",
         ] {
             assert_eq!(read(text, "RU"), None, "{text}");
         }

@@ -226,8 +226,14 @@ mod tests {
     fn what_is_wrong_is_said() {
         let error = |text| check_span(text).unwrap_err();
         assert_eq!(error("09:00-21:00"), ScheduleError::Shape);
-        assert_eq!(error("mon-fre 09:00-21:00"), ScheduleError::Day("fre".into()));
-        assert_eq!(error("mon 09:00-25:00"), ScheduleError::Time("25:00".into()));
+        assert_eq!(
+            error("mon-fre 09:00-21:00"),
+            ScheduleError::Day("fre".into())
+        );
+        assert_eq!(
+            error("mon 09:00-25:00"),
+            ScheduleError::Time("25:00".into())
+        );
         assert_eq!(error("mon 9-17"), ScheduleError::Time("9".into()));
         assert_eq!(error("mon 09:00-09:00"), ScheduleError::Empty);
         assert_eq!(error("mon 09:00"), ScheduleError::Shape);
