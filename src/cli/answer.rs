@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
 use tokio::time::Instant;
 
 use super::phone::script;
@@ -21,8 +20,8 @@ use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 
 /// Arguments of `vats answer`.
-#[derive(Args, Debug)]
-pub struct AnswerArgs {
+#[derive(clap::Args, Debug)]
+pub struct Args {
     /// The operator
     #[arg(long)]
     user: String,
@@ -58,12 +57,12 @@ const EXPIRES: u32 = 120;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Registers and takes calls until interrupted. Exit code 1: the password is wrong, or nothing answers.
-pub fn main(args: &AnswerArgs) -> anyhow::Result<ExitCode> {
-    super::phone::run(answer(args))
+pub fn main(args: Args) -> anyhow::Result<ExitCode> {
+    super::phone::run(answer(&args))
 }
 
 struct Desk<'a> {
-    args: &'a AnswerArgs,
+    args: &'a Args,
     remote: SocketAddr,
     after: Duration,
     length: Option<Duration>,
@@ -83,7 +82,7 @@ struct Call {
     answered: Option<Instant>,
 }
 
-async fn answer(args: &AnswerArgs) -> anyhow::Result<ExitCode> {
+async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
     let time = |text: &str| script::duration(text).with_context(|| format!("{text} is no duration; write 3s or 500ms"));
     let (host, port) = super::phone::host_port(&args.server)?;
     let remote = super::phone::resolve(&host, port).await?;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
 use tokio::time::Instant;
 
 use super::phone::script::{self, Script};
@@ -21,8 +20,8 @@ use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 
 /// Arguments of `vats dial`.
-#[derive(Args, Debug)]
-pub struct DialArgs {
+#[derive(clap::Args, Debug)]
+pub struct Args {
     /// Whom to call: sip:+74951000001@127.0.0.1:5060
     uri: String,
     /// Who calls: sip:+79161234567@127.0.0.1
@@ -46,8 +45,8 @@ pub struct DialArgs {
 }
 
 /// Places the call. Exit code 0: answered and ended; 1: refused or not answered.
-pub fn main(args: &DialArgs) -> anyhow::Result<ExitCode> {
-    super::phone::run(call(args))
+pub fn main(args: Args) -> anyhow::Result<ExitCode> {
+    super::phone::run(call(&args))
 }
 
 /// A call that is being placed or held.
@@ -60,7 +59,7 @@ struct Call {
     length: Option<Duration>,
 }
 
-async fn call(args: &DialArgs) -> anyhow::Result<ExitCode> {
+async fn call(args: &Args) -> anyhow::Result<ExitCode> {
     let uri = Uri::parse(&args.uri).with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
     let script = Script::parse(&args.keys)?;
     let length = match &args.length {
@@ -90,7 +89,7 @@ async fn call(args: &DialArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn invite(
-    args: &DialArgs,
+    args: &Args,
     uri: &Uri,
     phone: &Phone,
     remote: SocketAddr,
