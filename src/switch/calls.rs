@@ -36,13 +36,13 @@ impl Core {
 
     /// Notes which call a leg belongs to, and the line that it occupies.
     pub(super) fn place_leg(&mut self, leg: LegId, call: CallId, trunk: Option<Name>) {
-        if let Some(running) = self.calls.get_mut(&call) {
-            running.legs.push(leg);
-        }
         if let Some(trunk) = &trunk {
             self.occupy_line(leg, trunk);
         }
-        self.legs.insert(leg, LegPlace { call, trunk });
+        let known = self.legs.insert(leg, LegPlace { call, trunk }).is_some();
+        if !known && let Some(running) = self.calls.get_mut(&call) {
+            running.legs.push(leg);
+        }
     }
 
     /// Carries out everything that a call asks for, and sets its timer.
@@ -71,7 +71,14 @@ impl Core {
     fn carry_out(&mut self, now: Now, id: CallId, output: Output) {
         match output {
             Output::Leg(leg, act) => self.act_on_leg(now, id, leg, act),
-            Output::Media(act) => self.effects.push_back(Effect::Media(act)),
+            Output::Media(act) => {
+                if let MediaAct::Open { leg, .. } = act
+                    && !self.legs.contains_key(&leg)
+                {
+                    self.place_leg(leg, id, None);
+                }
+                self.effects.push_back(Effect::Media(act));
+            }
             Output::Record(act) => self.effects.push_back(Effect::Record(act)),
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(entry) => {

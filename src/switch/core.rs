@@ -110,6 +110,12 @@ impl Core {
             views,
             entropy,
         };
+        for index in 0..core.reach.count() {
+            let listener = ListenerId(index);
+            if let Some(local) = core.reach.local(listener) {
+                core.registrar.set_local(listener, local);
+            }
+        }
         core.restore_bindings(now, bindings);
         core.apply_plan(now);
         core.pump(now);

@@ -50,9 +50,10 @@ impl Core {
             code: 480,
             sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
         };
-        let flow = match self.registrar.find(contact) {
+        let uri = Uri::parse(contact).map_err(|_| unreachable("its contact is not a SIP URI"))?;
+        let flow = match self.registrar.find(&uri) {
             Some(flow) => flow,
-            None => self.fixed_contact(contact).map_err(unreachable)?,
+            None => self.fixed_contact(&uri).map_err(unreachable)?,
         };
         let domain = &self.plan.server.domain;
         let mut other_headers = vec![("X-Vats-Call".to_owned(), dial.call.to_string())];
@@ -76,8 +77,7 @@ impl Core {
         })
     }
 
-    fn fixed_contact(&self, contact: &str) -> Result<Flow, &'static str> {
-        let uri = Uri::parse(contact).map_err(|_| "its contact is not a SIP URI")?;
+    fn fixed_contact(&self, uri: &Uri) -> Result<Flow, &'static str> {
         let place = (uri.host().to_owned(), uri.port().unwrap_or(5060));
         let address = self.names.get(&place).and_then(|addresses| addresses.first());
         let address = address.copied().ok_or("it is not registered, and its contact's host name does not resolve")?;

@@ -50,6 +50,11 @@ impl Reach {
         u16::try_from(index).ok().map(ListenerId)
     }
 
+    /// How many listeners there are.
+    pub fn count(&self) -> u16 {
+        u16::try_from(self.listeners.len()).unwrap_or(u16::MAX)
+    }
+
     /// The address a listener is bound to.
     pub fn local(&self, listener: ListenerId) -> Option<SocketAddr> {
         self.listeners.get(usize::from(listener.0)).copied()

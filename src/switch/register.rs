@@ -12,7 +12,7 @@ use crate::ledger::journal::{BindingRecord, Entry};
 use crate::sip::auth::Verdict;
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers};
-use crate::sip::endpoint::event::{RequestId, Transport};
+use crate::sip::endpoint::event::RequestId;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::registrar::Change;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
@@ -113,18 +113,9 @@ impl Core {
 
     fn journal_change(&mut self, change: Change) {
         self.journal(match change {
-            Change::Saved(mut binding) => {
-                binding.local = self.listening_address(&binding).unwrap_or(binding.local);
-                Entry::BindingSaved(binding)
-            }
+            Change::Saved(binding) => Entry::BindingSaved(binding),
             Change::Removed { operator, contact } => Entry::BindingRemoved { operator, contact },
         });
-    }
-
-    /// The bound address that the binding's flow belongs to, so that a restart finds the listener again.
-    fn listening_address(&self, binding: &BindingRecord) -> Option<std::net::SocketAddr> {
-        let flow = self.registrar.find(&binding.contact)?;
-        (flow.transport == Transport::Udp).then(|| self.reach.local(flow.listener)).flatten()
     }
 
     /// Tells the desk which phones of an operator can be rung now.

@@ -30,7 +30,6 @@ const IDLE: Duration = Duration::from_secs(3600);
 const BURST: usize = 32;
 
 /// The machine under the core.
-#[derive(Debug)]
 pub struct Task {
     /// What decides.
     pub core: Core,
@@ -68,13 +67,15 @@ impl Task {
                 self.journal.write(Entry::Alive(now.wall));
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
+            let wake_at = self.wake_at(alive_at);
+            let listeners = &mut self.listeners;
             let wake = tokio::select! {
                 biased;
-                (listener, remote, bytes) = poll_fn(|cx| self.listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
                 Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
-                () = sleep_until(self.wake_at(alive_at)) => Wake::Time,
+                () = sleep_until(wake_at) => Wake::Time,
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
@@ -179,7 +180,6 @@ impl Task {
                 kind: RecordingKind::Conversation,
                 mailbox: None,
                 call: *call,
-                now: self.clock.now(),
             }),
             RecordAct::StartMessage {
                 recording,
@@ -191,7 +191,6 @@ impl Task {
                 kind: RecordingKind::Voicemail(voicemail),
                 mailbox: Some(mailbox),
                 call: *call,
-                now: self.clock.now(),
             }),
             RecordAct::Attach { recording, leg, side } => {
                 let (writer, reader) = tap();

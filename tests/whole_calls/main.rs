@@ -6,6 +6,8 @@ mod network;
 mod peer;
 mod world;
 
+use std::collections::BTreeMap;
+
 use world::World;
 
 /// Worlds per run, and calls in each: a thousand calls together.
@@ -15,21 +17,31 @@ const CALLS: u32 = 20;
 #[test]
 fn a_thousand_random_calls_end_in_one_result_each() {
     if let Some(seed) = std::env::var("VATS_SEED").ok().and_then(|seed| seed.parse().ok()) {
-        check(seed);
+        println!("{:#?}", check(seed));
         return;
     }
+    let mut results: BTreeMap<String, u32> = BTreeMap::new();
     for seed in 1..=WORLDS {
-        check(seed);
+        for (result, times) in check(seed) {
+            *results.entry(result).or_default() += times;
+        }
     }
+    // The worlds must be worth the name: most ways in which a call can end occur, and many calls are answered.
+    let count = |result: &str| results.get(result).copied().unwrap_or(0);
+    assert!(count("Some(Answered) None") >= 200, "{results:#?}");
+    assert!(count("Some(Missed) Some(WaitLimit)") >= 20, "{results:#?}");
+    assert!(count("Some(NotReached) None") >= 20, "{results:#?}");
+    assert!(results.len() >= 10, "{results:#?}");
+    assert!(results.values().sum::<u32>() >= CALLS * 45, "{results:#?}");
 }
 
-fn check(seed: u64) {
+/// Runs one world; fails with its seed when anything is wrong at the end.
+fn check(seed: u64) -> BTreeMap<String, u32> {
     // A third of the worlds has a perfect network, where nothing may be explained by loss.
     let loss = if seed.is_multiple_of(3) { 0 } else { 10 };
     let outcome = std::panic::catch_unwind(|| World::new(seed, loss, CALLS).run());
-    let faults = match outcome {
-        Ok(faults) => faults,
-        Err(_) => vec!["the simulation panicked".to_owned()],
-    };
+    let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} panicked: replay with VATS_SEED={seed}"));
+    let faults = outcome.faults;
     assert!(faults.is_empty(), "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}");
+    outcome.results
 }

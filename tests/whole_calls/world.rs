@@ -1,6 +1,6 @@
 //! The world of one seed: the core, the far sides, the network, the media plane and the clock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -115,7 +115,16 @@ pub struct World {
     media: Media,
     journal: Vec<Entry>,
     recordings: HashMap<RecordingId, bool>,
-    faults: Vec<String>,
+    outcome: Outcome,
+}
+
+/// What came of a world.
+#[derive(Default)]
+pub struct Outcome {
+    /// What is wrong; empty when all is well.
+    pub faults: Vec<String>,
+    /// How often each result and cause came.
+    pub results: BTreeMap<String, u32>,
 }
 
 impl World {
@@ -161,12 +170,12 @@ impl World {
             media: Media::default(),
             journal: Vec::new(),
             recordings: HashMap::new(),
-            faults: Vec::new(),
+            outcome: Outcome::default(),
         }
     }
 
     /// Runs until nothing more can happen, and says what is wrong then.
-    pub fn run(mut self) -> Vec<String> {
+    pub fn run(mut self) -> Outcome {
         // Calls end by max_call at the latest; an hour is far beyond.
         let end = Mono::from_micros(3_600_000_000);
         self.settle();
@@ -176,7 +185,7 @@ impl World {
             self.step();
         }
         self.judge();
-        self.faults
+        self.outcome
     }
 
     fn next_at(&self) -> Option<Mono> {
@@ -237,7 +246,7 @@ impl World {
             Effect::Media(act) => self.media.act(self.now.mono, act),
             Effect::Record(act) => self.record(act),
             Effect::Journal(entry) => self.journal.push(entry),
-            Effect::Resolve { host, .. } => self.faults.push(format!("{host} was looked up")),
+            Effect::Resolve { host, .. } => self.outcome.faults.push(format!("{host} was looked up")),
             Effect::Drained(_) => {}
         }
     }
@@ -246,17 +255,17 @@ impl World {
         match act {
             RecordAct::StartConversation { recording, .. } | RecordAct::StartMessage { recording, .. } => {
                 if self.recordings.insert(recording, true).is_some() {
-                    self.faults.push(format!("{recording} began twice"));
+                    self.outcome.faults.push(format!("{recording} began twice"));
                 }
             }
             RecordAct::Stop { recording } | RecordAct::Discard { recording } => {
                 if self.recordings.insert(recording, false) != Some(true) {
-                    self.faults.push(format!("{recording} ended without being open"));
+                    self.outcome.faults.push(format!("{recording} ended without being open"));
                 }
             }
             RecordAct::Attach { recording, .. } => {
                 if self.recordings.get(&recording) != Some(&true) {
-                    self.faults.push(format!("{recording} was attached to without being open"));
+                    self.outcome.faults.push(format!("{recording} was attached to without being open"));
                 }
             }
             RecordAct::Detach { .. } => {}
@@ -264,7 +273,7 @@ impl World {
     }
 
     fn judge(&mut self) {
-        let mut faults = std::mem::take(&mut self.faults);
+        let mut faults = std::mem::take(&mut self.outcome.faults);
         faults.append(&mut self.media.faults);
         let mut check = |ok: bool, text: String| {
             if !ok {
@@ -295,6 +304,8 @@ impl World {
         }
         for entry in &self.journal {
             if let Entry::CallEnded { call, legs, .. } = entry {
+                let result = format!("{:?} {:?}", call.result, call.cause);
+                *self.outcome.results.entry(result).or_default() += 1;
                 check(call.result.is_some() && call.ended_at.is_some(), format!("{} has no result", call.call_id));
                 let open = legs.iter().filter(|leg| leg.ended_at.is_none()).count();
                 check(open == 0, format!("{} has {open} legs without an end", call.call_id));
@@ -304,7 +315,7 @@ impl World {
             let census = peer.endpoint.census();
             check(census.dialogs == 0, format!("{} is left with {census:?}", peer.address));
         }
-        self.faults = faults;
+        self.outcome.faults = faults;
     }
 }
 

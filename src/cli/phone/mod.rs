@@ -81,8 +81,8 @@ impl Phone {
             workers: 1,
             ports: first..=first + 63,
             bind: own,
-            advertise: Box::new(move |_| own),
-            clock,
+            advertised: Box::new(move |_| own),
+            start: clock.origin(),
         })?;
         let endpoint = Endpoint::new(settings, entropy.split());
         Ok(Phone {
@@ -102,7 +102,7 @@ impl Phone {
     pub fn equip(&mut self, play: Option<&Path>, record: bool) -> anyhow::Result<()> {
         if let Some(path) = play {
             let bytes = std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
-            let samples = wav::read_mono_8k(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            let samples = wav::read(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
             self.play = Some(Clip::from_samples(path.display().to_string(), &samples));
         }
         self.record = record;
@@ -175,7 +175,7 @@ impl Phone {
         let Some(mut ear) = self.ear.take() else { return Ok(()) };
         ear.listen();
         if let Some(path) = record {
-            let bytes = wav::write_mono_8k(ear.samples());
+            let bytes = wav::write_mono(ear.samples())?;
             std::fs::write(path, bytes).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
             println!("recorded {} ({:.2} s)", path.display(), ear.samples().len() as f64 / 8000.0);
         }
