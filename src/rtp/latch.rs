@@ -61,6 +61,11 @@ impl Latch {
         true
     }
 
+    /// Whether packets have been taken from here.
+    pub fn is_source(&self, from: SocketAddr) -> bool {
+        self.source == Some(from)
+    }
+
     /// Where to send.
     pub fn target(&self) -> Option<SocketAddr> {
         self.source.or(self.described)
