@@ -64,7 +64,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the writer. `journal` is called with `RecordingStarted` and `RecordingEnded`, in this order for each recording,
-    /// from a thread of the recorder's own. Fails when the folder cannot be made or no thread can be had.
+    /// from a thread of the recorder's own; a message begins in the journal when it is 2 s long or ends. Fails when the folder cannot be made or no thread can be had.
     pub fn start(
         settings: RecorderSettings,
         journal: Box<dyn Fn(Entry) + Send>,
@@ -119,7 +119,8 @@ impl Recorder {
         self.tell(Message::Stop(recording, now.mono));
     }
 
-    /// The file is removed; no `RecordingEnded` follows.
+    /// The file is removed. The journal never hears of a message that was discarded within its first 2 s; else, no
+    /// `RecordingEnded` follows.
     pub fn discard(&self, recording: RecordingId) {
         self.tell(Message::Discard(recording));
     }

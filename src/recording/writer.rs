@@ -57,6 +57,8 @@ struct Open {
     file: WavFile,
     timeline: Timeline,
     taps: Vec<(LegId, TapReader)>,
+    /// Whether the journal knows of it.
+    announced: bool,
     /// Packets lost in taps that are detached.
     lost: u64,
     refresh_at: Mono,
@@ -130,6 +132,9 @@ impl Writer {
                 open.refresh_at = (open.refresh_at + REFRESH).max(now);
                 open.file.refresh()
             });
+            if open.timeline.taken() >= MESSAGE_FRAMES {
+                open.announce(&self.seal);
+            }
             if let Err(error) = result {
                 failed.push((recording, error));
             }
@@ -152,7 +157,7 @@ impl Writer {
                     call = %begin.call.call_id, recording = %begin.recording, path = wanted, %error,
                     "the call is not recorded: its file cannot be created"
                 );
-                return self.tell(Seal::Gone);
+                return tell(&self.seal, Seal::Gone);
             }
         };
         let record = RecordingRecord {
@@ -167,18 +172,21 @@ impl Writer {
             bytes: None,
             sha256: None,
         };
-        self.tell(Seal::Begun(record.clone()));
         // Recordings that begin together are not refreshed together.
         let stagger = Duration::from_millis(self.begun * 137 % 500);
         self.begun += 1;
-        let open = Open {
+        let mut open = Open {
             record,
             file,
             timeline: Timeline::new(at.mono, layout),
             taps: Vec::with_capacity(2),
+            announced: false,
             lost: 0,
             refresh_at: at.mono + stagger,
         };
+        if begin.kind == RecordingKind::Conversation {
+            open.announce(&self.seal);
+        }
         if let Some(replaced) = self.open.insert(begin.recording, open) {
             tracing::error!(recording = %begin.recording, "a recording was begun twice");
             self.close(replaced);
@@ -229,7 +237,7 @@ impl Writer {
         if let Err(error) = open.file.remove() {
             tracing::warn!(%recording, path = open.record.path, %error, "a discarded recording's file cannot be removed");
         }
-        self.tell(Seal::Gone);
+        tell(&self.seal, Seal::Gone);
     }
 
     /// The disk failed: what is there is kept, the call goes on without.
@@ -252,19 +260,14 @@ impl Writer {
             );
         }
         tracing::debug!(recording = %open.record.recording_id, left_out = open.timeline.dropped(), "recording closed");
+        open.announce(&self.seal);
         if let Err(error) = open.file.finish() {
             tracing::error!(
                 recording = %open.record.recording_id, path = open.record.path, %error,
                 "the recording's header cannot be completed"
             );
         }
-        self.tell(Seal::Closed(open.record));
-    }
-
-    fn tell(&self, seal: Seal) {
-        if self.seal.send(seal).is_err() {
-            tracing::error!("the thread that completes recordings is gone");
-        }
+        tell(&self.seal, Seal::Closed(open.record));
     }
 }
 
@@ -282,6 +285,13 @@ impl Open {
                 buffers.samples.extend(decoded);
                 self.timeline.push(*leg, &header, &buffers.samples);
             }
+        }
+    }
+
+    fn announce(&mut self, seal: &Sender<Seal>) {
+        if !self.announced {
+            self.announced = true;
+            tell(seal, Seal::Begun(self.record.clone()));
         }
     }
 
@@ -316,6 +326,14 @@ impl Open {
     }
 }
 
+fn tell(seal: &Sender<Seal>, message: Seal) {
+    if seal.send(message).is_err() {
+        tracing::error!("the thread that completes recordings is gone");
+    }
+}
+
+/// A message is journalled once it is this long (2 s), so that an empty one, which is discarded, leaves no row behind.
+const MESSAGE_FRAMES: u64 = 16_000;
 /// How often taps are polled; they hold a second.
 const POLL: Duration = Duration::from_millis(40);
 /// How often a file's header is brought up to date.

@@ -187,8 +187,15 @@ impl Negotiation {
             .into_iter()
             .map(|codec| (codec, self.numbers.of(codec)))
             .collect();
+        // An offerer's RTP/AVPF stays what it was.
+        let proto = self
+            .said
+            .get(self.audio_at)
+            .map(|media| media.proto.clone())
+            .filter(|proto| proto.eq_ignore_ascii_case("RTP/AVPF"))
+            .unwrap_or_else(|| "RTP/AVP".into());
         let audio = self.audio(
-            "RTP/AVP",
+            &proto,
             &voice,
             Some(self.numbers.telephone_event),
             Direction::SendRecv,

@@ -50,6 +50,10 @@ impl Rig {
 
     fn begin(&mut self, kind: RecordingKind) -> RecordingRecord {
         self.writer.take(Message::Begin(begin(kind), now(0)));
+        self.begun()
+    }
+
+    fn begun(&mut self) -> RecordingRecord {
         match self.told.try_recv() {
             Ok(Seal::Begun(record)) => record,
             _ => panic!("not begun"),
@@ -185,29 +189,44 @@ fn a_transfer_changes_the_leg_of_a_side() {
 }
 
 #[test]
-fn a_message_is_mono_and_can_be_thrown_away() {
+fn a_message_is_mono() {
     let mut rig = Rig::new();
     let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
-    let begun = rig.begin(kind);
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    let mut caller = rig.attach(CALLER, Side::Left);
+    rig.talk(0, 400, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    assert!(rig.told.try_recv().is_err());
+    rig.writer.take(Message::Stop(RECORDING, now(400).mono));
+    let begun = rig.begun();
     assert_eq!(
         (begun.kind, begun.voicemail_box),
         (kind, Some(Name::from("sales")))
     );
-    let mut caller = rig.attach(CALLER, Side::Left);
-    rig.talk(0, 400, &mut [(&mut caller, 450.0, Codec::Pcma)]);
-    rig.writer.take(Message::Stop(RECORDING, now(400).mono));
     let record = rig.closed();
     assert_eq!(record.duration_ms, Some(400));
     let channels = rig.channels(&record);
     assert_eq!(channels.len(), 1);
     assert_tone(&channels[0], 450.0);
+}
 
-    let relative = rig.begin(kind).path;
-    let path = rig.root.path().join(relative);
-    assert!(path.exists());
+#[test]
+fn an_empty_message_leaves_nothing_behind() {
+    let mut rig = Rig::new();
+    let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
+    let files = |rig: &Rig| {
+        let folder = rig.root.path().join("default/2026/03/08");
+        fs::read_dir(folder).unwrap().count()
+    };
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    rig.writer.poll(now(900).mono);
+    assert_eq!(files(&rig), 1);
     rig.writer.take(Message::Discard(RECORDING));
-    assert!(!path.exists());
+    assert_eq!(files(&rig), 0);
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
+
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    rig.writer.poll(now(2_300).mono);
+    assert_eq!(rig.begun().kind, kind);
 }
 
 #[test]
