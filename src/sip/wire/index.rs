@@ -1,6 +1,6 @@
 //! The one pass over a message: where each line, value and tag stands.
 //!
-//! What cannot be indexed as it stands (folded lines, stray CR, bytes that are not UTF-8) is reported as dirty; `normalise` makes it clean.
+//! What cannot be indexed as it stands (folded lines, stray CR, NUL, bytes that are not UTF-8) is reported as dirty; `normalise` makes it clean.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -103,8 +103,8 @@ pub(super) fn index(text: &[u8]) -> Result<Option<Index>, ParseError> {
         index.header_line(text, at, end);
         at = next;
     }
-    // After the head came the body; a fold after an empty line is body.
-    if std::str::from_utf8(text.get(..at).unwrap_or_default()).is_err() {
+    let head = text.get(..at).unwrap_or_default();
+    if std::str::from_utf8(head).is_err() || memchr::memchr(0, head).is_some() {
         return Ok(None);
     }
     if !ended {

@@ -11,6 +11,8 @@ mod normalise;
 pub(in crate::sip) mod scan;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture;
 mod writer;
 
 pub use message::{Message, ParseError};

@@ -1,4 +1,4 @@
-//! Makes a dirty message clean in one new buffer: folded lines (RFC 3261 §7.3.1) become one, a CR alone becomes a blank,
+//! Makes a dirty message clean in one new buffer: folded lines (RFC 3261 §7.3.1) become one, a CR alone or a NUL becomes a blank,
 //! bytes that are not UTF-8 are read as Latin-1. The body stays as it came.
 
 /// The clean copy of `text`.
@@ -61,12 +61,13 @@ fn divide(text: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 fn append(clean: &mut Vec<u8>, line: &[u8]) {
     for chunk in line.utf8_chunks() {
-        clean.extend(
-            chunk
-                .valid()
-                .bytes()
-                .map(|byte| if byte == b'\r' { b' ' } else { byte }),
-        );
+        clean.extend(chunk.valid().bytes().map(|byte| {
+            if matches!(byte, b'\r' | 0) {
+                b' '
+            } else {
+                byte
+            }
+        }));
         for &byte in chunk.invalid() {
             let mut utf8 = [0; 2];
             clean.extend_from_slice(char::from(byte).encode_utf8(&mut utf8).as_bytes());

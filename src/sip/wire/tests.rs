@@ -1,6 +1,7 @@
 //! Whole messages: what is read, what is wrong with them, what is written.
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -21,16 +22,6 @@ v=0\r\nrest";
 
 fn parse(text: &str) -> Message {
     Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
-}
-
-fn bytes(text: &[u8]) -> Result<Message, ParseError> {
-    Message::parse(Bytes::copy_from_slice(text))
-}
-
-fn defect(text: &str) -> Option<(u16, String)> {
-    parse(text)
-        .defect()
-        .map(|(status, sentence)| (status, sentence.to_owned()))
 }
 
 #[test]
@@ -146,4 +137,99 @@ fn nothing_starts_a_header_that_was_not_meant_to() {
         "INFOX:1 sip:abY:2@h SIP/2.0\r\nSubject: one  Contact: <sip:evil> \r\nX-AbRoute: c\r\n\
          Content-Type: text/plain  Z: 3\r\nContent-Length: 0\r\n\r\n"
     );
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        method in "[A-Z]{1,10}",
+        call_id in "[!-~]{1,30}",
+        cseq: u32,
+        from_tag in "[a-zA-Z0-9.-]{1,12}",
+        to_tag in prop::option::of("[a-zA-Z0-9.-]{1,12}"),
+        display in "[^\\r\\n\0\"\\\\]{0,20}",
+        subject in "\\PC{0,30}",
+        own in "X-[A-Za-z]{3,8}",
+        body in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let to_param = to_tag.as_ref().map(|tag| format!(";tag={tag}")).unwrap_or_default();
+        let written = Writer::request(&method, "sip:a@h")
+            .header(Name::Via, "SIP/2.0/UDP h;rport;branch=z9hG4bKx")
+            .header(Name::From, format!("\"{display}\" <sip:b@h>;tag={from_tag}"))
+            .header(Name::To, format!("<sip:a@h>{to_param}"))
+            .header(Name::CallId, &call_id)
+            .header(Name::CSeq, format!("{cseq} {method}"))
+            .header(Name::Subject, &subject)
+            .other(&own, &subject)
+            .finish_with("application/x", &body);
+        let message = Message::parse(written).unwrap();
+        prop_assert_eq!(message.defect(), None);
+        prop_assert_eq!(message.method_text(), &method);
+        prop_assert_eq!(message.call_id(), &call_id);
+        prop_assert_eq!(message.cseq(), cseq);
+        prop_assert_eq!(message.from_tag(), &from_tag);
+        prop_assert_eq!(message.to_tag(), to_tag.as_deref());
+        prop_assert_eq!(message.branch(), "z9hG4bKx");
+        prop_assert_eq!(message.header(Name::Subject), Some(subject.trim_matches([' ', '\t'])));
+        prop_assert_eq!(message.other_header(&own), Some(subject.trim_matches([' ', '\t'])));
+        prop_assert_eq!(&message.body()[..], &body[..]);
+    }
+
+    #[test]
+    fn no_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        ask_everything(&bytes);
+    }
+
+    /// Near misses find more than noise does: a good message with some bytes changed, cut or doubled.
+    #[test]
+    fn no_damage_does_harm(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(&b"\r\n \t:;,<>\"\\\0\xff=@0"[..])), 0..12),
+        cut in any::<prop::sample::Index>(),
+        doubled: bool,
+    ) {
+        let mut bytes = INVITE.as_bytes().to_vec();
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        ask_everything(&bytes);
+        if doubled {
+            let half = bytes[..cut.index(bytes.len())].to_vec();
+            bytes.extend(half);
+        } else {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        ask_everything(&bytes);
+    }
+}
+
+fn ask_everything(bytes: &[u8]) {
+    let Ok(message) = Message::parse(Bytes::copy_from_slice(bytes)) else {
+        return;
+    };
+    let _ = (
+        message.method(),
+        message.request_uri(),
+        message.reason_phrase(),
+    );
+    let _ = (message.from_tag(), message.to_tag(), message.branch());
+    let _ = (
+        message.other_header("x-shop"),
+        message.body_of("application/sdp"),
+        message.defect(),
+    );
+    for (name, written, value) in message.lines() {
+        assert!(name == Name::parse(written) && !value.contains(['\r', '\n']));
+    }
+    // What we say about it can itself be read, with as many lines as were meant.
+    let source = "192.0.2.1:5060".parse().unwrap();
+    let response = Writer::response_from(&message, 400, Some("t"), Some(source)).finish();
+    let response = Message::parse(response).unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(
+        response.headers(Name::Via).count(),
+        message.headers(Name::Via).count()
+    );
+    assert_eq!(response.call_id(), message.call_id());
+    assert!(response.body().is_empty());
 }
