@@ -2,6 +2,7 @@
 
 mod admission;
 mod credentials;
+mod fuzz;
 mod incoming;
 mod outgoing;
 mod routing;
@@ -17,7 +18,7 @@ use super::command::{Command, Headers, Invite, Request, Routing};
 use super::event::{Event, RequestId};
 use super::*;
 use crate::ledger::clock::Wall;
-use crate::sip::wire::{Method, Name};
+use crate::sip::wire::{Message, Method, Name};
 
 /// An endpoint at 192.0.2.1:5060 whose far side is 192.0.2.9:5060.
 struct Rig {

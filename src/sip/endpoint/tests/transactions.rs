@@ -122,8 +122,7 @@ fn an_old_client_is_matched_without_a_cookie() {
         &old.replace("INVITE", "CANCEL")
             .split("Content-Type")
             .next()
-            .unwrap()
-            .to_owned(),
+            .unwrap(),
     );
     let sent = rig.sent();
     assert_eq!(

@@ -303,3 +303,93 @@ fn an_offer_before_our_invite_is_answered_is_glare() {
     rig.receive(&update);
     assert_eq!(statuses(&mut rig), [491]);
 }
+
+#[test]
+fn our_re_invite_brings_an_answer_and_is_acked() {
+    let mut rig = Rig::new();
+    let (session, ok) = rig.accepted();
+    rig.command(Command::Offer {
+        session,
+        sdp: Bytes::from_static(OFFER),
+    });
+    let offer = rig.one();
+    assert_eq!(
+        (offer.method(), offer.to_tag(), offer.cseq()),
+        (Method::Invite, Some("anna"), 1)
+    );
+    assert!(offer.header(Name::Contact).is_some());
+    rig.receive(&within(&ok, "UPDATE", 2, "", "v=0\ns=glare\n"));
+    assert_eq!(statuses(&mut rig), [491]);
+    let answer = response(
+        &offer,
+        200,
+        "",
+        "Contact: <sip:anna@192.0.2.9:5098>",
+        "v=0\ns=answer\n",
+    );
+    rig.receive(&answer);
+    let (to, ack) = rig.sent().remove(0);
+    assert_eq!(
+        (to, ack.method(), ack.cseq()),
+        (address("192.0.2.9:5098"), Method::Ack, 1)
+    );
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::OfferAnswered { sdp: Some(_), .. }]
+    ));
+    rig.receive(&answer);
+    assert_eq!(rig.one().bytes(), ack.bytes());
+    assert!(rig.events().is_empty());
+    rig.command(Command::End {
+        session,
+        reason: None,
+    });
+    assert_eq!(rig.one().cseq(), 2);
+    rig.assert_ends();
+}
+
+#[test]
+fn offers_that_meet_are_tried_again_and_theirs_goes_first() {
+    let mut rig = Rig::new();
+    let session = rig.dialled(|_| {});
+    rig.command(Command::Offer {
+        session,
+        sdp: Bytes::from_static(OFFER),
+    });
+    let first = rig.one();
+    rig.receive(&response(&first, 491, "", "", ""));
+    assert_eq!(rig.one().method(), Method::Ack);
+    rig.pass(Duration::from_millis(2_099));
+    rig.sent_nothing();
+    rig.pass(Duration::from_millis(2_000));
+    let second = rig.one();
+    assert_eq!((second.method(), second.cseq()), (Method::Invite, 3));
+    rig.receive(&response(&second, 488, "", "", ""));
+    rig.sent();
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::OfferRefused { code: 488, .. }]
+    ));
+    assert_eq!(rig.endpoint.census().sessions, 1);
+}
+
+#[test]
+fn a_re_invite_that_the_far_side_does_not_know_ends_the_session() {
+    let mut rig = Rig::new();
+    let session = rig.dialled(|_| {});
+    rig.command(Command::Offer {
+        session,
+        sdp: Bytes::from_static(OFFER),
+    });
+    let offer = rig.one();
+    rig.receive(&response(&offer, 481, "", "", ""));
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::Ended {
+            how: event::Ended::Lost,
+            ..
+        }]
+    ));
+    assert_eq!(rig.sent().last().unwrap().1.method(), Method::Bye);
+    rig.assert_ends();
+}
