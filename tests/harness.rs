@@ -13,10 +13,6 @@ use support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-fn port(peer: &RtpPeer) -> (std::net::IpAddr, u16) {
-    (peer.address.ip(), peer.address.port())
-}
-
 async fn pair(phone: &Phone, caller: &Caller<'_>) -> (Sipp, Sipp) {
     let remote = "127.0.0.1:9".parse().unwrap();
     let phone = Sipp::start(&Run::once(phone.xml(), PHONES, remote));
@@ -31,8 +27,8 @@ async fn tones_and_keys_are_heard() {
         RtpPeer::open(CALLER, Law::Mu),
         RtpPeer::open(PHONES, Law::Mu)
     );
-    let answer = Phone::Answer(200, port(&far), Law::Mu);
-    let call = Caller::new("100", "200", port(&near), Then::HangUpAfter(1_500));
+    let answer = Phone::Answer(200, far.place(), Law::Mu);
+    let call = Caller::new("100", "200", near.place(), Then::HangUpAfter(1_500));
     let (mut phone, mut caller) = pair(&answer, &call).await;
     let media = caller.answer(LIMIT).await.media().unwrap();
     near.tone(Some(440.0));
@@ -76,7 +72,7 @@ fn the_two_laws_turn_round() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn baresip_registers_answers_and_hears() {
     let near = RtpPeer::open(CALLER, Law::Mu).await;
-    let accounts = scenario::registrar("anna", "secret-anna");
+    let accounts = scenario::registrar(&[("beta", "x"), ("anna", "secret-anna")]);
     let nowhere = "127.0.0.1:9".parse().unwrap();
     let mut registrar = Sipp::start(&Run::once(accounts, CALLER, nowhere));
     registrar.listening().await;
@@ -87,7 +83,7 @@ async fn baresip_registers_answers_and_hears() {
         .await;
     let contact = register.header("Contact").unwrap();
     let user = contact.split(['@', ':']).nth(1).unwrap().to_owned();
-    let call = Caller::new(&user, "200", port(&near), Then::HangUpAfter(1_500));
+    let call = Caller::new(&user, "200", near.place(), Then::HangUpAfter(1_500));
     let mut caller = Sipp::start(&Run::once(call.xml(), CALLER, phone.address));
     let media = caller.answer(LIMIT).await.media().unwrap();
     near.tone(Some(440.0));
