@@ -4,6 +4,7 @@
 pub mod audio;
 pub mod call;
 pub mod desk;
+pub mod destination;
 pub mod dialplan;
 pub mod ledger;
 pub mod rtp;

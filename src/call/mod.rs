@@ -2,10 +2,24 @@
 //!
 //! Inputs ([`input::Input`]) come with `now`; what follows from them is drained as outputs ([`output::Output`]).
 //! No SIP message, socket or packet is seen here: legs are addressed by id.
+//!
+//! One leg of a call is its **guest**: the one that destinations serve. It is the leg of the calling side until a transfer
+//! hands the outside party of an outbound call on. A **person** is the leg that the guest talks with. The call ends with its guest.
 
+mod account;
+pub(crate) mod conversation;
 pub mod input;
+pub(crate) mod leg;
+pub(crate) mod legs;
+mod lifecycle;
 pub mod media;
 pub mod output;
+mod signals;
+mod sound;
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;
+pub(crate) mod timer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +27,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::input::Input;
-use self::output::Output;
-use crate::dialplan::plan::Plan;
+use self::output::{Output, Target};
+use self::state::State;
+use crate::destination::Stage;
+use crate::dialplan::number::E164;
+use crate::dialplan::plan::{Destination, Plan};
 use crate::dialplan::routing::Entry;
 use crate::ledger::call::CallRecord;
 use crate::ledger::cause::Cause;
@@ -62,43 +79,103 @@ pub enum Source {
 
 /// One call. After each `handle*`, drain `poll_output` until it is empty, then ask `poll_timeout`.
 #[derive(Debug)]
-pub struct Call {}
+pub struct Call {
+    state: State,
+    stage: Stage,
+    /// What to do when the guest is there.
+    first: Option<First>,
+    is_over: bool,
+}
+
+/// What a call begins with.
+#[derive(Debug)]
+enum First {
+    /// A destination.
+    Go(Destination),
+    /// An outside number.
+    Dial {
+        number: E164,
+        trunks: Vec<Name>,
+        caller_id: Option<E164>,
+    },
+}
 
 impl Call {
     /// A call that came in.
-    pub fn incoming(_now: Now, _plan: Arc<Plan>, _arrival: Arrival, _entropy: Entropy) -> Call {
-        todo!("call helper")
+    pub fn incoming(now: Now, plan: Arc<Plan>, arrival: Arrival, entropy: Entropy) -> Call {
+        let state = State::incoming(now, plan, &arrival, entropy);
+        let mut call = Call::new(state);
+        call.begin_incoming(now, arrival);
+        call
     }
+
     /// A call that begins without a leg (API): rings `operator`'s phones, then dials `entry` (an `Entry::Outbound` or `Entry::Operator`) for him.
     pub fn originate(
-        _now: Now,
-        _plan: Arc<Plan>,
-        _call: CallId,
-        _operator: Name,
-        _dialled: String,
-        _entry: Entry,
-        _entropy: Entropy,
+        now: Now,
+        plan: Arc<Plan>,
+        call: CallId,
+        operator: Name,
+        dialled: String,
+        entry: Entry,
+        entropy: Entropy,
     ) -> Call {
-        todo!("call helper")
+        let state = State::originated(now, plan, call, &operator, dialled, &entry, entropy);
+        let mut call = Call::new(state);
+        call.begin_originated(now, &operator, entry);
+        call
     }
+
+    fn new(state: State) -> Call {
+        Call {
+            state,
+            stage: Stage::Opening,
+            first: None,
+            is_over: false,
+        }
+    }
+
     /// Something happened.
-    pub fn handle(&mut self, _now: Now, _input: Input) {
-        todo!()
+    pub fn handle(&mut self, now: Now, input: Input) {
+        if self.is_over {
+            return;
+        }
+        match input {
+            Input::Leg(leg, event) => self.on_leg(now, leg, event),
+            Input::Media(leg, event) => self.on_media(now, leg, event),
+            Input::Desk(notice) => self.on_notice(now, notice),
+            Input::Command(command) => self.on_command(now, command),
+        }
     }
+
     /// `poll_timeout` has passed.
-    pub fn handle_timeout(&mut self, _now: Now) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Now) {
+        while !self.is_over {
+            let Some(timer) = self.state.timers.expire(now.mono) else {
+                return;
+            };
+            self.on_timer(now, timer);
+        }
     }
+
     /// What to do next.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.state.out.pop_front()
     }
+
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        todo!()
+        self.state.timers.next()
     }
+
     /// The record so far.
     pub fn record(&self) -> &CallRecord {
-        todo!()
+        &self.state.record
+    }
+
+    /// Whom an outgoing leg will ring, known before its media port is asked for: the switch may choose the advertised
+    /// address by it (a phone behind NAT is reached through its binding's flow, whatever its contact says).
+    pub fn target(&self, leg: LegId) -> Option<&Target> {
+        let dialling = self.state.leg(leg)?.dialling.as_ref()?;
+        Some(&dialling.target)
     }
 }

@@ -1,4 +1,12 @@
 //! The tap: what a leg receives, copied before decoding into a lock-free ring of a second's length for the recorder.
+//!
+//! A packet is one record in a ring of bytes: a header of fixed size, then the payload. Both are committed at once,
+//! so the reader never sees half a packet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::ledger::clock::Mono;
 use crate::sdp::negotiate::Codec;
@@ -18,33 +26,233 @@ pub struct TapHeader {
 
 /// The media thread's end.
 #[derive(Debug)]
-pub struct TapWriter {}
+pub struct TapWriter {
+    ring: Producer<u8>,
+    dropped: Arc<AtomicU64>,
+}
+
 /// The recorder's end.
 #[derive(Debug)]
-pub struct TapReader {}
+pub struct TapReader {
+    ring: Consumer<u8>,
+    dropped: Arc<AtomicU64>,
+}
 
 /// A tap that holds at least one second of G.711.
 pub fn tap() -> (TapWriter, TapReader) {
-    todo!("media helper")
+    let (producer, consumer) = RingBuffer::new(CAPACITY);
+    let dropped = Arc::new(AtomicU64::new(0));
+    (
+        TapWriter {
+            ring: producer,
+            dropped: Arc::clone(&dropped),
+        },
+        TapReader {
+            ring: consumer,
+            dropped,
+        },
+    )
 }
 
 impl TapWriter {
     /// Copies one packet in; `false` (and counted) when the ring is full or the reader is gone. Never blocks or allocates.
-    pub fn push(&mut self, _header: TapHeader, _payload: &[u8]) -> bool {
-        todo!()
+    pub fn push(&mut self, header: TapHeader, payload: &[u8]) -> bool {
+        let pushed = self.try_push(header, payload);
+        if !pushed {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        pushed
+    }
+
+    fn try_push(&mut self, header: TapHeader, payload: &[u8]) -> bool {
+        let Ok(length) = u16::try_from(payload.len()) else {
+            return false;
+        };
+        if self.ring.is_abandoned() {
+            return false;
+        }
+        let Ok(mut chunk) = self.ring.write_chunk(HEADER + payload.len()) else {
+            return false;
+        };
+        let (first, second) = chunk.as_mut_slices();
+        let written = spread(&header.to_bytes(length), first, second, 0);
+        spread(payload, first, second, written);
+        chunk.commit_all();
+        true
     }
 }
+
 impl TapReader {
     /// Takes one packet out: its payload replaces what is in `payload`.
-    pub fn pop(&mut self, _payload: &mut Vec<u8>) -> Option<TapHeader> {
-        todo!()
+    pub fn pop(&mut self, payload: &mut Vec<u8>) -> Option<TapHeader> {
+        let mut bytes = [0u8; HEADER];
+        self.ring.pop_entire_slice(&mut bytes).ok()?;
+        let (header, length) = TapHeader::from_bytes(&bytes);
+        payload.clear();
+        payload.resize(length, 0);
+        // Header and payload were committed together, so the payload is there.
+        self.ring.pop_entire_slice(payload).ok()?;
+        Some(header)
     }
+
     /// Packets dropped because the ring was full, so far.
     pub fn dropped(&self) -> u64 {
-        todo!()
+        self.dropped.load(Ordering::Relaxed)
     }
+
     /// Whether the writer is gone (the leg was closed or detached) and the ring is empty.
     pub fn is_finished(&self) -> bool {
-        todo!()
+        // In this order: what was pushed before the writer went is seen by `is_empty`.
+        self.ring.is_abandoned() && self.ring.is_empty()
+    }
+}
+
+impl TapHeader {
+    fn to_bytes(self, length: u16) -> [u8; HEADER] {
+        let mut bytes = [0u8; HEADER];
+        bytes[0..2].copy_from_slice(&length.to_le_bytes());
+        bytes[2] = match self.codec {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        };
+        bytes[3..11].copy_from_slice(&self.arrival.as_micros().to_le_bytes());
+        bytes[11..15].copy_from_slice(&self.timestamp.to_le_bytes());
+        bytes[15..19].copy_from_slice(&self.ssrc.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; HEADER]) -> (TapHeader, usize) {
+        let [l0, l1, codec, a0, a1, a2, a3, a4, a5, a6, a7, rest @ ..] = *bytes;
+        let [t0, t1, t2, t3, s0, s1, s2, s3] = rest;
+        let header = TapHeader {
+            arrival: Mono::from_micros(u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7])),
+            timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
+            ssrc: u32::from_le_bytes([s0, s1, s2, s3]),
+            codec: if codec == 0 { Codec::Pcmu } else { Codec::Pcma },
+        };
+        (header, usize::from(u16::from_le_bytes([l0, l1])))
+    }
+}
+
+/// Copies `bytes` to position `at` of the two slices taken as one; returns the position after them.
+fn spread(bytes: &[u8], first: &mut [u8], second: &mut [u8], at: usize) -> usize {
+    let room = first.len().saturating_sub(at).min(bytes.len());
+    let (here, there) = bytes.split_at(room);
+    if room > 0 {
+        first[at..at + room].copy_from_slice(here);
+    }
+    if !there.is_empty() {
+        let start = at.max(first.len()) - first.len();
+        second[start..start + there.len()].copy_from_slice(there);
+    }
+    at + bytes.len()
+}
+
+/// Length, codec, arrival, timestamp, SSRC.
+const HEADER: usize = 2 + 1 + 8 + 4 + 4;
+/// One second is 8,950 bytes in packets of 20 ms and 9,900 in packets of 10 ms.
+const CAPACITY: usize = 12 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(n: u32) -> TapHeader {
+        TapHeader {
+            arrival: Mono::from_micros(u64::from(n) * 20_000 + (1 << 40)),
+            timestamp: n.wrapping_mul(160),
+            ssrc: !n,
+            codec: if n % 2 == 0 { Codec::Pcmu } else { Codec::Pcma },
+        }
+    }
+
+    #[test]
+    fn holds_a_second_and_counts_what_does_not_fit() {
+        for (packets, size) in [(50, 160), (100, 80), (34, 240)] {
+            let (mut writer, mut reader) = tap();
+            for n in 0..packets {
+                assert!(writer.push(header(n), &vec![n as u8; size]));
+            }
+            while writer.push(header(0), &[0; 160]) {}
+            assert_eq!(reader.dropped(), 1);
+            let mut payload = Vec::new();
+            for n in 0..packets {
+                assert_eq!(reader.pop(&mut payload), Some(header(n)));
+                assert_eq!(payload, vec![n as u8; size]);
+            }
+        }
+    }
+
+    #[test]
+    fn each_end_learns_that_the_other_is_gone() {
+        let (mut writer, mut reader) = tap();
+        assert!(writer.push(header(1), &[1, 2, 3]));
+        assert!(!reader.is_finished());
+        drop(writer);
+        assert!(!reader.is_finished());
+        let mut payload = Vec::new();
+        assert_eq!(reader.pop(&mut payload), Some(header(1)));
+        assert!(reader.is_finished());
+        let (mut writer, reader) = tap();
+        drop(reader);
+        assert!(!writer.push(header(1), &[1]));
+    }
+
+    #[test]
+    fn a_payload_too_large_for_the_ring_is_refused_and_the_ring_goes_on() {
+        let (mut writer, mut reader) = tap();
+        assert!(!writer.push(header(1), &[0; 20_000]));
+        assert!(!writer.push(header(1), &[0; 70_000]));
+        assert!(writer.push(header(2), &[7; 160]));
+        let mut payload = Vec::new();
+        assert_eq!(reader.pop(&mut payload), Some(header(2)));
+        assert_eq!(reader.dropped(), 2);
+    }
+
+    #[test]
+    fn threads_agree_on_every_byte() {
+        let (mut writer, mut reader) = tap();
+        let sender = std::thread::spawn(move || {
+            for n in 0..5_000u32 {
+                while !writer.push(header(n), &n.to_le_bytes().repeat((n % 50) as usize)) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let mut payload = Vec::new();
+        for n in 0..5_000u32 {
+            let got = loop {
+                if let Some(got) = reader.pop(&mut payload) {
+                    break got;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(got, header(n));
+            assert_eq!(payload, n.to_le_bytes().repeat((n % 50) as usize));
+        }
+        sender.join().unwrap();
+        assert!(reader.is_finished());
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out_in_order(
+            sizes in proptest::collection::vec((0usize..1500, any::<bool>()), 1..200)
+        ) {
+            let (mut writer, mut reader) = tap();
+            let mut expected = std::collections::VecDeque::new();
+            let mut payload = Vec::new();
+            for (n, (size, take)) in sizes.into_iter().enumerate() {
+                let bytes: Vec<u8> = (0..size).map(|i| (i + n) as u8).collect();
+                if writer.push(header(n as u32), &bytes) {
+                    expected.push_back((header(n as u32), bytes));
+                }
+                if take && let Some((header, bytes)) = expected.pop_front() {
+                    prop_assert_eq!(reader.pop(&mut payload), Some(header));
+                    prop_assert_eq!(&payload, &bytes);
+                }
+            }
+        }
     }
 }

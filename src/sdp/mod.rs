@@ -1,2 +1,7 @@
 //! Session descriptions (RFC 8866) and the offer/answer model (RFC 3264) for one audio stream per leg.
+//!
+//! [`description`] reads what the far side wrote, [`negotiate`] decides what is offered, answered and agreed on.
+//! Encrypted media (RFC 4568) and ICE are not here.
+
+pub mod description;
 pub mod negotiate;

@@ -1,7 +1,15 @@
 //! Offer/answer for one leg (RFC 3264): what we offer, what we answer, and what was agreed.
+//!
+//! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
+//! ICE and encryption are ignored in offers and never offered.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use std::net::SocketAddr;
+use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
+
+use super::description::{Description, Format, Stream};
 
 /// A voice codec of the static RTP payload types (RFC 3551).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -12,13 +20,74 @@ pub enum Codec {
     Pcma,
 }
 
+impl Codec {
+    /// Its static payload type (RFC 3551 §6).
+    pub const fn static_payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+
+    /// The codec of a static payload type.
+    pub const fn of_static(payload_type: u8) -> Option<Codec> {
+        match payload_type {
+            0 => Some(Codec::Pcmu),
+            8 => Some(Codec::Pcma),
+            _ => None,
+        }
+    }
+
+    /// Its encoding name in `a=rtpmap`.
+    pub const fn encoding(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+        }
+    }
+}
+
 /// The direction of a stream from our point of view (RFC 8866 §6.7).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Direction {
+    /// Both ways.
     SendRecv,
+    /// We send and do not listen.
     SendOnly,
+    /// We listen and do not send.
     RecvOnly,
+    /// Neither.
     Inactive,
+}
+
+impl Direction {
+    /// The same stream from the other side's point of view.
+    pub const fn reversed(self) -> Direction {
+        match self {
+            Direction::SendRecv => Direction::SendRecv,
+            Direction::SendOnly => Direction::RecvOnly,
+            Direction::RecvOnly => Direction::SendOnly,
+            Direction::Inactive => Direction::Inactive,
+        }
+    }
+
+    /// The same without sending.
+    const fn without_sending(self) -> Direction {
+        match self {
+            Direction::SendRecv | Direction::RecvOnly => Direction::RecvOnly,
+            Direction::SendOnly | Direction::Inactive => Direction::Inactive,
+        }
+    }
+
+    /// The attribute's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
 }
 
 /// What both sides agreed on for the audio stream.
@@ -45,17 +114,34 @@ impl Agreed {
     pub fn is_held(&self) -> bool {
         self.remote.is_none() || matches!(self.direction, Direction::RecvOnly | Direction::Inactive)
     }
+
+    /// The same with the stream closed (port 0).
+    fn closed(&self) -> Agreed {
+        Agreed {
+            remote: None,
+            direction: Direction::Inactive,
+            ..self.clone()
+        }
+    }
 }
 
 /// Why a description cannot be agreed on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SdpError {
+    /// It cannot be read; the text says why.
     #[error("the session description cannot be read: {0}")]
     Malformed(String),
+    /// No stream of it is audio, or it is closed.
     #[error("the session description has no audio stream")]
     NoAudio,
+    /// Nothing that both sides speak.
     #[error("no codec in common: this PBX speaks {ours}, the far side {theirs}")]
-    NoCommonCodec { ours: String, theirs: String },
+    NoCommonCodec {
+        /// Our codecs, or transports.
+        ours: String,
+        /// Theirs.
+        theirs: String,
+    },
     /// The answer does not match the offer (RFC 3264 §6).
     #[error("the answer does not fit our offer: {0}")]
     AnswerMismatch(String),
@@ -63,27 +149,441 @@ pub enum SdpError {
 
 /// One leg's side of offer/answer. Our address, payload numbers and session id never change; the version counts up when what we say changes.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Negotiation {}
+pub struct Negotiation {
+    local: SocketAddr,
+    codecs: Vec<Codec>,
+    session_id: u64,
+    version: u64,
+    /// What we said last, without the o= line; empty before the first.
+    said: Vec<Media>,
+    /// Which m-line is our audio.
+    audio_at: usize,
+    numbers: Numbers,
+    /// What was offered and can be answered; several early dialogs answer one offer.
+    offered: Option<Offered>,
+    agreed: Option<Agreed>,
+}
+
+/// Payload types that a leg uses for each format; RFC 3264 §8.3.2 wants a number to keep its meaning.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct Numbers {
+    pcmu: u8,
+    pcma: u8,
+    telephone_event: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Offered {
+    streams: usize,
+    audio_at: usize,
+    numbers: Numbers,
+}
+
+/// The codec and numbers found in a far side's stream.
+struct Match {
+    codec: Codec,
+    payload_type: u8,
+    telephone_event: Option<u8>,
+}
 
 impl Negotiation {
     /// For a leg whose media we receive at `local` (the address to be written), with codecs in order of preference and a random session id (o= line).
-    pub fn new(_local: SocketAddr, _codecs: &[Codec], _session_id: u64) -> Negotiation {
-        todo!()
+    pub fn new(local: SocketAddr, codecs: &[Codec], session_id: u64) -> Negotiation {
+        let mut ours: Vec<Codec> = Vec::with_capacity(2);
+        for &codec in codecs {
+            if !ours.contains(&codec) {
+                ours.push(codec);
+            }
+        }
+        Negotiation {
+            local,
+            codecs: ours,
+            // Many stacks read it as a signed number.
+            session_id: session_id & (u64::MAX >> 1),
+            version: 0,
+            said: Vec::new(),
+            audio_at: 0,
+            numbers: Numbers {
+                pcmu: Codec::Pcmu.static_payload_type(),
+                pcma: Codec::Pcma.static_payload_type(),
+                telephone_event: TELEPHONE_EVENT,
+            },
+            offered: None,
+            agreed: None,
+        }
     }
+
     /// Our offer: first, or again unchanged (a re-INVITE without SDP asks for it).
     pub fn offer(&mut self) -> Bytes {
-        todo!()
+        let mut codecs = self.codecs.clone();
+        if let Some(agreed) = &self.agreed {
+            codecs.sort_by_key(|&codec| codec != agreed.codec);
+        }
+        let voice: Vec<(Codec, u8)> = codecs
+            .into_iter()
+            .map(|codec| (codec, self.numbers.of(codec)))
+            .collect();
+        let audio = self.audio(
+            "RTP/AVP",
+            &voice,
+            Some(self.numbers.telephone_event),
+            Direction::SendRecv,
+        );
+        // The streams that were declined keep their place (RFC 3264 §8).
+        let mut medias = self.said.clone();
+        match medias.get_mut(self.audio_at) {
+            Some(place) => *place = audio,
+            None => medias = vec![audio],
+        }
+        self.offered = Some(Offered {
+            streams: medias.len(),
+            audio_at: self.audio_at,
+            numbers: self.numbers,
+        });
+        self.say(medias)
     }
+
     /// Answers `offer`, first or later (hold, resume, address change). The m-lines are answered in order, those that are not our audio with port 0.
-    pub fn answer(&mut self, _offer: &[u8]) -> Result<(Bytes, Agreed), SdpError> {
-        todo!()
+    /// After an error nothing has changed: the session goes on as it was.
+    pub fn answer(&mut self, offer: &[u8]) -> Result<(Bytes, Agreed), SdpError> {
+        let description = Description::parse(offer)?;
+        let Some((index, found)) = self.choose(&description)? else {
+            return self.answer_closed(&description);
+        };
+        let stream = description.streams.get(index).ok_or(SdpError::NoAudio)?;
+        let (remote, direction) = remote_and_direction(stream)?;
+        let agreed = Agreed {
+            remote,
+            codec: found.codec,
+            send_payload_type: found.payload_type,
+            receive_payload_type: found.payload_type,
+            telephone_event: found.telephone_event.map(|number| (number, number)),
+            packet_time_ms: packet_time_ms(stream),
+            direction,
+        };
+        let mut medias: Vec<Media> = description.streams.iter().map(declined).collect();
+        if let Some(place) = medias.get_mut(index) {
+            *place = self.audio(
+                &stream.proto,
+                &[(found.codec, found.payload_type)],
+                found.telephone_event,
+                direction,
+            );
+        }
+        self.audio_at = index;
+        self.numbers.learn(stream);
+        self.agreed = Some(agreed.clone());
+        Ok((self.say(medias), agreed))
     }
-    /// Takes the answer to our last offer.
-    pub fn accept_answer(&mut self, _answer: &[u8]) -> Result<Agreed, SdpError> {
-        todo!()
+
+    /// Takes the answer to our last offer. May be called again with another answer to the same offer (several early
+    /// dialogs, or the 200 after a 183): the last one counts. After an error nothing has changed.
+    pub fn accept_answer(&mut self, answer: &[u8]) -> Result<Agreed, SdpError> {
+        let Some(offered) = self.offered.clone() else {
+            return Err(mismatch("there is no offer to be answered".into()));
+        };
+        let description = Description::parse(answer)?;
+        let count = description.streams.len();
+        if count != offered.streams {
+            return Err(mismatch(format!(
+                "we offered {} streams, it describes {count}",
+                offered.streams
+            )));
+        }
+        let stream = description
+            .streams
+            .get(offered.audio_at)
+            .ok_or(SdpError::NoAudio)?;
+        if !stream.is_plain_audio() {
+            return Err(mismatch(format!(
+                "we offered audio over RTP/AVP, it says {} over {}",
+                stream.kind, stream.proto
+            )));
+        }
+        if stream.port == 0 {
+            let closed = self.agreed.as_ref().ok_or(SdpError::NoAudio)?.closed();
+            self.agreed = Some(closed.clone());
+            return Ok(closed);
+        }
+        let found = self.match_answer(stream, &offered)?;
+        let (remote, direction) = remote_and_direction(stream)?;
+        let agreed = Agreed {
+            remote,
+            codec: found.codec,
+            send_payload_type: found.payload_type,
+            receive_payload_type: offered.numbers.of(found.codec),
+            telephone_event: found
+                .telephone_event
+                .map(|number| (number, offered.numbers.telephone_event)),
+            packet_time_ms: packet_time_ms(stream),
+            direction,
+        };
+        self.agreed = Some(agreed.clone());
+        Ok(agreed)
     }
+
     /// What is agreed now.
     pub fn agreed(&self) -> Option<&Agreed> {
-        todo!()
+        self.agreed.as_ref()
+    }
+
+    /// The stream to take and the codec in it; `None` when the audio agreed before is being closed.
+    fn choose(&self, description: &Description) -> Result<Option<(usize, Match)>, SdpError> {
+        let mut candidates: Vec<(usize, &Stream)> = description
+            .streams
+            .iter()
+            .enumerate()
+            .filter(|(_, stream)| stream.is_plain_audio() && stream.port != 0)
+            .collect();
+        if self.agreed.is_some() {
+            candidates.sort_by_key(|&(index, _)| index != self.audio_at);
+        }
+        if let Some(choice) = candidates
+            .iter()
+            .find_map(|&(index, stream)| Some((index, self.match_offer(stream)?)))
+        {
+            return Ok(Some(choice));
+        }
+        if let Some((_, stream)) = candidates.first() {
+            return Err(self.no_common_codec(stream));
+        }
+        if let Some(stream) = description
+            .streams
+            .iter()
+            .find(|stream| stream.is_audio() && stream.port != 0)
+        {
+            return Err(SdpError::NoCommonCodec {
+                ours: "audio over RTP/AVP".into(),
+                theirs: format!("over {}", stream.proto),
+            });
+        }
+        let was_ours = description.streams.get(self.audio_at);
+        if self.agreed.is_some() && was_ours.is_some_and(Stream::is_audio) {
+            return Ok(None);
+        }
+        Err(SdpError::NoAudio)
+    }
+
+    fn answer_closed(&mut self, description: &Description) -> Result<(Bytes, Agreed), SdpError> {
+        let closed = self.agreed.as_ref().ok_or(SdpError::NoAudio)?.closed();
+        self.agreed = Some(closed.clone());
+        let medias = description.streams.iter().map(declined).collect();
+        Ok((self.say(medias), closed))
+    }
+
+    /// What to take of an offered stream: the codec agreed before while it is still offered, else by our preference.
+    fn match_offer(&self, stream: &Stream) -> Option<Match> {
+        let agreed = self.agreed.as_ref().map(|agreed| agreed.codec);
+        let ours = agreed.into_iter().chain(self.codecs.iter().copied());
+        let (codec, payload_type) = ours.into_iter().find_map(|codec| {
+            stream
+                .known_formats()
+                .find(|&(_, format)| format == Format::Voice(codec))
+                .map(|(payload_type, _)| (codec, payload_type))
+        })?;
+        Some(Match {
+            codec,
+            payload_type,
+            telephone_event: telephone_event(stream),
+        })
+    }
+
+    /// What the far side took of our offer: the first format that we offered. It may use its own numbers (RFC 3264 §5.1).
+    fn match_answer(&self, stream: &Stream, offered: &Offered) -> Result<Match, SdpError> {
+        let (codec, payload_type) = stream
+            .known_formats()
+            .find_map(|(payload_type, format)| match format {
+                Format::Voice(codec) if self.codecs.contains(&codec) => Some((codec, payload_type)),
+                _ => None,
+            })
+            .or_else(|| self.unmapped_voice(stream, offered))
+            .ok_or_else(|| self.no_common_codec(stream))?;
+        // An answer that repeats our number without its rtpmap means what we meant.
+        let unmapped = || {
+            let ours = offered.numbers.telephone_event;
+            (stream.lists(ours) && stream.map(ours).is_none()).then_some(ours)
+        };
+        Ok(Match {
+            codec,
+            payload_type,
+            telephone_event: telephone_event(stream).or_else(unmapped),
+        })
+    }
+
+    /// A dynamic number of ours for a voice codec, repeated without its rtpmap.
+    fn unmapped_voice(&self, stream: &Stream, offered: &Offered) -> Option<(Codec, u8)> {
+        stream.formats.iter().find_map(|format| {
+            let number: u8 = format.parse().ok()?;
+            if stream.map(number).is_some() {
+                return None;
+            }
+            let codec = self
+                .codecs
+                .iter()
+                .copied()
+                .find(|&codec| offered.numbers.of(codec) == number)?;
+            Some((codec, number))
+        })
+    }
+
+    fn no_common_codec(&self, stream: &Stream) -> SdpError {
+        let ours: Vec<&str> = self.codecs.iter().map(|codec| codec.encoding()).collect();
+        SdpError::NoCommonCodec {
+            ours: ours.join(", "),
+            theirs: stream.format_names(),
+        }
+    }
+
+    fn audio(
+        &self,
+        proto: &str,
+        voice: &[(Codec, u8)],
+        telephone_event: Option<u8>,
+        direction: Direction,
+    ) -> Media {
+        let formats: Vec<String> = voice
+            .iter()
+            .map(|&(_, number)| number)
+            .chain(telephone_event)
+            .map(|number| number.to_string())
+            .collect();
+        let mut media = Media::new(
+            MediaType::Audio,
+            self.local.port(),
+            TransportProto::RtpAvp,
+            formats.join(" "),
+        );
+        proto.clone_into(&mut media.proto);
+        let attributes = &mut media.attributes;
+        for (codec, number) in voice {
+            let map = format!("{number} {}/8000", codec.encoding());
+            attributes.push(Attribute::with_value("rtpmap", map));
+        }
+        if let Some(number) = telephone_event {
+            let map = format!("{number} telephone-event/8000");
+            attributes.push(Attribute::with_value("rtpmap", map));
+            // Digits, *, #, A to D, and flash.
+            attributes.push(Attribute::with_value("fmtp", format!("{number} 0-16")));
+        }
+        attributes.push(Attribute::with_value("ptime", DEFAULT_PACKET_TIME_MS));
+        attributes.push(Attribute::new(direction.as_str()));
+        media
+    }
+
+    fn say(&mut self, medias: Vec<Media>) -> Bytes {
+        if self.said != medias {
+            self.version += 1;
+            self.said = medias;
+        }
+        let address: IpAddr = self.local.ip();
+        let origin = Origin::with_ip_addr(self.session_id, self.version, address);
+        let mut session = Session::new(origin, "-");
+        session.connection = Some(Connection::from_ip_addr(address));
+        session.medias.clone_from(&self.said);
+        let mut text = Vec::with_capacity(320);
+        // Writing into a Vec cannot fail.
+        let written = session.write(&mut text);
+        debug_assert!(written.is_ok());
+        Bytes::from(text)
     }
 }
+
+impl Numbers {
+    fn of(&self, codec: Codec) -> u8 {
+        match codec {
+            Codec::Pcmu => self.pcmu,
+            Codec::Pcma => self.pcma,
+        }
+    }
+
+    /// Takes over an offerer's numbers, so that a later offer of ours means the same by them; a number of ours that the
+    /// offerer uses for something else gives way to a free one.
+    fn learn(&mut self, stream: &Stream) {
+        for format in FORMATS {
+            let theirs = stream.known_formats().find(|&(_, known)| known == format);
+            if let Some((number, _)) = theirs {
+                *self.slot(format) = number;
+            }
+        }
+        for format in FORMATS {
+            let number = *self.slot(format);
+            let taken = stream.map(number).is_some() || stream.lists(number);
+            if taken && stream.format(number) != Some(format) {
+                let used = [self.pcmu, self.pcma, self.telephone_event];
+                let free = (96..128).find(|free| {
+                    !used.contains(free) && stream.map(*free).is_none() && !stream.lists(*free)
+                });
+                // All 32 dynamic numbers in use by one offer: keep ours, a re-offer is then as odd as the offer was.
+                *self.slot(format) = free.unwrap_or(number);
+            }
+        }
+    }
+
+    fn slot(&mut self, format: Format) -> &mut u8 {
+        match format {
+            Format::Voice(Codec::Pcmu) => &mut self.pcmu,
+            Format::Voice(Codec::Pcma) => &mut self.pcma,
+            Format::TelephoneEvent => &mut self.telephone_event,
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.encoding())
+    }
+}
+
+fn telephone_event(stream: &Stream) -> Option<u8> {
+    stream
+        .known_formats()
+        .find(|&(_, format)| format == Format::TelephoneEvent)
+        .map(|(number, _)| number)
+}
+
+/// Where to send and which way the stream goes from our point of view. Address 0.0.0.0 is a hold (RFC 3264 §8.4).
+fn remote_and_direction(stream: &Stream) -> Result<(Option<SocketAddr>, Direction), SdpError> {
+    let direction = stream.direction.reversed();
+    Ok(match stream.address()? {
+        Some(address) => (Some(SocketAddr::new(address, stream.port)), direction),
+        None => (None, direction.without_sending()),
+    })
+}
+
+/// A stream of the offer with port 0: refused, in its place, its transport and formats kept (RFC 3264 §6).
+fn declined(stream: &Stream) -> Media {
+    let mut media = Media::new(
+        MediaType::Audio,
+        0,
+        TransportProto::RtpAvp,
+        stream.formats.join(" "),
+    );
+    stream.kind.clone_into(&mut media.media);
+    stream.proto.clone_into(&mut media.proto);
+    media
+}
+
+/// What the far side wants per packet: its ptime within its maxptime, in steps of 10 ms up to 100 ms.
+fn packet_time_ms(stream: &Stream) -> u32 {
+    let wanted = stream.packet_time_ms.unwrap_or(DEFAULT_PACKET_TIME_MS);
+    let most = stream.max_packet_time_ms.unwrap_or(u32::MAX);
+    match wanted.min(most) / 10 * 10 {
+        0 => DEFAULT_PACKET_TIME_MS,
+        whole => whole.min(100),
+    }
+}
+
+fn mismatch(why: String) -> SdpError {
+    SdpError::AnswerMismatch(why)
+}
+
+const FORMATS: [Format; 3] = [
+    Format::Voice(Codec::Pcmu),
+    Format::Voice(Codec::Pcma),
+    Format::TelephoneEvent,
+];
+const TELEPHONE_EVENT: u8 = 101;
+const DEFAULT_PACKET_TIME_MS: u32 = 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! What comes when a person is there: the bridge, and what may happen to it: a phone that vanishes, a transfer, a leg that moves.
+
+use super::leg::Leg;
+use super::lifecycle::Goodbye;
+use super::output::{EndReason, LegAct, MovedLeg, Output, Side};
+use super::{Call, First};
+use crate::call::media::MediaAct;
+use crate::desk::request::Request;
+use crate::destination::{Leaving, Next, Stage};
+use crate::dialplan::number::E164;
+use crate::dialplan::plan::Destination;
+use crate::dialplan::routing::{self, Entry};
+use crate::ledger::cause::{Direction, EndedBy};
+use crate::ledger::clock::Now;
+use crate::ledger::id::{CallId, LegId};
+
+/// A guest talks with a person.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    /// The person's leg.
+    pub(crate) person: LegId,
+    /// Where the guest goes back to when the person's phone vanishes.
+    pub(crate) back: Option<Destination>,
+}
+
+impl Call {
+    /// A person accepted on a leg that was dialled. `late`: it had been given up, so the desk may have ended its claim.
+    pub(super) fn converse(&mut self, now: Now, person: LegId, late: bool) {
+        self.leave_stage(now, Leaving::Taken);
+        let state = &mut self.state;
+        state.forget_given_up(now);
+        let dialling = state.leg(person).and_then(|leg| leg.dialling.clone());
+        let (member, from) = dialling.map_or((None, None), |d| (d.member, d.from));
+        let call = state.id;
+        match member {
+            // Ends every other claim of this call, and its wait in a line.
+            Some(member) => state.ask(Request::Accepted { call, member }),
+            None if late => state.ask(Request::LeaveHunt { call }),
+            None => {}
+        }
+        if let Some(Destination::Hunt(hunt)) = &from {
+            state.record.hunt = Some(hunt.clone());
+        }
+        let back =
+            from.filter(|from| matches!(from, Destination::Hunt(_) | Destination::Operator(_)));
+        self.talk(now, person, back);
+    }
+
+    /// Joins the guest and a connected person.
+    fn talk(&mut self, now: Now, person: LegId, back: Option<Destination>) {
+        let state = &mut self.state;
+        state.stop_guest();
+        state.connect(now);
+        state.join(now, person);
+        if let Some(leg) = state.leg_mut(person) {
+            leg.record.accepted_at.get_or_insert(now.wall);
+        }
+        let who = match state
+            .leg(person)
+            .and_then(|leg| leg.record.operator.clone())
+        {
+            Some(operator) => operator.to_string(),
+            None => "The far side".to_owned(),
+        };
+        state.note(now, format!("{who} accepts"));
+        let is_first = state.answered.is_none();
+        if is_first {
+            state.first_answer(now, person);
+        }
+        state.record_conversation(now, person);
+        state.leg_changed(person);
+        if is_first {
+            state.tell_answered();
+        } else {
+            state.changed();
+        }
+        state.refresh_hold();
+        self.stage = Stage::Talking(Conversation { person, back });
+    }
+
+    /// Who ends the call when this leg does.
+    pub(super) fn ender(&self, leg: LegId) -> EndedBy {
+        if self.state.calling == Some(leg) {
+            EndedBy::Caller
+        } else {
+            EndedBy::Operator
+        }
+    }
+
+    /// A leg without which there is no call, or no conversation, is gone. `vanished`: without a word.
+    pub(super) fn leg_gone(&mut self, now: Now, leg: LegId, vanished: bool) {
+        let by = self.ender(leg);
+        if self.state.guest == Some(leg) {
+            let goodbye = Goodbye::Gone {
+                outcome: None,
+                code: None,
+            };
+            self.hang_up(now, by, goodbye);
+            return;
+        }
+        let back = match &mut self.stage {
+            Stage::Talking(conversation) if conversation.person == leg => conversation.back.take(),
+            _ => {
+                self.state.drop_leg(now, leg, None, None);
+                return;
+            }
+        };
+        self.release_operator(leg);
+        self.state.drop_leg(now, leg, None, None);
+        match back {
+            Some(to) if vanished => {
+                self.state
+                    .note(now, "The phone vanished: the caller goes back");
+                self.state.stop_guest();
+                self.state.leave_guest_bridge();
+                self.advance(now, Next::Go { to, failed: None });
+            }
+            _ => self.hang_up(now, by, Goodbye::normal()),
+        }
+    }
+
+    /// Lets go of the operator whose leg this is.
+    fn release_operator(&mut self, leg: LegId) {
+        let operator = self
+            .state
+            .leg(leg)
+            .and_then(|leg| leg.record.operator.clone());
+        if let Some(operator) = operator {
+            let call = self.state.id;
+            self.state.ask(Request::Release { call, operator });
+        }
+    }
+
+    /// The outside party goes to another destination; whom it talked with is out of the call.
+    pub(super) fn transfer(&mut self, now: Now, to: Destination) {
+        let (guest, person) = match (&self.stage, self.state.guest) {
+            (Stage::Talking(Conversation { person, .. }), Some(guest)) => (guest, *person),
+            (Stage::Opening | Stage::Outbound(_) | Stage::Summon(_) | Stage::Nowhere, _)
+            | (_, None) => {
+                self.state
+                    .note(now, "A transfer is refused: nobody is there yet");
+                return;
+            }
+            _ => {
+                self.state.note(now, format!("Transferred to {to}"));
+                self.state.stop_guest();
+                self.advance(now, Next::Go { to, failed: None });
+                return;
+            }
+        };
+        self.state.note(now, format!("Transferred to {to}"));
+        let is_outbound = self.state.record.direction == Direction::Outbound;
+        let (outside, leaving) = if is_outbound && self.state.calling == Some(guest) {
+            (person, guest)
+        } else {
+            (guest, person)
+        };
+        self.release_operator(leaving);
+        self.state.end(now, leaving, EndReason::Normal);
+        self.state.guest = Some(outside);
+        self.stage = Stage::Nowhere;
+        self.state.stop_guest();
+        self.state.leave_guest_bridge();
+        self.advance(now, Next::Go { to, failed: None });
+    }
+
+    /// Gives a connected leg to another call; the other side of this one ends.
+    pub(super) fn move_leg(&mut self, now: Now, leg: LegId, into: CallId) {
+        let is_ready = self
+            .state
+            .leg(leg)
+            .is_some_and(|leg| leg.is_connected() && leg.negotiation.is_some());
+        if !is_ready || into == self.state.id {
+            self.state.note(now, "A leg that is not connected stays");
+            return;
+        }
+        let is_guest = self.state.guest == Some(leg);
+        if is_guest {
+            self.leave_stage(now, Leaving::Over);
+        }
+        self.release_operator(leg);
+        let state = &mut self.state;
+        state.stop_playing(leg);
+        state.leave_bridge(leg);
+        state.detach(leg);
+        state.timers.stop_leg(leg);
+        let Some(place) = state.legs.iter().position(|l| l.id() == leg) else {
+            return;
+        };
+        let given = state.legs.remove(place);
+        if let Some(negotiation) = given.negotiation {
+            let moved = MovedLeg {
+                leg,
+                record: given.record,
+                negotiation: Box::new(negotiation),
+            };
+            state.out.push_back(Output::Move(into, Box::new(moved)));
+        }
+        state.note(now, format!("A leg moves to call {into}"));
+        self.hang_up(now, EndedBy::System, Goodbye::normal());
+    }
+
+    /// A leg that another call gave away: its person takes the place of whoever the guest talks with or waits for.
+    pub(super) fn adopt(&mut self, now: Now, moved: MovedLeg) {
+        let id = moved.leg;
+        let guest_side = match &self.stage {
+            Stage::Opening | Stage::Summon(_) | Stage::Nowhere => None,
+            _ => self.state.guest_leg().map(|leg| leg.side),
+        };
+        let Some(guest_side) = guest_side else {
+            self.state
+                .note(now, "A leg cannot be taken: nobody is there");
+            self.state.act(id, LegAct::End(EndReason::Normal));
+            self.state.media(MediaAct::Close { leg: id });
+            return;
+        };
+        let mut leg = Leg::adopted(moved);
+        leg.side = match guest_side {
+            Side::Left => Side::Right,
+            Side::Right => Side::Left,
+        };
+        let operator = leg.record.operator.clone();
+        self.state.legs.push(leg);
+        let call = self.state.id;
+        match std::mem::replace(&mut self.stage, Stage::Nowhere) {
+            Stage::Talking(before) => {
+                self.release_operator(before.person);
+                self.state.end(now, before.person, EndReason::Normal);
+            }
+            stage => {
+                stage.leave(&mut self.state, now, Leaving::Taken);
+                self.state.forget_given_up(now);
+                self.state.ask(Request::LeaveHunt { call });
+            }
+        }
+        if let Some(operator) = operator {
+            self.state.ask(Request::Occupy { call, operator });
+        }
+        self.talk(now, id, None);
+    }
+
+    /// Dials an outside number for the operator who is this call's guest, or will be.
+    pub(super) fn dial_out(&mut self, now: Now, to: &E164) {
+        let Some(operator) = self.state.record.operator.clone() else {
+            self.state.note(now, "Only an operator can dial out");
+            return;
+        };
+        let (entry, _) = routing::from_operator(&self.state.plan, &operator, to.as_str());
+        let Entry::Outbound {
+            number,
+            trunks,
+            caller_id,
+        } = entry
+        else {
+            self.state
+                .note(now, format!("{operator} may not dial {to}"));
+            return;
+        };
+        let first = First::Dial {
+            number,
+            trunks,
+            caller_id,
+        };
+        match &self.stage {
+            Stage::Opening | Stage::Summon(_) => self.first = Some(first),
+            Stage::Talking(_) => self.state.note(now, "Dialling out waits for a free line"),
+            _ => {
+                self.leave_stage(now, Leaving::Over);
+                self.first = Some(first);
+                self.guest_is_there(now);
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! What reaches a call: from the SIP dialogs, the media plane, the desk, the timers and the API; each turned into what it means.
+
+use bytes::Bytes;
+
+use super::Call;
+use super::input::{Command, LegEnd, LegEvent};
+use super::leg::{KeySource, LegState, Port};
+use super::legs::{Failure, GivenUp};
+use super::lifecycle::Goodbye;
+use super::media::{MediaEvent, PlayMode};
+use super::output::{EndReason, LegAct};
+use super::timer::Timer;
+use crate::desk::notice::Notice;
+use crate::desk::request::{Request, Unanswered};
+use crate::destination::{Happening, Leaving, Stage};
+use crate::ledger::cause::{Cause, EndedBy};
+use crate::ledger::clock::Now;
+use crate::ledger::id::LegId;
+use crate::ledger::leg::LegOutcome;
+
+impl Call {
+    /// Hands something to the destination and does what it says.
+    fn happens(&mut self, now: Now, what: Happening) {
+        let next = self.stage.handle(&mut self.state, now, what);
+        self.advance(now, next);
+    }
+
+    pub(super) fn on_leg(&mut self, now: Now, leg: LegId, event: LegEvent) {
+        let Some(state) = self.state.leg(leg).map(|leg| leg.state) else {
+            self.on_former_leg(now, leg, &event);
+            return;
+        };
+        match event {
+            LegEvent::Cancelled => {
+                if self.state.guest == Some(leg) {
+                    let goodbye = Goodbye::Gone {
+                        outcome: Some(LegOutcome::Abandoned),
+                        code: Some(487),
+                    };
+                    self.hang_up(now, EndedBy::Caller, goodbye);
+                }
+            }
+            LegEvent::Acked { sdp } => self.acked(now, leg, sdp.as_ref()),
+            LegEvent::Progress { sdp, .. } => {
+                if state == LegState::Ringing {
+                    let early = self.state.leg_rings(now, leg, sdp.as_ref());
+                    self.happens(now, Happening::Rings { leg, early });
+                }
+            }
+            LegEvent::Answered { sdp, late } => self.answered(now, leg, sdp.as_ref(), late),
+            LegEvent::Refused {
+                code,
+                reason,
+                responded,
+            } => self.leg_refused(now, leg, code, reason, responded),
+            LegEvent::Offer { sdp } => self.offered(now, leg, sdp.as_ref()),
+            LegEvent::Ended { how } => {
+                self.state
+                    .note(now, format!("A leg was ended by the far side: {how:?}"));
+                self.leg_gone(now, leg, how != LegEnd::Remote);
+            }
+            LegEvent::Key(key) => self.key(now, leg, key, KeySource::Signalling),
+            LegEvent::Alive(true) => {
+                if let Some(leg) = self.state.leg_mut(leg) {
+                    leg.probing = false;
+                }
+            }
+            LegEvent::Alive(false) => {
+                self.state.act(leg, LegAct::End(EndReason::Normal));
+                self.leg_gone(now, leg, true);
+            }
+        }
+    }
+
+    /// Of a leg that the call no longer has: only a late 2xx needs an answer.
+    fn on_former_leg(&mut self, now: Now, leg: LegId, event: &LegEvent) {
+        let was_ours = self.state.past.iter().any(|record| record.leg_id == leg);
+        if was_ours && matches!(event, LegEvent::Answered { late: true, .. }) {
+            self.state.note(now, "A late answer is not needed any more");
+            self.state
+                .act(leg, LegAct::End(EndReason::AnsweredElsewhere));
+        }
+    }
+
+    /// Our 200 was acknowledged, with the answer when our 200 carried the offer.
+    fn acked(&mut self, now: Now, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.state.leg_mut(id) else {
+            return;
+        };
+        if !std::mem::take(&mut leg.awaits_answer) {
+            return;
+        }
+        let accepted = match (leg.negotiation.as_mut(), sdp) {
+            (Some(negotiation), Some(sdp)) => negotiation.accept_answer(sdp).is_ok(),
+            _ => false,
+        };
+        let had_agreed = leg.agreed;
+        if accepted {
+            self.state.agree(id);
+            self.state.refresh_hold();
+        } else if !had_agreed {
+            self.state.note(now, Cause::NoCodec.sentence());
+            self.state
+                .act(id, LegAct::End(EndReason::Cause(Cause::NoCodec)));
+            self.state.failure = Some(Cause::NoCodec);
+            // Nothing was heard, so nothing was abandoned.
+            self.leave_stage(now, Leaving::Over);
+            let goodbye = Goodbye::Gone {
+                outcome: Some(LegOutcome::Failed),
+                code: None,
+            };
+            self.hang_up(now, EndedBy::System, goodbye);
+        }
+    }
+
+    /// A 2xx to an INVITE of ours.
+    fn answered(&mut self, now: Now, leg: LegId, sdp: Option<&Bytes>, late: bool) {
+        let Some(state) = self.state.leg(leg).map(|leg| leg.state) else {
+            return;
+        };
+        match state {
+            LegState::Ringing => {
+                if !self.state.take_answer(now, leg, sdp) {
+                    self.useless_answer(now, leg);
+                    return;
+                }
+                if late {
+                    self.state.act(leg, LegAct::Keep);
+                }
+                self.happens(now, Happening::Answered(leg));
+                self.end_if_unwanted(now, leg);
+            }
+            LegState::GivenUp if late => self.late_answer(now, leg, sdp),
+            // Our `End` is on its way and ends it as it is.
+            LegState::GivenUp => self.state.drop_leg(now, leg, None, None),
+            LegState::Preparing | LegState::Unanswered { .. } | LegState::Connected => {}
+        }
+    }
+
+    /// A 2xx crossed our CANCEL: it wins while nobody else has taken the call and no message has begun.
+    fn late_answer(&mut self, now: Now, leg: LegId, sdp: Option<&Bytes>) {
+        let is_free = !matches!(self.stage, Stage::Talking(_)) && !self.state.message_begun;
+        if is_free && self.state.take_answer(now, leg, sdp) {
+            self.state
+                .note(now, "An answer crossed our giving up: it wins");
+            self.state.act(leg, LegAct::Keep);
+            self.converse(now, leg, true);
+            return;
+        }
+        self.state
+            .act(leg, LegAct::End(EndReason::AnsweredElsewhere));
+        self.state.drop_leg(now, leg, None, None);
+    }
+
+    /// A leg answered and there is nothing that both speak.
+    fn useless_answer(&mut self, now: Now, leg: LegId) {
+        let rang = self.state.leg(leg).is_some_and(|leg| leg.rang);
+        self.state
+            .act(leg, LegAct::End(EndReason::Cause(Cause::NoCodec)));
+        let failure = Failure {
+            code: 488,
+            reason: Cause::NoCodec.sentence().into(),
+            responded: true,
+            rang,
+        };
+        self.state
+            .drop_leg(now, leg, Some(LegOutcome::Failed), Some(488));
+        self.happens(now, Happening::Failed(leg, failure));
+    }
+
+    /// An answered leg that no destination took is not kept.
+    fn end_if_unwanted(&mut self, now: Now, leg: LegId) {
+        let is_wanted = self.state.guest == Some(leg)
+            || matches!(&self.stage, Stage::Talking(conversation) if conversation.person == leg);
+        if !is_wanted && !self.is_over {
+            self.state.end(now, leg, EndReason::AnsweredElsewhere);
+        }
+    }
+
+    fn leg_refused(&mut self, now: Now, leg: LegId, code: u16, reason: String, responded: bool) {
+        let Some((state, rang)) = self.state.leg(leg).map(|leg| (leg.state, leg.rang)) else {
+            return;
+        };
+        match state {
+            LegState::Preparing | LegState::Ringing => {
+                self.state.note(now, format!("Refused: {code} {reason}"));
+                let failure = Failure {
+                    code,
+                    reason,
+                    responded,
+                    rang,
+                };
+                self.state.refused(now, leg, &failure);
+                self.happens(now, Happening::Failed(leg, failure));
+            }
+            LegState::GivenUp => self.state.drop_leg(now, leg, None, None),
+            LegState::Unanswered { .. } | LegState::Connected => {}
+        }
+    }
+
+    /// A re-INVITE or UPDATE: answered here, whatever the other side does.
+    fn offered(&mut self, now: Now, id: LegId, sdp: Option<&Bytes>) {
+        let Some(leg) = self.state.leg_mut(id).filter(|leg| leg.agreed) else {
+            self.state.act(id, LegAct::RefuseOffer { code: 491 });
+            return;
+        };
+        let Some(negotiation) = leg.negotiation.as_mut() else {
+            return;
+        };
+        let was_held = leg.held;
+        match sdp.map(|sdp| negotiation.answer(sdp)) {
+            None => {
+                let sdp = negotiation.offer();
+                leg.awaits_answer = true;
+                self.state.act(id, LegAct::AnswerOffer { sdp });
+            }
+            Some(Ok((sdp, _))) => {
+                self.state.agree(id);
+                self.state.act(id, LegAct::AnswerOffer { sdp });
+                let is_held = self.state.leg(id).is_some_and(|leg| leg.held);
+                if is_held != was_held {
+                    let text = if is_held { "Held" } else { "Resumed" };
+                    self.state.note(now, text);
+                }
+                self.state.refresh_hold();
+            }
+            Some(Err(error)) => {
+                self.state
+                    .note(now, format!("A new offer is refused: {error}"));
+                self.state.act(id, LegAct::RefuseOffer { code: 488 });
+            }
+        }
+    }
+
+    /// A key: the first source seen counts. Only the guest's keys mean anything.
+    fn key(&mut self, now: Now, id: LegId, key: char, source: KeySource) {
+        let Some(leg) = self.state.leg_mut(id) else {
+            return;
+        };
+        if *leg.keys.get_or_insert(source) == source && self.state.guest == Some(id) {
+            self.happens(now, Happening::Key(key));
+        }
+    }
+
+    pub(super) fn on_media(&mut self, now: Now, id: LegId, event: MediaEvent) {
+        let Some(leg) = self.state.leg_mut(id) else {
+            return;
+        };
+        match event {
+            MediaEvent::Opened { local } => match (leg.port, leg.state) {
+                (Port::Opening, LegState::Preparing) => self.state.send_invite(now, id, local),
+                (Port::Opening, _) => self.guest_opened(now, local),
+                _ => {}
+            },
+            MediaEvent::Failed { why } => self.no_port(now, id, &why),
+            MediaEvent::Ready => {}
+            MediaEvent::Key(key) => self.key(now, id, key, KeySource::Media),
+            MediaEvent::Played { token } => {
+                let is_current = leg
+                    .playing
+                    .as_ref()
+                    .is_some_and(|p| p.token == token && p.mode == PlayMode::Once);
+                if is_current {
+                    leg.playing = None;
+                    if self.state.guest == Some(id) {
+                        self.happens(now, Happening::Played(token));
+                    }
+                }
+            }
+            MediaEvent::Silent => {
+                if leg.is_connected() && !leg.held && !leg.probing {
+                    leg.probing = true;
+                    self.state.note(now, "Nothing is heard of a leg: asks it");
+                    self.state.act(id, LegAct::Probe);
+                }
+            }
+        }
+    }
+
+    fn guest_opened(&mut self, now: Now, local: std::net::SocketAddr) {
+        match self.state.prepare_guest(local) {
+            Ok(()) => self.guest_is_there(now),
+            Err(error) => {
+                self.state.failure = Some(Cause::NoCodec);
+                self.state.note(now, error.to_string());
+                self.stage = Stage::Nowhere;
+                self.hang_up(now, EndedBy::System, Goodbye::cause(Cause::NoCodec));
+            }
+        }
+    }
+
+    fn no_port(&mut self, now: Now, id: LegId, why: &str) {
+        self.state.note(now, format!("No media port: {why}"));
+        if let Some(leg) = self.state.leg_mut(id) {
+            leg.port = Port::Closed;
+        }
+        if self.state.guest == Some(id) {
+            self.state.failure = Some(Cause::Overload);
+            self.leave_stage(now, Leaving::Over);
+            self.hang_up(now, EndedBy::System, Goodbye::cause(Cause::Overload));
+            return;
+        }
+        self.leg_refused(now, id, 503, why.to_owned(), false);
+    }
+
+    pub(super) fn on_notice(&mut self, now: Now, notice: Notice) {
+        let call = match &notice {
+            Notice::Ring { call, .. }
+            | Notice::StopRinging { call, .. }
+            | Notice::NobodyRegistered { call }
+            | Notice::Exhausted { call }
+            | Notice::Refused { call, .. } => *call,
+            Notice::StateChanged { .. } => return,
+        };
+        if call != self.state.id {
+            return;
+        }
+        if self.stage.takes_claims() {
+            self.happens(now, Happening::Notice(notice));
+        } else if let Notice::Ring { member, .. } = notice {
+            // It crossed our leaving.
+            self.state.ask(Request::Unanswered {
+                call,
+                member,
+                how: Unanswered::Withdrawn,
+            });
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::MaxCall => {
+                self.state.note(now, "The longest call has been reached");
+                self.hang_up(now, EndedBy::System, Goodbye::normal());
+            }
+            Timer::Ring(leg) => {
+                let rang = self.state.leg(leg).is_some_and(|leg| leg.rang);
+                self.state.give_up(now, leg, GivenUp::RangOut, true);
+                self.happens(now, Happening::Failed(leg, Failure::rang_out(rang)));
+            }
+            Timer::Linger(leg) => self.state.drop_leg(now, leg, None, None),
+            Timer::Wait | Timer::Key | Timer::Message | Timer::Comfort => {
+                self.happens(now, Happening::Timer(timer));
+            }
+        }
+    }
+
+    pub(super) fn on_command(&mut self, now: Now, command: Command) {
+        match command {
+            Command::Hangup => {
+                self.state.note(now, "Ended by command");
+                self.hang_up(now, EndedBy::System, Goodbye::normal());
+            }
+            Command::Drain => {
+                self.state.note(now, "Ended because this PBX stops");
+                if self.stage.abandoned(&self.state).is_some() {
+                    self.state.failure = Some(Cause::Overload);
+                    self.leave_stage(now, Leaving::Over);
+                }
+                self.hang_up(now, EndedBy::System, Goodbye::cause(Cause::Overload));
+            }
+            Command::Transfer { to } => self.transfer(now, to),
+            Command::DialOut { to } => self.dial_out(now, &to),
+            Command::MoveLeg { leg, into } => self.move_leg(now, leg, into),
+            Command::Adopt(moved) => self.adopt(now, *moved),
+            Command::OperatorGone(operator) => {
+                self.state
+                    .note(now, format!("{operator} is registered no more"));
+            }
+        }
+    }
+}

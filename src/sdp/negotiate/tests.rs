@@ -1,0 +1,353 @@
+use super::*;
+use proptest::prelude::*;
+
+const BOTH: [Codec; 2] = [Codec::Pcma, Codec::Pcmu];
+
+fn leg(codecs: &[Codec]) -> Negotiation {
+    Negotiation::new("198.51.100.1:20000".parse().unwrap(), codecs, u64::MAX)
+}
+
+fn sdp(lines: &str) -> Vec<u8> {
+    format!("v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n{lines}")
+        .into_bytes()
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn version(bytes: &Bytes) -> u64 {
+    let text = text(bytes);
+    let origin = text.lines().find(|line| line.starts_with("o=")).unwrap();
+    origin.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_offer_says_everything_we_take() {
+    let mut leg = leg(&BOTH);
+    assert_eq!(
+        text(&leg.offer()),
+        "v=0\r\no=- 9223372036854775807 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
+         m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+    );
+    assert_eq!(version(&leg.offer()), 1);
+}
+
+#[test]
+fn our_preference_decides_and_the_offerers_numbers_are_used() {
+    let mut leg = leg(&BOTH);
+    let offer = sdp(
+        "m=audio 4000 RTP/AVP 0 97 18 96\r\na=rtpmap:97 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\na=ptime:30\r\n",
+    );
+    let (answer, agreed) = leg.answer(&offer).unwrap();
+    assert_eq!(
+        agreed,
+        Agreed {
+            remote: Some("192.0.2.7:4000".parse().unwrap()),
+            codec: Codec::Pcma,
+            send_payload_type: 97,
+            receive_payload_type: 97,
+            telephone_event: Some((96, 96)),
+            packet_time_ms: 30,
+            direction: Direction::SendRecv,
+        }
+    );
+    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 97 96\r\n"));
+    assert!(text(&answer).contains("a=rtpmap:97 PCMA/8000\r\n"));
+    // A later offer of ours keeps the numbers' meaning.
+    assert!(text(&leg.offer()).contains("m=audio 20000 RTP/AVP 97 0 96\r\n"));
+    assert_eq!(leg.agreed(), Some(&agreed));
+}
+
+#[test]
+fn numbers_that_mean_something_else_to_the_offerer_are_given_up() {
+    let mut leg = leg(&BOTH);
+    leg.answer(&sdp(
+        "m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 opus/48000/2\r\n",
+    ))
+    .unwrap();
+    assert!(text(&leg.offer()).contains("m=audio 20000 RTP/AVP 8 0 96\r\n"));
+}
+
+#[test]
+fn other_streams_are_declined_in_their_place() {
+    let mut leg = leg(&BOTH);
+    let offer = sdp(
+        "a=group:BUNDLE 0 1 2\r\nm=video 5000 RTP/AVP 96 97\r\na=rtpmap:96 H264/90000\r\nm=audio 4002 RTP/SAVP 0\r\nm=audio 4000 RTP/AVPF 0\r\na=mid:1\r\nm=image 4004 udptl t38\r\n",
+    );
+    let (answer, agreed) = leg.answer(&offer).unwrap();
+    assert_eq!(agreed.remote, Some("192.0.2.7:4000".parse().unwrap()));
+    assert_eq!(agreed.telephone_event, None);
+    let answer = text(&answer);
+    let lines: Vec<&str> = answer
+        .lines()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 96 97",
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 20000 RTP/AVPF 0",
+            "m=image 0 udptl t38"
+        ]
+    );
+    let again = text(&leg.offer());
+    let lines: Vec<&str> = again
+        .lines()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "m=video 0 RTP/AVP 96 97",
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 20000 RTP/AVP 0 8 101",
+            "m=image 0 udptl t38"
+        ]
+    );
+}
+
+#[test]
+fn hold_and_resume() {
+    let mut leg = leg(&BOTH);
+    let offer = |line: &str| sdp(&format!("m=audio 4000 RTP/AVP 0\r\n{line}"));
+    let (first, _) = leg.answer(&offer("")).unwrap();
+    let (again, _) = leg.answer(&offer("")).unwrap();
+    assert_eq!((first.clone(), version(&first)), (again, 1));
+    for (theirs, ours, held) in [
+        ("a=sendonly\r\n", Direction::RecvOnly, true),
+        ("a=inactive\r\n", Direction::Inactive, true),
+        ("a=recvonly\r\n", Direction::SendOnly, false),
+        ("a=sendrecv\r\n", Direction::SendRecv, false),
+    ] {
+        let before = version(&leg.offer());
+        let (answer, agreed) = leg.answer(&offer(theirs)).unwrap();
+        assert_eq!((agreed.direction, agreed.is_held()), (ours, held));
+        assert!(text(&answer).contains(&format!("a={}\r\n", ours.as_str())));
+        assert_eq!(version(&answer), before + 1);
+    }
+}
+
+#[test]
+fn the_old_hold_by_address_zero() {
+    let mut leg = leg(&BOTH);
+    leg.answer(&sdp("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
+    let (answer, agreed) = leg
+        .answer(&sdp("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n"))
+        .unwrap();
+    assert_eq!(agreed.remote, None);
+    assert!(agreed.is_held());
+    assert!(text(&answer).contains("a=recvonly\r\n"));
+    assert!(text(&answer).contains("m=audio 20000 "));
+}
+
+#[test]
+fn a_closed_stream_is_answered_closed_and_can_open_again() {
+    let mut leg = leg(&BOTH);
+    assert_eq!(
+        leg.answer(&sdp("m=audio 0 RTP/AVP 0\r\n")),
+        Err(SdpError::NoAudio)
+    );
+    leg.answer(&sdp("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
+    let (answer, agreed) = leg.answer(&sdp("m=audio 0 RTP/AVP 0\r\n")).unwrap();
+    assert_eq!((agreed.remote, agreed.is_held()), (None, true));
+    assert!(text(&answer).contains("m=audio 0 RTP/AVP 0\r\n"));
+    let (_, agreed) = leg.answer(&sdp("m=audio 4006 RTP/AVP 8 0\r\n")).unwrap();
+    assert_eq!(agreed.remote, Some("192.0.2.7:4006".parse().unwrap()));
+    assert_eq!(agreed.codec, Codec::Pcmu, "the codec agreed before is kept");
+}
+
+#[test]
+fn the_codec_changes_when_the_old_one_is_no_longer_offered() {
+    let mut leg = leg(&BOTH);
+    leg.answer(&sdp("m=audio 4000 RTP/AVP 8 0\r\n")).unwrap();
+    let (_, agreed) = leg.answer(&sdp("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
+    assert_eq!(agreed.codec, Codec::Pcmu);
+}
+
+#[test]
+fn what_cannot_be_agreed_is_said_and_changes_nothing() {
+    let mut leg = leg(&[Codec::Pcma]);
+    leg.answer(&sdp("m=audio 4000 RTP/AVP 8\r\n")).unwrap();
+    let before = leg.clone();
+    let error = leg
+        .answer(&sdp(
+            "m=audio 4000 RTP/AVP 0 18 111\r\na=rtpmap:111 opus/48000/2\r\n",
+        ))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no codec in common: this PBX speaks PCMA, the far side PCMU, payload type 18, opus/48000"
+    );
+    assert!(matches!(
+        leg.answer(&sdp("m=audio 4000 RTP/SAVP 8\r\n")),
+        Err(SdpError::NoCommonCodec { .. })
+    ));
+    assert_eq!(
+        leg.answer(&sdp("m=video 4000 RTP/AVP 96\r\n")),
+        Err(SdpError::NoAudio)
+    );
+    assert_eq!(leg.answer(&sdp("")), Err(SdpError::NoAudio));
+    assert!(matches!(leg.answer(b"hello"), Err(SdpError::Malformed(_))));
+    assert_eq!(leg, before);
+}
+
+#[test]
+fn an_answer_may_use_its_own_numbers() {
+    let mut leg = leg(&BOTH);
+    leg.offer();
+    let agreed = leg
+        .accept_answer(&sdp(
+            "m=audio 4000 RTP/AVP 18 98 0 96\r\na=rtpmap:98 PCMA/8000\r\na=rtpmap:96 telephone-event/8000\r\n",
+        ))
+        .unwrap();
+    assert_eq!(agreed.codec, Codec::Pcma);
+    assert_eq!(
+        (agreed.send_payload_type, agreed.receive_payload_type),
+        (98, 8)
+    );
+    assert_eq!(agreed.telephone_event, Some((96, 101)));
+}
+
+#[test]
+fn an_answer_without_maps_means_what_we_meant() {
+    let mut leg = leg(&BOTH);
+    leg.offer();
+    let agreed = leg
+        .accept_answer(&sdp("m=audio 4000 RTP/AVP 0 101\r\na=sendonly\r\n"))
+        .unwrap();
+    assert_eq!(agreed.telephone_event, Some((101, 101)));
+    assert_eq!(agreed.direction, Direction::RecvOnly);
+}
+
+#[test]
+fn several_answers_to_one_offer_the_last_counts() {
+    let mut leg = leg(&BOTH);
+    leg.offer();
+    leg.accept_answer(&sdp("m=audio 4000 RTP/AVP 8\r\n"))
+        .unwrap();
+    leg.accept_answer(&sdp("m=audio 4010 RTP/AVP 0\r\n"))
+        .unwrap();
+    let agreed = leg.agreed().unwrap();
+    assert_eq!(agreed.remote, Some("192.0.2.7:4010".parse().unwrap()));
+    assert_eq!(agreed.codec, Codec::Pcmu);
+}
+
+#[test]
+fn answers_that_do_not_fit() {
+    let mut leg = leg(&[Codec::Pcmu]);
+    assert!(matches!(
+        leg.accept_answer(&sdp("m=audio 4000 RTP/AVP 0\r\n")),
+        Err(SdpError::AnswerMismatch(_))
+    ));
+    leg.offer();
+    for answer in [
+        "",
+        "m=audio 4000 RTP/AVP 0\r\nm=video 4 RTP/AVP 96\r\n",
+        "m=video 4000 RTP/AVP 0\r\n",
+        "m=audio 4000 RTP/SAVP 0\r\n",
+    ] {
+        assert!(
+            matches!(
+                leg.accept_answer(&sdp(answer)),
+                Err(SdpError::AnswerMismatch(_))
+            ),
+            "{answer:?}"
+        );
+    }
+    assert!(matches!(
+        leg.accept_answer(&sdp("m=audio 4000 RTP/AVP 8\r\n")),
+        Err(SdpError::NoCommonCodec { .. })
+    ));
+    assert_eq!(
+        leg.accept_answer(&sdp("m=audio 0 RTP/AVP 0\r\n")),
+        Err(SdpError::NoAudio)
+    );
+    assert_eq!(leg.agreed(), None);
+    leg.accept_answer(&sdp("m=audio 4000 RTP/AVP 0\r\n"))
+        .unwrap();
+    leg.offer();
+    let closed = leg.accept_answer(&sdp("m=audio 0 RTP/AVP 0\r\n")).unwrap();
+    assert_eq!(closed.remote, None);
+}
+
+#[test]
+fn ipv6_and_packet_times() {
+    let mut leg = Negotiation::new("[2001:db8::5]:20000".parse().unwrap(), &BOTH, 7);
+    let offer =
+        "v=0\r\nc=IN IP6 2001:db8::9\r\nm=audio 4000 RTP/AVP 0\r\na=ptime:60\r\na=maxptime:45\r\n";
+    let (answer, agreed) = leg.answer(offer.as_bytes()).unwrap();
+    assert_eq!(agreed.remote, Some("[2001:db8::9]:4000".parse().unwrap()));
+    assert_eq!(agreed.packet_time_ms, 40);
+    assert!(text(&answer).contains("c=IN IP6 2001:db8::5\r\n"));
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "m=(audio|video|image) (0|4000|65535|70000) (RTP/AVP|RTP/AVPF|RTP/SAVP|udptl)( (0|8|9|96|101|t38)){0,4}",
+        "a=rtpmap:(0|8|96|97|101) (PCMU|pcma|telephone-event|opus)/(8000|48000)",
+        "a=(sendrecv|sendonly|recvonly|inactive|ptime:20|ptime:0|maxptime:5|mid:0)",
+        "c=IN IP4 (192\\.0\\.2\\.1|0\\.0\\.0\\.0|shop|224\\.0\\.0\\.1/127)",
+        "[a-z]=[ -~]{0,20}",
+        "[ -~]{0,20}",
+    ]
+}
+
+fn description() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(line(), 0..12)
+        .prop_map(|lines| format!("v=0\r\n{}\r\n", lines.join("\r\n")).into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn an_answer_mirrors_the_offer(offers in proptest::collection::vec(description(), 1..5)) {
+        let mut leg = leg(&BOTH);
+        for offer in offers {
+            let before = leg.clone();
+            match leg.answer(&offer) {
+                Ok((answer, agreed)) => {
+                    let theirs = Description::parse(&offer).unwrap();
+                    let ours = Description::parse(&answer).unwrap();
+                    prop_assert_eq!(ours.streams.len(), theirs.streams.len());
+                    prop_assert!(ours.streams.iter().filter(|stream| stream.port != 0).count() <= 1);
+                    for (answered, offered) in ours.streams.iter().zip(&theirs.streams) {
+                        prop_assert_eq!(&answered.kind, &offered.kind);
+                        prop_assert_eq!(&answered.proto, &offered.proto);
+                        prop_assert!(answered.formats.iter().all(|format| offered.formats.contains(format)));
+                    }
+                    prop_assert!(matches!(agreed.packet_time_ms, 10..=100));
+                    // Whoever offered can take what we answered, and we our own offer back.
+                    let mut far = Negotiation::new("192.0.2.7:4000".parse().unwrap(), &BOTH, 1);
+                    prop_assert_eq!(Description::parse(&leg.offer()).unwrap().streams.len(), theirs.streams.len());
+                    prop_assert!(far.answer(&leg.offer()).is_ok());
+                }
+                Err(_) => prop_assert_eq!(&leg, &before),
+            }
+        }
+    }
+
+    #[test]
+    fn no_answer_makes_it_panic(answer in description()) {
+        let mut leg = leg(&BOTH);
+        leg.offer();
+        let before = leg.clone();
+        if leg.accept_answer(&answer).is_err() {
+            prop_assert_eq!(&leg, &before);
+        }
+    }
+
+    #[test]
+    fn two_of_us_always_agree(a in 0..3usize, b in 0..3usize) {
+        let choices: [&[Codec]; 3] = [&[Codec::Pcma], &[Codec::Pcmu], &BOTH];
+        let (mut caller, mut callee) = (leg(choices[a]), leg(choices[b]));
+        if let Ok((answer, theirs)) = callee.answer(&caller.offer()) {
+            let ours = caller.accept_answer(&answer).unwrap();
+            prop_assert_eq!(ours.codec, theirs.codec);
+            prop_assert_eq!(ours.telephone_event, Some((101, 101)));
+        } else {
+            prop_assert!(a != b && a < 2 && b < 2);
+        }
+    }
+}
