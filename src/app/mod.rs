@@ -1,1 +1,3 @@
-//! To be written.
+//! Composition: what is read, started, reloaded and stopped in which order.
+
+pub mod load;

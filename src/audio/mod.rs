@@ -1,3 +1,7 @@
 //! Sound as values: codecs, clips, tones, WAV. No devices, no clocks, no files.
 pub mod clip;
 pub mod g711;
+pub mod goertzel;
+pub mod resample;
+pub mod tone;
+pub mod wav;

@@ -3,7 +3,11 @@
 //! `config` turns text into a [`plan::Plan`] or a list of problems with places and hints; `number` reads telephone numbers;
 //! `schedule` reads opening hours; `dry_run` walks a call through the plan without placing it. Nothing here reads a file or a clock.
 
+pub mod config;
+pub mod dry_run;
+pub mod graph;
 pub mod number;
 pub mod plan;
 pub mod routing;
 pub mod schedule;
+pub mod trace;

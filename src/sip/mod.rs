@@ -3,7 +3,12 @@
 //! Not here: who may call whom, what a call does (`call`), sockets (`net`).
 
 pub mod auth;
+pub mod dialog;
 pub mod endpoint;
 pub mod header;
+pub mod registrar;
+pub mod session;
+pub mod status;
+pub mod transaction;
 pub mod uri;
 pub mod wire;

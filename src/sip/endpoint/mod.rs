@@ -1,18 +1,39 @@
 //! The endpoint: hand in messages, commands and the passing of time; then drain what to transmit, what happened, when to wake.
 //!
 //! After each `handle_*`, drain `poll_transmit` and `poll_event` until both are empty, then ask `poll_timeout`.
+//!
+//! In it: transactions, dialogs and sessions, joined. Not in it: sockets, name resolution, who may call whom, the registrar.
 
+pub mod admit;
 pub mod command;
+pub mod core;
 pub mod event;
+
+mod outside;
+mod receive;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 
 use self::command::Command;
-use self::event::Event;
+use self::core::Core;
+use self::event::{Event, RequestId};
+use self::outside::Outside;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
+use crate::sip::dialog::LocalTag;
+use crate::sip::endpoint::command::Routing;
+use crate::sip::session::{Fate, Session, Stray};
+use crate::sip::transaction::layer::Outcome;
+use crate::sip::transaction::timer::Deadlines;
+use crate::sip::transaction::{ClientId, User};
+use crate::sip::wire::Message;
 
 pub use self::event::{Flow, ListenerId, SessionId, Transport};
+pub use self::receive::Drops;
 
 /// Bytes to be sent on a flow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,44 +53,320 @@ pub struct Settings {
 
 /// The SIP endpoint.
 #[derive(Debug)]
-pub struct Endpoint {}
+pub struct Endpoint {
+    core: Core,
+    sessions: HashMap<SessionId, Box<Session>>,
+    tags: HashMap<LocalTag, SessionId>,
+    requests: HashMap<RequestId, Box<Outside>>,
+    deadlines: Deadlines<SessionId>,
+    drops: Drops,
+}
 
 impl Endpoint {
     /// A new endpoint; `entropy` makes its tags, branches, Call-IDs and session ids.
-    pub fn new(_settings: Settings, _entropy: Entropy) -> Endpoint {
-        todo!()
+    pub fn new(settings: Settings, entropy: Entropy) -> Endpoint {
+        Endpoint {
+            core: Core::new(settings, entropy),
+            sessions: HashMap::new(),
+            tags: HashMap::new(),
+            requests: HashMap::new(),
+            deadlines: Deadlines::default(),
+            drops: Drops::default(),
+        }
     }
+
     /// A message came in on a flow.
-    pub fn handle_message(&mut self, _now: Now, _flow: Flow, _bytes: Bytes) {
-        todo!()
+    pub fn handle_message(&mut self, now: Now, flow: Flow, bytes: Bytes) {
+        self.receive(now, flow, bytes);
+        self.settle(now);
     }
-    /// A flow can no longer be used.
-    pub fn handle_flow_closed(&mut self, _now: Now, _flow: Flow) {
-        todo!()
+
+    /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay.
+    pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
+        self.core.layer.close_flow(flow);
+        self.settle(now);
     }
-    /// The layers above want something.
-    pub fn handle_command(&mut self, _now: Now, _command: Command) {
-        todo!()
+
+    /// The layers above want something. Commands for sessions that are gone are ignored: their last event is on its way.
+    pub fn handle_command(&mut self, now: Now, command: Command) {
+        let at = now.mono;
+        match command {
+            Command::Invite(invite) => {
+                let session = Session::dial(&mut self.core, at, *invite);
+                self.add_session(session);
+            }
+            Command::Progress { session, code, sdp } => {
+                self.with_session(session, |session, core| {
+                    session.progress(core, at, code, sdp)
+                });
+            }
+            Command::Accept {
+                session,
+                sdp,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.accept(core, at, &sdp, &headers)
+                });
+            }
+            Command::Reject {
+                session,
+                code,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.reject(core, at, code, &headers)
+                });
+            }
+            Command::End { session, reason } => {
+                self.with_session(session, |session, core| session.end(core, at, reason));
+            }
+            Command::Keep { session } => {
+                self.with_session(session, |session, _| session.keep());
+            }
+            Command::AnswerOffer { session, sdp } => {
+                self.with_session(session, |session, core| {
+                    session.answer_offer(core, at, &sdp)
+                });
+            }
+            Command::RefuseOffer {
+                session,
+                code,
+                headers,
+            } => {
+                self.with_session(session, |session, core| {
+                    session.refuse_offer(core, at, code, &headers)
+                });
+            }
+            Command::Probe { session } => {
+                self.with_session(session, |session, core| session.probe(core, at));
+            }
+            Command::Reply { id, code, headers } => {
+                outside::reply(&mut self.core, at, id, code, &headers)
+            }
+            Command::Request(request) => {
+                let id = request.id;
+                let outside = Outside::start(&mut self.core, at, *request);
+                self.requests.insert(id, Box::new(outside));
+            }
+            Command::Resolved { id, addresses } => {
+                if let Some(session) = self.core.resolving.remove(&id) {
+                    self.with_session(session, |session, core| {
+                        session.resolved(core, at, Some(id), &addresses);
+                        Fate::Alive
+                    });
+                }
+            }
+        }
+        self.settle(now);
     }
+
     /// `poll_timeout` has passed.
-    pub fn handle_timeout(&mut self, _now: Now) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.core.layer.handle_timeout(now.mono);
+        while let Some(id) = self.deadlines.take_due(&mut self.sessions, now.mono) {
+            self.with_session(id, |session, core| session.handle_timeout(core, now.mono));
+        }
+        self.settle(now);
     }
+
     /// What to send next.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        todo!()
+        self.core.layer.poll_transmit()
     }
+
     /// What happened next.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
+        self.core.events.pop_front()
     }
+
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        todo!()
+        match (self.core.layer.poll_timeout(), self.deadlines.next()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
+
     /// Transactions, dialogs and sessions alive now: for tests and metrics.
     pub fn census(&self) -> Census {
-        todo!()
+        let count = self.core.layer.count();
+        Census {
+            transactions: count.active,
+            lingering: count.lingering,
+            dialogs: self
+                .sessions
+                .values()
+                .map(|session| session.dialogs())
+                .sum(),
+            sessions: self.sessions.len(),
+        }
+    }
+
+    /// The bytes that lingering transactions hold.
+    pub fn lingering_bytes(&self) -> usize {
+        self.core.layer.count().lingering_bytes
+    }
+
+    /// The messages dropped so far.
+    pub fn drops(&self) -> Drops {
+        self.drops
+    }
+
+    /// Hands the outcomes of transactions to their users until nothing follows any more.
+    fn settle(&mut self, now: Now) {
+        while let Some(outcome) = self.core.layer.poll_outcome() {
+            match outcome {
+                Outcome::Response {
+                    client,
+                    user,
+                    message,
+                } => self.deliver(now, client, user, &message),
+                Outcome::Failed { client, user, how } => {
+                    let at = now.mono;
+                    match user {
+                        User::Invite(id, _) => self.with_session(id, |session, core| {
+                            session.invite_failed(core, client, how)
+                        }),
+                        User::Bye(id) => self
+                            .with_session(id, |session, core| session.bye_answered(core, at, None)),
+                        User::Probe(id) => self.with_session(id, |session, core| {
+                            session.probe_answered(core, at, None)
+                        }),
+                        User::Request(id) => {
+                            if self
+                                .requests
+                                .get(&id)
+                                .is_some_and(|request| request.failed(&mut self.core, client, how))
+                            {
+                                self.requests.remove(&id);
+                            }
+                            true
+                        }
+                        User::Nobody => true,
+                    };
+                }
+                Outcome::NoAck { server, session } => {
+                    if let Some(id) = session {
+                        self.with_session(id, |session, core| {
+                            session.not_acked(core, now.mono, server)
+                        });
+                    }
+                }
+            }
+        }
+        self.core.layer.tidy();
+        self.deadlines.tidy(&mut self.sessions);
+    }
+
+    fn deliver(&mut self, now: Now, client: ClientId, user: User, response: &Message) {
+        let at = now.mono;
+        match user {
+            User::Invite(id, routing) => self.deliver_invite(now, client, id, routing, response),
+            User::Bye(id) => {
+                self.with_session(id, |session, core| {
+                    session.bye_answered(core, at, Some(response))
+                });
+            }
+            User::Probe(id) => {
+                self.with_session(id, |session, core| {
+                    session.probe_answered(core, at, Some(response))
+                });
+            }
+            User::Request(id) => {
+                let core = &mut self.core;
+                if self
+                    .requests
+                    .get_mut(&id)
+                    .is_some_and(|request| request.answered(core, at, client, response))
+                {
+                    self.requests.remove(&id);
+                }
+            }
+            User::Nobody => {}
+        }
+    }
+
+    /// A response to an INVITE: for its session, unless that has a 2xx already or is gone, and this is one more.
+    fn deliver_invite(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        id: SessionId,
+        routing: Routing,
+        response: &Message,
+    ) {
+        let waiting = self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.awaits(client));
+        if waiting {
+            self.with_session(id, |session, core| {
+                session.invite_answered(core, now.mono, client, response)
+            });
+            return;
+        }
+        let Some(flow) = self.core.layer.flow(client) else {
+            return;
+        };
+        if !(200..300).contains(&response.status()) {
+            return;
+        }
+        let credentials = self
+            .sessions
+            .get(&id)
+            .and_then(|session| session.credentials().cloned());
+        let stray = Stray {
+            client,
+            response,
+            flow,
+            routing,
+            credentials,
+        };
+        let id = self.new_session_id(now);
+        let session = Session::stray(&mut self.core, now.mono, id, stray);
+        self.add_session(session);
+    }
+
+    fn add_session(&mut self, session: Session) {
+        let (id, tag) = (session.id, session.local_tag);
+        let mut session = Box::new(session);
+        self.deadlines.arm(id, &mut session);
+        self.sessions.insert(id, session);
+        // A stray's tag is that of the session that its INVITE belongs to.
+        self.tags.entry(tag).or_insert(id);
+    }
+
+    /// Does something with a session; false when it is gone.
+    fn with_session(
+        &mut self,
+        id: SessionId,
+        act: impl FnOnce(&mut Session, &mut Core) -> Fate,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        match act(session, &mut self.core) {
+            Fate::Alive => self.deadlines.arm(id, session),
+            Fate::Gone => self.remove_session(id),
+        }
+        true
+    }
+
+    fn remove_session(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        for look_up in session.resolving() {
+            self.core.resolving.remove(&look_up);
+        }
+        if self.tags.get(&session.local_tag) == Some(&id) {
+            self.tags.remove(&session.local_tag);
+        }
+        if self.sessions.is_empty() && self.sessions.capacity() > 1024 {
+            self.sessions.shrink_to(0);
+            self.tags.shrink_to(0);
+        }
     }
 }
 

@@ -1,0 +1,74 @@
+# vats: `make run` starts the PBX on config/, `make test` runs lint and all tests.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CONFIG ?= config
+
+# Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
+BUILD_PACKAGES :=
+TEST_PACKAGES := sip-tester baresip-core sox
+
+# End-to-end tests that measure time or load run one after the other, after all the rest.
+QUIET_TESTS := missed_calls load
+
+.PHONY: help run test lint unit end-to-end quiet bench build-packages test-packages
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
+
+run: build-packages ## Build in release and start the PBX on config/
+	cargo build --release --locked
+	exec target/release/vats run --config $(CONFIG)
+
+test: test-packages lint unit end-to-end quiet ## Lint and all tests
+
+lint: ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --all-targets --locked -- -D warnings
+
+unit: build-packages
+	cargo test --locked --lib --bins --test architecture
+
+# The shell's glob is the list of tests, so a new file is run without being named here.
+end-to-end: build-packages test-packages
+	@quiet=' $(QUIET_TESTS) architecture '; names=(); \
+	for file in tests/*.rs; do \
+	  name=$$(basename $$file .rs); \
+	  [[ $$quiet == *" $$name "* ]] || names+=(--test $$name); \
+	done; \
+	echo cargo test --locked --no-fail-fast $${names[@]}; \
+	cargo test --locked --no-fail-fast $${names[@]}
+
+quiet: build-packages test-packages
+	@for name in $(QUIET_TESTS); do \
+	  echo cargo test --locked --test $$name; \
+	  cargo test --locked --test $$name; \
+	done
+
+bench: build-packages ## Speed: parsing, relay, calls per second
+	cargo bench --locked
+
+build-packages:
+	@$(call install,$(BUILD_PACKAGES))
+
+test-packages:
+	@$(call install,$(TEST_PACKAGES))
+
+# Installs the Debian packages that are missing, with sudo where we are not root; says what to do where it cannot.
+define install
+missing=(); for package in $(1); do \
+  dpkg -s $$package >/dev/null 2>&1 || missing+=($$package); \
+done; \
+if (( $${#missing[@]} )); then \
+  say="needed and not installed: $${missing[*]}"; \
+  command -v apt-get >/dev/null || { echo "$$say. This is no Debian or Ubuntu: install what provides them, then run make again." >&2; exit 1; }; \
+  if (( $$(id -u) == 0 )); then as=(env); \
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as=(sudo env); \
+  else echo "$$say. Run: sudo apt-get install $${missing[*]}" >&2; exit 1; fi; \
+  echo "installing $${missing[*]}"; \
+  { "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null 2>&1 \
+    || { "$${as[@]}" apt-get update -qq && "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null; }; } \
+    || { echo "apt-get could not install $${missing[*]}: install them by hand, then run make again." >&2; exit 1; }; \
+fi
+endef

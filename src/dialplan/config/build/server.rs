@@ -1,0 +1,136 @@
+//! `[server]` and `[recordings]`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::audio::clip::Clip;
+use crate::audio::tone;
+use crate::dialplan::config::entry::Entry;
+use crate::dialplan::config::values::{self, Wrong};
+use crate::dialplan::number::Country;
+use crate::dialplan::plan::{Recordings, Server};
+
+pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
+    let sip = entry.some("sip", values::listener);
+    let domain = match entry.has("domain") {
+        true => entry.read("domain", domain),
+        false => Some(host_name(entry)),
+    };
+    let rtp_ports = entry.read("rtp_ports", values::ports);
+    let public_address = entry.read("public_address", |text| {
+        text.parse::<IpAddr>().map_err(|_| {
+            Wrong::new(format!("\"{text}\" is no IP address"))
+                .hint("write the address, not a name: names are not available in this version")
+        })
+    });
+    let local_networks = entry.list("local_networks", network);
+    let http = entry.read("http", |text| {
+        text.parse().map_err(|_| {
+            Wrong::new(format!("\"{text}\" is no IP address and port"))
+                .hint("write it as \"127.0.0.1:8080\"")
+        })
+    });
+    let database = entry.read("database", database);
+    let drain = entry.duration("drain");
+    let time_zone = entry.read("time_zone", |text| {
+        entry.check.edge.time_zone(text).ok_or_else(|| {
+            Wrong::new(format!("\"{text}\" is no time zone"))
+                .hint("use an IANA name such as \"Europe/Moscow\" or \"UTC\"")
+        })
+    });
+    let country = entry.read("country", country);
+    let music = entry.sound("music");
+    let max_call = entry.duration("max_call");
+    let api_token = entry.secret("api_token");
+    let http: std::net::SocketAddr = http?;
+    if !http.ip().is_loopback() && !entry.has("api_token") {
+        let wrong = Wrong::new(
+            "without a token the API answers only this machine, whatever address it listens on",
+        )
+        .hint("add api_token = \"generate\" or \"env:NAME\"");
+        entry.check.warn(entry.place("http"), wrong);
+    }
+    let country = country?;
+    Some(Server {
+        sip: sip?,
+        domain: domain?,
+        rtp_ports: rtp_ports?,
+        public_address,
+        local_networks: local_networks?,
+        http,
+        database: database?,
+        drain: drain?,
+        time_zone: time_zone?,
+        country,
+        music,
+        ringback: Clip::from_samples("ring-back tone", &tone::ringback(country.as_str())),
+        beep: Clip::from_samples("beep", &tone::beep()),
+        max_call: max_call?,
+        api_tokens: api_token.into_iter().collect(),
+    })
+}
+
+pub(super) fn recordings(entry: &Entry<'_>) -> Option<Recordings> {
+    let format = entry.word("format");
+    let path = entry.read("path", |text| Ok(PathBuf::from(text)));
+    format?;
+    Some(Recordings { path: path? })
+}
+
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text.parse().map_err(|_| {
+        Wrong::new(format!("\"{text}\" is no network"))
+            .hint("write it as \"203.0.113.0/24\", or one address as \"203.0.113.7\"")
+    })?;
+    if network != network.trunc() {
+        return Err(
+            Wrong::new(format!("\"{text}\" has bits behind its prefix length"))
+                .hint(format!("did you mean \"{}\"?", network.trunc())),
+        );
+    }
+    Ok(network)
+}
+
+pub(super) fn country(text: &str) -> Result<Country, Wrong> {
+    Country::parse(text).ok_or_else(|| {
+        Wrong::new(format!("\"{text}\" is no country")).hint("use its two letters, such as \"RU\"")
+    })
+}
+
+fn domain(text: &str) -> Result<String, Wrong> {
+    if !values::is_host_name(text) {
+        return Err(Wrong::new(format!("\"{text}\" is no host name"))
+            .hint("write it without scheme and port, such as \"pbx.shop.example\""));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn host_name(entry: &Entry<'_>) -> String {
+    entry
+        .check
+        .edge
+        .host_name()
+        .filter(|name| values::is_host_name(name))
+        .map_or_else(|| "localhost".to_owned(), |name| name.to_ascii_lowercase())
+}
+
+fn database(text: &str) -> Result<String, Wrong> {
+    let Some((scheme, path)) = text.split_once("://") else {
+        return Err(Wrong::new(format!("\"{text}\" is no database"))
+            .hint("write it as \"sqlite://data/vats.db\""));
+    };
+    match scheme {
+        "sqlite" if !path.is_empty() => Ok(text.to_owned()),
+        "postgres" | "postgresql" => Err(Wrong::new(
+            "postgres:// databases are not available in this version",
+        )
+        .hint("use \"sqlite://data/vats.db\"")),
+        _ => Err(Wrong::new(format!("\"{text}\" is no database"))
+            .hint("write it as \"sqlite://data/vats.db\"")),
+    }
+}

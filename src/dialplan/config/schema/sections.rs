@@ -1,0 +1,246 @@
+//! The declaration of every section and key, in the order of DESIGN.md section 4.
+
+use super::Presence::{Default, Later, Optional, Required};
+use super::{Key, Kind, Section, Shape};
+
+/// A table of keys: name, what it takes, what when left out, meaning.
+macro_rules! keys {
+    ($($name:literal: $kind:expr, $presence:expr, $doc:literal;)*) => {
+        &[$(Key { name: $name, kind: $kind, presence: $presence, doc: $doc }),*]
+    };
+}
+
+/// All sections.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "server",
+        shape: Shape::Single,
+        doc: "Where the PBX listens, how it is seen, and what holds for all calls.",
+        keys: SERVER,
+    },
+    Section {
+        name: "recordings",
+        shape: Shape::Single,
+        doc: "Where conversations and messages are kept.",
+        keys: RECORDINGS,
+    },
+    Section {
+        name: "trunks",
+        shape: Shape::Named,
+        doc: "A provider: where calls to our numbers come from and where outside calls go. It needs a `peer` or an `accept`.",
+        keys: TRUNKS,
+    },
+    Section {
+        name: "operators",
+        shape: Shape::Named,
+        doc: "A person with a SIP account `NAME@server.domain` and one or more phones.",
+        keys: OPERATORS,
+    },
+    Section {
+        name: "numbers",
+        shape: Shape::Numbered,
+        doc: "A telephone number of ours and where its calls go. It is written in E.164, or as it is dialled in `server.country`.",
+        keys: NUMBERS,
+    },
+    Section {
+        name: "pools",
+        shape: Shape::Later,
+        doc: "Numbers that a web page leases to its visitors.",
+        keys: &[],
+    },
+    Section {
+        name: "menus",
+        shape: Shape::Named,
+        doc: "A prompt, and a destination for each key.",
+        keys: MENUS,
+    },
+    Section {
+        name: "hunts",
+        shape: Shape::Named,
+        doc: "A hunt group: members that are rung, a limit to the wait, and an overflow destination.",
+        keys: HUNTS,
+    },
+    Section {
+        name: "schedules",
+        shape: Shape::Named,
+        doc: "A choice by opening hours, in `server.time_zone`.",
+        keys: SCHEDULES,
+    },
+    Section {
+        name: "forwards",
+        shape: Shape::Named,
+        doc: "An outside number that calls are sent to.",
+        keys: FORWARDS,
+    },
+    Section {
+        name: "announcements",
+        shape: Shape::Named,
+        doc: "A prompt, and then a further destination.",
+        keys: ANNOUNCEMENTS,
+    },
+    Section {
+        name: "voicemails",
+        shape: Shape::Named,
+        doc: "A box that callers leave a message in, after a prompt and a tone. `#` ends the message.",
+        keys: VOICEMAILS,
+    },
+    Section {
+        name: "callbacks",
+        shape: Shape::Later,
+        doc: "Callers who are called back.",
+        keys: &[],
+    },
+    Section {
+        name: "conferences",
+        shape: Shape::Later,
+        doc: "Rooms in which several parties talk.",
+        keys: &[],
+    },
+    Section {
+        name: "outbound",
+        shape: Shape::Named,
+        doc: "What operators may dial. Nothing is allowed that no rule allows; the longest prefix decides.",
+        keys: OUTBOUND,
+    },
+    Section {
+        name: "webhooks",
+        shape: Shape::Named,
+        doc: "Where events are posted, with Standard Webhooks signatures.",
+        keys: WEBHOOKS,
+    },
+    Section {
+        name: "test",
+        shape: Shape::List,
+        doc: "A call that must end where it says; run by `vats check`. Everybody is available unless named.",
+        keys: TESTS,
+    },
+];
+
+const SERVER: &[Key] = keys! {
+    "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens; port 0 is any free one. tcp, tls, ws and wss are not available in this version.";
+    "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
+    "rtp_ports": Kind::Ports, Default(r#""20000-29999""#), "Ports for audio, two per side of a call: from an even port to an odd one.";
+    "public_address": Kind::Address, Optional("the listening address"), "What Contact, Via and SDP carry towards peers outside `local_networks`.";
+    "local_networks": Kind::List(&Kind::Network), Default(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"]"#), "Networks that reach us without address translation.";
+    "http": Kind::Socket, Default(r#""127.0.0.1:8080""#), "The API and the console.";
+    "api_token": Kind::MadeSecret, Optional("no token: only this machine may use the API"), "The API's bearer token.";
+    "database": Kind::Database, Default(r#""sqlite://data/vats.db""#), "Where calls, events and registrations are kept. postgres:// is not available in this version.";
+    "drain": Kind::Duration("0s", "24h"), Default(r#""60s""#), "How long running calls may finish after SIGTERM.";
+    "time_zone": Kind::Zone, Default(r#""UTC""#), "The time zone of schedules and tests.";
+    "country": Kind::Country, Default(r#""RU""#), "How national numbers are read, and the ring-back tone.";
+    "music": Kind::Sound, Optional("silence"), "What a held party hears.";
+    "max_call": Kind::Duration("1m", "24h"), Default(r#""4h""#), "The longest call.";
+    "watch": Kind::Bool, Later("reload with SIGHUP or the API"), "Reload when a file changes.";
+};
+
+const RECORDINGS: &[Key] = keys! {
+    "path": Kind::Path, Default(r#""recordings""#), "The directory of the recordings.";
+    "format": Kind::OneOf(&["wav"], &["opus"]), Default(r#""wav""#), "The format in which recordings are kept.";
+};
+
+const TRUNKS: &[Key] = keys! {
+    "peer": Kind::HostPort, Optional("no calls go out"), "Calls go out to here, and requests from here are this trunk's. Port 5060 unless written.";
+    "peers": Kind::List(&Kind::HostPort), Later("name one with peer, further sources with accept"), "Several addresses of the provider.";
+    "accept": Kind::List(&Kind::Network), Default("[]"), "Further networks that this trunk's calls come from.";
+    "register": Kind::Table(REGISTER), Optional("no registration"), "The account that we register; it also answers the provider's challenges.";
+    "number_from": Kind::OneOf(&["auto", "request-uri", "to", "p-called-party-id"], &[]), Default(r#""auto""#), "Where the dialled number stands; auto takes the first of the others that is ours.";
+    "caller_id": Kind::OneOf(&["ours", "caller"], &[]), Default(r#""ours""#), "The number that a forward shows: the dialled one of ours, or the caller's.";
+    "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu"], &["g722", "opus", "g729", "gsm"])), Default(r#"["pcma", "pcmu"]"#), "Codecs in order of preference.";
+    "timeout": Kind::Duration("500ms", "32s"), Default(r#""3s""#), "After so long without a response the address is given up.";
+    "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls at once.";
+    "country": Kind::Country, Optional("`server.country`"), "How this trunk's national numbers are read.";
+};
+
+const REGISTER: &[Key] = keys! {
+    "user": Kind::Text, Required, "The account's user.";
+    "password": Kind::Secret, Required, "Its password.";
+    "expires": Kind::Duration("60s", "24h"), Default(r#""5m""#), "How long a registration is asked for.";
+};
+
+const OPERATORS: &[Key] = keys! {
+    "name": Kind::Text, Optional("the entry's name"), "Shown to people.";
+    "password": Kind::MadeSecret, Required, "The SIP password.";
+    "extension": Kind::Extension, Optional("none"), "What colleagues dial.";
+    "contact": Kind::SipUri, Optional("the phone registers"), "A phone's fixed address instead of registration.";
+    "ring": Kind::Duration("1s", "5m"), Default(r#""20s""#), "How long `operator:NAME` rings.";
+    "otherwise": Kind::Destination, Default(r#""hangup""#), "Where `operator:NAME` goes when the operator cannot be had.";
+    "wrap_up": Kind::Duration("0s", "1h"), Default(r#""0s""#), "Rest after a conversation, before the next call of a hunt.";
+    "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
+};
+
+const NUMBERS: &[Key] = keys! {
+    "landing_page": Kind::Text, Optional("none"), "The page or source that the number belongs to.";
+    "to": Kind::Destination, Required, "Where its calls go.";
+    "trunk": Kind::Of("trunks"), Optional("any trunk"), "Calls come only over this trunk.";
+    "answer": Kind::OneOf(&["when needed", "at once", "when a person answers"], &[]), Default(r#""when needed""#), "When a call is answered; `when needed`: once something of ours must be heard.";
+    "record": Kind::Bool, Default("true"), "Whether conversations are recorded.";
+};
+
+const MENUS: &[Key] = keys! {
+    "prompt": Kind::Sound, Required, "What is played. A key interrupts it.";
+    "say": Kind::Text, Later("record the text and name the file with prompt"), "A text to be spoken.";
+    "keys": Kind::Keypad, Required, "A destination for each of the keys 0–9, * and #.";
+    "timeout": Kind::Duration("500ms", "2m"), Default(r#""5s""#), "How long a key is waited for, from the end of the prompt or the last key.";
+    "attempts": Kind::Integer(1, 10), Default("2"), "How often the prompt is played.";
+    "otherwise": Kind::Destination, Default(r#""hangup""#), "Where calls go that make no choice.";
+};
+
+const HUNTS: &[Key] = keys! {
+    "members": Kind::List(&Kind::Member), Required, "Who is rung, in this order.";
+    "strategy": Kind::OneOf(&["ring-all", "linear"], &["round-robin", "longest-idle", "fewest-calls", "random"]), Default(r#""ring-all""#), "ring-all: every free member at once; linear: one at a time, round and round.";
+    "ring": Kind::Duration("1s", "5m"), Default(r#""10s""#), "How long each member rings with linear.";
+    "wait": Kind::Duration("1s", "1h"), Default(r#""20s""#), "The whole wait; it cuts a ring short.";
+    "music": Kind::Sound, Optional("ring-back tone"), "What the caller hears while waiting. With it the call is answered.";
+    "when_nobody": Kind::Destination, Optional("`otherwise`"), "Where calls go when no member is registered.";
+    "otherwise": Kind::Destination, Default(r#""hangup""#), "Where calls go that nobody took.";
+};
+
+const SCHEDULES: &[Key] = keys! {
+    "open": Kind::List(&Kind::Hours), Required, "Opening hours. `fri 22:00-06:00` ends on Saturday; `mon-sun 00:00-24:00` is always.";
+    "holidays": Kind::List(&Kind::Date), Default("[]"), "Days that are closed from midnight to midnight.";
+    "when_open": Kind::Destination, Required, "Where calls go while open.";
+    "when_closed": Kind::Destination, Required, "Where calls go while closed.";
+};
+
+const FORWARDS: &[Key] = keys! {
+    "to": Kind::Number, Required, "The outside number.";
+    "trunk": Kind::Of("trunks"), Required, "The trunk that it is reached over.";
+    "ring": Kind::Duration("1s", "5m"), Default(r#""25s""#), "How long it rings.";
+    "otherwise": Kind::Destination, Optional("the caller gets the far side's code"), "Where the call goes when it is not taken.";
+};
+
+const ANNOUNCEMENTS: &[Key] = keys! {
+    "prompt": Kind::Sound, Required, "What is played.";
+    "say": Kind::Text, Later("record the text and name the file with prompt"), "A text to be spoken.";
+    "then": Kind::Destination, Default(r#""hangup""#), "Where the call goes then.";
+};
+
+const VOICEMAILS: &[Key] = keys! {
+    "prompt": Kind::Sound, Required, "What is played before the tone.";
+    "say": Kind::Text, Later("record the text and name the file with prompt"), "A text to be spoken.";
+    "max": Kind::Duration("5s", "30m"), Default(r#""2m""#), "The longest message.";
+};
+
+const OUTBOUND: &[Key] = keys! {
+    "prefixes": Kind::List(&Kind::Prefix), Required, "What the dialled number begins with; `+` is every number.";
+    "trunks": Kind::List(&Kind::Of("trunks")), Required, "Trunks in order of preference.";
+    "caller_id": Kind::Number, Optional("the provider decides"), "The number that is shown; one of ours.";
+    "allow": Kind::List(&Kind::Of("operators")), Required, "The operators who may dial by this rule.";
+};
+
+const WEBHOOKS: &[Key] = keys! {
+    "url": Kind::Url, Required, "Where events are posted.";
+    "secret": Kind::WebhookSecret, Required, "The key that signs them.";
+    "events": Kind::List(&Kind::Event), Required, "Which events.";
+};
+
+const TESTS: &[Key] = keys! {
+    "name": Kind::Text, Required, "What the test says.";
+    "to": Kind::Text, Required, "The dialled number.";
+    "from": Kind::Text, Optional("withheld"), "The calling number, or an operator's name.";
+    "at": Kind::LocalTime, Optional("now"), "When, in `server.time_zone`.";
+    "keys": Kind::Presses, Default(r#""""#), "Keys in order; `-` lets a menu time out. When they run out, menus time out.";
+    "busy": Kind::List(&Kind::Absent), Default("[]"), "Who is busy.";
+    "offline": Kind::List(&Kind::Absent), Default("[]"), "Who is not registered.";
+    "expect": Kind::Expected, Required, "The first destination where a person, a message or the end is reached; `unknown` when the number is not ours.";
+};

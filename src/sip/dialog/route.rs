@@ -1,0 +1,123 @@
+//! Route sets and next hops (RFC 3261 §12.1, §12.2.1.1, §8.1.2), for UDP.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use super::Dialog;
+use crate::sip::endpoint::Flow;
+use crate::sip::endpoint::command::Routing;
+use crate::sip::header::name_addr::NameAddr;
+use crate::sip::uri::Uri;
+use crate::sip::wire::{Message, Name};
+
+/// One value of a Record-Route or Route header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    value: String,
+    uri: String,
+    loose: bool,
+}
+
+impl Route {
+    /// The Record-Route values of a message, in its order. Values that cannot be read are left out.
+    pub fn list(message: &Message) -> Vec<Route> {
+        message
+            .headers(Name::RecordRoute)
+            .filter_map(|line| NameAddr::parse_list(line).ok())
+            .flatten()
+            .map(|route| Route {
+                value: route.to_string(),
+                loose: route.uri.param("lr").is_some(),
+                uri: route.uri.as_str().to_owned(),
+            })
+            .collect()
+    }
+
+    /// Its URI.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// Whether the router leaves the Request-URI alone (`lr`).
+    pub fn is_loose(&self) -> bool {
+        self.loose
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.value)
+    }
+}
+
+/// Where requests within a dialog are sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NextHop {
+    /// Not looked at since the route set or target changed.
+    Unknown,
+    /// Its host name is being resolved under this id.
+    Resolving(u64),
+    /// There.
+    At(Flow),
+}
+
+/// What was found out about a next hop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Send there.
+    Send(Flow),
+    /// A host name: it has to be resolved first.
+    Resolve {
+        /// The name.
+        host: String,
+        /// The port; 5060 where none was given.
+        port: u16,
+    },
+}
+
+/// Chooses the next hop of a dialog.
+pub fn choose(dialog: &Dialog) -> Choice {
+    let Ok(uri) = Uri::parse(dialog.next_uri()) else {
+        return Choice::Send(dialog.flow);
+    };
+    let host = uri
+        .param("maddr")
+        .filter(|maddr| !maddr.is_empty())
+        .unwrap_or(uri.host());
+    let port = uri.port().unwrap_or(DEFAULT_PORT);
+    let literal = literal(host);
+    match (dialog.routing, literal) {
+        (Routing::Flow, Some(ip)) if dialog.routes.is_empty() && ip == dialog.flow.remote.ip() => {
+            Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
+        }
+        (Routing::Flow, _) => Choice::Send(dialog.flow),
+        (Routing::Dialog, Some(ip)) if ip.is_unspecified() => Choice::Send(dialog.flow),
+        (Routing::Dialog, Some(ip)) => {
+            Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
+        }
+        (Routing::Dialog, None) if host.is_empty() => Choice::Send(dialog.flow),
+        (Routing::Dialog, None) => Choice::Resolve {
+            host: host.to_owned(),
+            port,
+        },
+    }
+}
+
+/// The flow from the same listener to another address.
+pub fn towards(flow: &Flow, remote: SocketAddr) -> Flow {
+    Flow { remote, ..*flow }
+}
+
+/// Whether a URI's host is an IP address.
+pub fn is_literal(uri: &str) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| literal(uri.host()).is_some())
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
+}
+
+const DEFAULT_PORT: u16 = 5060;

@@ -1,0 +1,180 @@
+//! Messages coming in: which transaction, dialog or session they are for, and what is refused before any of these.
+
+use bytes::Bytes;
+
+use super::core::Refusal;
+use super::event::{Event, Flow, RequestId, SessionId};
+use super::{Endpoint, admit};
+use crate::ledger::clock::Now;
+use crate::ledger::id::LegId;
+use crate::sip::dialog::LocalTag;
+use crate::sip::session::Session;
+use crate::sip::transaction::ServerId;
+use crate::sip::transaction::layer::Received;
+use crate::sip::wire::{Message, Method, Name};
+
+/// Messages that were dropped, by reason.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Drops {
+    /// Not SIP at all.
+    pub unreadable: u64,
+    /// Responses and ACKs with a defect.
+    pub malformed: u64,
+    /// Responses to nothing we asked.
+    pub stray_responses: u64,
+    /// ACKs to nothing we answered.
+    pub stray_acks: u64,
+}
+
+impl Endpoint {
+    pub(super) fn receive(&mut self, now: Now, flow: Flow, bytes: Bytes) {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            // A keep-alive (RFC 5626 §3.5.1) needs no answer over UDP.
+            return;
+        }
+        let Ok(message) = Message::parse(bytes) else {
+            self.drops.unreadable += 1;
+            return;
+        };
+        if message.is_request() {
+            self.receive_request(now, flow, &message);
+        } else if message.defect().is_some() {
+            self.drops.malformed += 1;
+        } else if !self.core.layer.receive_response(now.mono, message) {
+            self.drops.stray_responses += 1;
+        }
+    }
+
+    fn receive_request(&mut self, now: Now, flow: Flow, request: &Message) {
+        if let Some((code, sentence)) = request.defect() {
+            if request.method() == Method::Ack {
+                self.drops.malformed += 1;
+                return;
+            }
+            // Without a transaction: nothing of it can be relied on.
+            let refusal = Refusal::new(code, sentence);
+            let response = self.core.refusal(request, &flow, None, &refusal);
+            self.core.layer.send(flow, response);
+            return;
+        }
+        match self.core.layer.receive_request(now.mono, flow, request) {
+            Received::Absorbed => {}
+            Received::Ack => self.receive_ack(now, request),
+            Received::Cancel { server, invite } => self.receive_cancel(now, server, invite),
+            Received::New { server, merged } => {
+                self.receive_new(now, flow, server, merged, request)
+            }
+        }
+    }
+
+    fn receive_ack(&mut self, now: Now, ack: &Message) {
+        match self.session_of(ack) {
+            Some(session) => {
+                self.with_session(session, |session, core| session.acked(core, now.mono, ack));
+            }
+            None => self.drops.stray_acks += 1,
+        }
+    }
+
+    fn receive_cancel(&mut self, now: Now, server: ServerId, invite: Option<ServerId>) {
+        let Some(invite) = invite else {
+            self.core.refuse(now.mono, server, None, &NOTHING_TO_CANCEL);
+            return;
+        };
+        let session = self.core.layer.session_of(invite);
+        let tag = session
+            .and_then(|id| self.sessions.get(&id))
+            .map(|session| session.local_tag);
+        match tag {
+            Some(tag) => self.core.accept(now.mono, server, &tag),
+            None => {
+                let tag = self.core.entropy.token();
+                self.core.accept(now.mono, server, &tag);
+            }
+        }
+        if let Some(session) = session {
+            self.with_session(session, |session, core| {
+                session.cancelled(core, now.mono, invite)
+            });
+        }
+    }
+
+    fn receive_new(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        server: ServerId,
+        merged: bool,
+        request: &Message,
+    ) {
+        if let Some(refusal) = admit::inspect(request) {
+            return self.core.refuse(now.mono, server, None, &refusal);
+        }
+        let inside = request.to_tag().is_some() && request.method() != Method::Register;
+        let session = if inside {
+            self.session_of(request)
+        } else {
+            None
+        };
+        if inside && session.is_none() {
+            return self.core.refuse(now.mono, server, None, &NO_DIALOG);
+        }
+        if merged {
+            return self.core.refuse(now.mono, server, None, &MERGED);
+        }
+        if let Some(tags) = admit::unsupported(request) {
+            let refusal = Refusal::with(
+                420,
+                "An extension is required that is not supported here",
+                Name::Unsupported,
+                &tags,
+            );
+            return self.core.refuse(now.mono, server, None, &refusal);
+        }
+        if let Some(session) = session {
+            self.with_session(session, |session, core| {
+                session.receive(core, now.mono, server, request)
+            });
+            return;
+        }
+        if admit::is_exhausted(request) {
+            return self.core.refuse(now.mono, server, None, &TOO_MANY_HOPS);
+        }
+        match request.method() {
+            Method::Invite => self.receive_invite(now, flow, server, request),
+            Method::Bye | Method::Info | Method::Update | Method::Prack => {
+                self.core.refuse(now.mono, server, None, &NO_DIALOG);
+            }
+            _ => self.core.report(Event::Request {
+                id: RequestId(server.0),
+                flow,
+                message: request.clone(),
+            }),
+        }
+    }
+
+    fn receive_invite(&mut self, now: Now, flow: Flow, server: ServerId, invite: &Message) {
+        if let Some(refusal) = admit::body_problem(invite) {
+            return self.core.refuse(now.mono, server, None, &refusal);
+        }
+        let id = self.new_session_id(now);
+        let session = Session::ring(&mut self.core, now.mono, id, server, flow, invite);
+        self.add_session(session);
+    }
+
+    /// The session in whose dialog a request is.
+    fn session_of(&self, request: &Message) -> Option<SessionId> {
+        let tag = LocalTag::parse(request.to_tag()?)?;
+        let id = self.tags.get(&tag)?;
+        self.sessions.get(id)?.owns(request).then_some(*id)
+    }
+
+    pub(super) fn new_session_id(&mut self, now: Now) -> SessionId {
+        SessionId(LegId::new(now.wall, &mut self.core.entropy).as_u128())
+    }
+}
+
+const NO_DIALOG: Refusal<'_> = Refusal::new(481, "There is no such dialog");
+const NOTHING_TO_CANCEL: Refusal<'_> = Refusal::new(481, "There is no INVITE to cancel");
+const MERGED: Refusal<'_> = Refusal::new(482, "The same request came another way already");
+const TOO_MANY_HOPS: Refusal<'_> = Refusal::new(483, "Max-Forwards is used up");

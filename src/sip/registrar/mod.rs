@@ -1,0 +1,280 @@
+//! The registrar (RFC 3261 §10.3, parts of RFC 5626): which phones an operator has, and the flow each can be reached on.
+//!
+//! Who may register was decided before (`auth`); keeping bindings over a restart is the store's, which is told by `Change`s.
+
+mod binding;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use self::binding::Binding;
+use self::request::{Asked, Refusal};
+use crate::ledger::clock::{Mono, Now};
+use crate::ledger::id::Name as Operator;
+use crate::ledger::journal::BindingRecord;
+use crate::sip::endpoint::event::{Flow, ListenerId, Transport};
+use crate::sip::header::warning::Warning;
+use crate::sip::uri::Uri;
+use crate::sip::wire::{Message, Name};
+
+/// A shorter wish is refused with 423.
+pub const MIN_EXPIRES: Duration = Duration::from_secs(10);
+/// The most that is granted over UDP, where nothing else tells that a phone is gone and NAT bindings are short-lived.
+pub const MAX_EXPIRES_UDP: Duration = Duration::from_secs(120);
+/// The most bindings of an operator; the one refreshed longest ago makes room.
+pub const MAX_BINDINGS: usize = 10;
+
+/// What the store is to keep or to drop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A binding was added or refreshed.
+    Saved(BindingRecord),
+    /// A binding ended.
+    Removed {
+        /// The operator.
+        operator: Operator,
+        /// The contact URI as registered.
+        contact: String,
+    },
+}
+
+/// The answer to a REGISTER.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Registered {
+    /// The status of the response.
+    pub code: u16,
+    /// Its header lines: every binding with what is left of it, or why not.
+    pub headers: Vec<(Name, String)>,
+    /// What changed, in order; empty when the request was refused.
+    pub changes: Vec<Change>,
+}
+
+/// All bindings of all operators.
+#[derive(Debug, Default)]
+pub struct Registrar {
+    /// Per operator, refreshed last first; no empty lists.
+    bindings: HashMap<Operator, Vec<Binding>>,
+    /// The addresses of our listeners, for the records.
+    locals: HashMap<ListenerId, SocketAddr>,
+    /// No binding ends before that.
+    next: Option<Mono>,
+}
+
+impl Registrar {
+    /// Without bindings.
+    pub fn new() -> Registrar {
+        Registrar::default()
+    }
+
+    /// Tells the address that a listener is bound to, which `BindingRecord::local` gets; without it the flow's advertised address stands there.
+    pub fn set_local(&mut self, listener: ListenerId, local: SocketAddr) {
+        self.locals.insert(listener, local);
+    }
+
+    /// Takes in a REGISTER for `operator`'s address-of-record that came on `flow`. All of it counts or none.
+    pub fn handle(
+        &mut self,
+        now: Now,
+        operator: &Operator,
+        request: &Message,
+        flow: Flow,
+    ) -> Registered {
+        let before = self.bindings.remove(operator).unwrap_or_default();
+        let (old, mut live): (Vec<_>, Vec<_>) = before
+            .into_iter()
+            .partition(|binding| binding.expires <= now.mono);
+        let outcome = Asked::read(request, most(flow.transport))
+            .and_then(|asked| apply(now, request, flow, asked, &live));
+        let mut changes: Vec<Change> = old
+            .iter()
+            .map(|binding| binding.removed(operator))
+            .collect();
+        let (code, headers) = match outcome {
+            Ok(after) => {
+                changes.extend(self.differences(operator, &live, &after));
+                live = after;
+                (200, accepted(now, &live))
+            }
+            Err(refusal) => refused(refusal),
+        };
+        for binding in &live {
+            self.next = Some(
+                self.next
+                    .map_or(binding.expires, |next| next.min(binding.expires)),
+            );
+        }
+        if !live.is_empty() {
+            self.bindings.insert(operator.clone(), live);
+        }
+        Registered {
+            code,
+            headers,
+            changes,
+        }
+    }
+
+    /// `poll_timeout` has passed: ends the bindings whose time is over.
+    pub fn handle_timeout(&mut self, now: Now) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.bindings.retain(|operator, list| {
+            list.retain(|binding| {
+                let lives = binding.expires > now.mono;
+                if !lives {
+                    changes.push(binding.removed(operator));
+                }
+                lives
+            });
+            !list.is_empty()
+        });
+        self.next = self
+            .bindings
+            .values()
+            .flatten()
+            .map(|binding| binding.expires)
+            .min();
+        changes
+    }
+
+    /// When to call `handle_timeout`; it may be called with nothing to do.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.next
+    }
+
+    /// Takes the bindings kept over a restart. `flow_of` finds the flow of a record among today's listeners; records that have ended, that have no flow
+    /// any more or no usable contact are dropped and named in the result.
+    pub fn restore(
+        &mut self,
+        now: Now,
+        records: Vec<BindingRecord>,
+        flow_of: impl Fn(&BindingRecord) -> Option<Flow>,
+    ) -> Vec<Change> {
+        let mut dropped = Vec::new();
+        for record in records {
+            let restored = flow_of(&record).and_then(|flow| Binding::restore(now, &record, flow));
+            let Some(binding) = restored else {
+                dropped.push(Change::Removed {
+                    operator: record.operator,
+                    contact: record.contact,
+                });
+                continue;
+            };
+            self.next = Some(
+                self.next
+                    .map_or(binding.expires, |next| next.min(binding.expires)),
+            );
+            let list = self.bindings.entry(record.operator).or_default();
+            list.push(binding);
+            list.sort_by_key(|binding| std::cmp::Reverse(binding.refreshed_at));
+        }
+        dropped
+    }
+
+    /// An operator's phones, refreshed last first.
+    pub fn contacts(&self, operator: &Operator) -> impl Iterator<Item = &Binding> {
+        self.bindings.get(operator).into_iter().flatten()
+    }
+
+    /// Every operator who has a phone, with his phones.
+    pub fn operators(&self) -> impl Iterator<Item = (&Operator, &[Binding])> {
+        self.bindings
+            .iter()
+            .map(|(operator, list)| (operator, list.as_slice()))
+    }
+
+    /// The flow of a registered contact (RFC 3261 §19.1.4 says which URIs are equal); of several the one refreshed last.
+    pub fn find(&self, contact: &Uri) -> Option<Flow> {
+        self.bindings
+            .values()
+            .flatten()
+            .filter(|binding| binding.contact.matches(contact))
+            .max_by_key(|binding| binding.refreshed_at)
+            .map(|binding| binding.flow)
+    }
+
+    /// What turns `before` into `after`, for the store.
+    fn differences(
+        &self,
+        operator: &Operator,
+        before: &[Binding],
+        after: &[Binding],
+    ) -> Vec<Change> {
+        let removed = before
+            .iter()
+            .filter(|old| !after.iter().any(|new| new.contact == old.contact))
+            .map(|old| old.removed(operator));
+        let saved = after.iter().filter(|new| !before.contains(new)).map(|new| {
+            let local = self.locals.get(&new.flow.listener).copied();
+            Change::Saved(new.record(operator, local.unwrap_or(new.flow.advertised)))
+        });
+        removed.chain(saved).collect()
+    }
+}
+
+/// The most that is granted on a transport.
+fn most(transport: Transport) -> Duration {
+    match transport {
+        Transport::Udp => MAX_EXPIRES_UDP,
+    }
+}
+
+/// The bindings after the request (RFC 3261 §10.3 steps 6 and 7).
+fn apply(
+    now: Now,
+    request: &Message,
+    flow: Flow,
+    asked: Asked,
+    before: &[Binding],
+) -> Result<Vec<Binding>, Refusal> {
+    let mut after = before.to_vec();
+    let contacts = match asked {
+        Asked::Nothing => return Ok(after),
+        Asked::RemoveAll => {
+            for binding in before {
+                binding.allows(request)?;
+            }
+            return Ok(Vec::new());
+        }
+        Asked::Contacts(contacts) => contacts,
+    };
+    for wish in contacts {
+        // The order counts against what was there before; one request may name a contact twice.
+        for binding in before.iter().filter(|binding| binding.is_of(&wish.address)) {
+            binding.allows(request)?;
+        }
+        after.retain(|binding| !binding.is_of(&wish.address));
+        if !wish.granted.is_zero() {
+            after.insert(0, Binding::new(now, request, flow, wish));
+        }
+    }
+    after.truncate(MAX_BINDINGS);
+    Ok(after)
+}
+
+fn accepted(now: Now, bindings: &[Binding]) -> Vec<(Name, String)> {
+    let date = now.wall.timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT");
+    bindings
+        .iter()
+        .map(|binding| (Name::Contact, binding.listed(now)))
+        .chain([(Name::Date, date.to_string())])
+        .collect()
+}
+
+fn refused(refusal: Refusal) -> (u16, Vec<(Name, String)>) {
+    let sentence = refusal.to_string();
+    let warning = (Name::Warning, Warning::new("vats", &sentence).to_string());
+    match refusal {
+        Refusal::TooBrief => (
+            423,
+            vec![
+                (Name::MinExpires, MIN_EXPIRES.as_secs().to_string()),
+                warning,
+            ],
+        ),
+        Refusal::OutOfOrder => (500, vec![warning]),
+        Refusal::BadContact | Refusal::BadRemoval => (400, vec![warning]),
+    }
+}

@@ -1,0 +1,315 @@
+//! Sessions: INVITE usages (RFC 3261 §13–15), from the first INVITE to the answer to BYE.
+//!
+//! A session is one phase at a time: calling (with its early dialogs), ringing, established, closing. What it reports dries up as soon as
+//! its user asks for its end; the session itself stays until the last of its requests is answered.
+//!
+//! Not here: what is said in SDP, who may call, transactions.
+
+pub mod credentials;
+
+mod incoming;
+mod outgoing;
+mod sending;
+mod within;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use self::credentials::Challenges;
+use self::incoming::Ringing;
+use self::outgoing::Calling;
+use self::sending::Held;
+use crate::ledger::clock::Mono;
+use crate::sip::auth::Credentials;
+use crate::sip::dialog::route::NextHop;
+use crate::sip::dialog::{Dialog, LocalTag};
+use crate::sip::endpoint::SessionId;
+use crate::sip::endpoint::core::Core;
+use crate::sip::endpoint::event::{Ended, Event};
+use crate::sip::transaction::timer::{Table, Timed};
+use crate::sip::transaction::{ClientId, ServerId, T1_64};
+use crate::sip::wire::Message;
+
+pub use self::outgoing::Stray;
+
+/// One INVITE usage.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Our tag in all its dialogs.
+    pub local_tag: LocalTag,
+    phase: Phase,
+    reports: Reports,
+    /// The early dialogs while unanswered, then the one dialog.
+    dialogs: Vec<Dialog>,
+    credentials: Option<Credentials>,
+    timers: Table<{ Timer::COUNT }>,
+    armed: Option<Mono>,
+    /// Requests that wait for the address of their next hop.
+    held: Vec<Held>,
+    /// Our 2xx that await their ACK.
+    unacked: Vec<Unacked>,
+    /// The offer that awaits our answer.
+    theirs: Option<TheirOffer>,
+    /// The OPTIONS under way.
+    probe: Option<Challenges>,
+}
+
+/// Whether the session goes on.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Fate {
+    /// It does.
+    Alive,
+    /// It is over and to be dropped.
+    Gone,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Our INVITE has no final response yet.
+    Calling(Box<Calling>),
+    /// Their INVITE has no final response yet.
+    Ringing(Ringing),
+    /// A 2xx was exchanged. `late`: ours to keep or to end.
+    Established { late: bool },
+    /// BYE is on its way, or waits for the ACK to our 2xx.
+    Closing {
+        reason: Option<String>,
+        challenges: Challenges,
+    },
+}
+
+/// What the user still wants to hear.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Reports {
+    All,
+    /// `End` was asked for: a 2xx that crosses our CANCEL.
+    LateAnswer,
+    Nothing,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct Unacked {
+    cseq: u32,
+    server: ServerId,
+    /// Whether the ACK must bring the answer.
+    we_offered: bool,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct TheirOffer {
+    server: ServerId,
+    cseq: u32,
+    invite: bool,
+    /// Whether it has SDP; if not, ours is the offer.
+    sdp: bool,
+}
+
+/// The timers of a session.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Timer {
+    /// No response at all within `give_up_after`.
+    GiveUp,
+    /// No final response after CANCEL (RFC 3261 §9.1).
+    Cancelled,
+    /// The provisional response is to be repeated.
+    Repeat,
+    /// A next hop was not resolved.
+    Resolve,
+    /// Nobody said what becomes of a late 2xx.
+    Late,
+}
+
+impl Timer {
+    const COUNT: usize = 5;
+    const ALL: [Timer; Timer::COUNT] = [
+        Timer::GiveUp,
+        Timer::Cancelled,
+        Timer::Repeat,
+        Timer::Resolve,
+        Timer::Late,
+    ];
+}
+
+impl Session {
+    fn new(id: SessionId, local_tag: LocalTag, phase: Phase) -> Session {
+        Session {
+            id,
+            local_tag,
+            phase,
+            reports: Reports::All,
+            dialogs: Vec::new(),
+            credentials: None,
+            timers: Table::default(),
+            armed: None,
+            held: Vec::new(),
+            unacked: Vec::new(),
+            theirs: None,
+            probe: None,
+        }
+    }
+
+    /// How many dialogs it has, early ones included.
+    pub fn dialogs(&self) -> usize {
+        self.dialogs.len()
+    }
+
+    /// Whether one of its dialogs is the one that a request names.
+    pub fn owns(&self, request: &Message) -> bool {
+        self.dialogs.iter().any(|dialog| dialog.is_of(request))
+    }
+
+    /// Whether it awaits the final response of this INVITE transaction.
+    pub fn awaits(&self, client: ClientId) -> bool {
+        matches!(&self.phase, Phase::Calling(calling) if calling.is(client))
+    }
+
+    /// What it answers challenges with.
+    pub fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    /// The look-ups of addresses that it waits for.
+    pub fn resolving(&self) -> impl Iterator<Item = u64> + '_ {
+        self.dialogs
+            .iter()
+            .filter_map(|dialog| match dialog.next_hop {
+                NextHop::Resolving(id) => Some(id),
+                _ => None,
+            })
+    }
+
+    /// Ends it, whatever its phase.
+    pub fn end(&mut self, core: &mut Core, now: Mono, reason: Option<String>) -> Fate {
+        match self.phase {
+            Phase::Calling(_) => self.cancel(core, now, reason),
+            Phase::Ringing(_) => self.turn_away(core, now, reason),
+            Phase::Established { .. } => {
+                self.close(core, now, reason);
+                Fate::Alive
+            }
+            Phase::Closing { .. } => Fate::Alive,
+        }
+    }
+
+    /// Takes a late 2xx after all.
+    pub fn keep(&mut self) -> Fate {
+        if let Phase::Established { late } = &mut self.phase {
+            *late = false;
+            self.timers.stop(Timer::Late as usize);
+        }
+        Fate::Alive
+    }
+
+    /// Fires what is due.
+    pub fn handle_timeout(&mut self, core: &mut Core, now: Mono) -> Fate {
+        while let Some(place) = self.timers.take_due(now) {
+            match Timer::ALL[place] {
+                Timer::GiveUp => self.give_up(core),
+                Timer::Cancelled => {
+                    self.abandon(core);
+                    return Fate::Gone;
+                }
+                Timer::Repeat => self.repeat_progress(core, now),
+                Timer::Resolve => self.resolved(core, now, None, &[]),
+                Timer::Late => {
+                    self.close(core, now, None);
+                }
+            }
+        }
+        Fate::Alive
+    }
+
+    /// A 2xx of ours was never acknowledged.
+    pub fn not_acked(&mut self, core: &mut Core, now: Mono, server: ServerId) -> Fate {
+        self.unacked.retain(|unacked| unacked.server != server);
+        match self.phase {
+            Phase::Established { .. } => {
+                self.report_ended(core, Ended::NoAck);
+                self.close(core, now, Some("SIP;cause=408;text=\"No ACK\"".to_owned()));
+            }
+            Phase::Closing { .. } if self.unacked.is_empty() => self.send_bye(core, now),
+            _ => {}
+        }
+        Fate::Alive
+    }
+
+    /// An ACK came that is not one to a refusal.
+    pub fn acked(&mut self, core: &mut Core, now: Mono, ack: &Message) -> Fate {
+        let Some(place) = self
+            .unacked
+            .iter()
+            .position(|unacked| unacked.cseq == ack.cseq())
+        else {
+            return Fate::Alive;
+        };
+        let unacked = self.unacked.swap_remove(place);
+        core.layer.acknowledged(unacked.server);
+        if self.reports == Reports::All {
+            core.report(Event::Acked {
+                session: self.id,
+                sdp: sdp_of(ack),
+            });
+        }
+        if matches!(self.phase, Phase::Closing { .. }) && self.unacked.is_empty() {
+            self.send_bye(core, now);
+        }
+        Fate::Alive
+    }
+
+    /// Stops reporting and sends BYE; held back while a 2xx of ours awaits its ACK (RFC 3261 §15).
+    fn close(&mut self, core: &mut Core, now: Mono, reason: Option<String>) {
+        self.reports = Reports::Nothing;
+        self.timers.clear();
+        if self.is_resolving() {
+            self.timers
+                .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
+        }
+        self.drop_their_offer(core, now);
+        self.phase = Phase::Closing {
+            reason,
+            challenges: Challenges::default(),
+        };
+        if self.unacked.is_empty() {
+            self.send_bye(core, now);
+        }
+    }
+
+    fn report_ended(&mut self, core: &mut Core, how: Ended) {
+        if self.reports == Reports::All {
+            core.report(Event::Ended {
+                session: self.id,
+                how,
+            });
+        }
+        self.reports = Reports::Nothing;
+    }
+
+    fn is_resolving(&self) -> bool {
+        self.resolving().next().is_some()
+    }
+}
+
+impl Timed for Box<Session> {
+    fn next_deadline(&self) -> Option<Mono> {
+        self.timers.next()
+    }
+    fn armed(&mut self) -> &mut Option<Mono> {
+        &mut self.armed
+    }
+}
+
+/// The session description in a message.
+fn sdp_of(message: &Message) -> Option<Bytes> {
+    message
+        .body_of(crate::sip::endpoint::core::SDP)
+        .filter(|body| !body.is_empty())
+}
+
+/// How long a resolver may take; then requests go where the INVITE went.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a late 2xx may wait for `Keep` or `End`.
+const LATE_LIMIT: Duration = T1_64;

@@ -1,0 +1,405 @@
+//! Our INVITE, until its final response: early dialogs, credentials, CANCEL (RFC 3261 §13.2, §9.1, §22).
+
+use bytes::Bytes;
+
+use super::credentials::{Challenges, is_challenge};
+use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
+use crate::ledger::clock::Mono;
+use crate::sip::auth::Credentials;
+use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_value};
+use crate::sip::endpoint::command::{Headers, Invite, Routing};
+use crate::sip::endpoint::core::{self, Core};
+use crate::sip::endpoint::event::{Event, Flow, SessionId};
+use crate::sip::transaction::{ClientId, Failure, T1_64, User};
+use crate::sip::wire::{Message, Method, Name, Writer};
+
+/// What is kept while an INVITE of ours is unanswered.
+#[derive(Debug)]
+pub(super) struct Calling {
+    invite: Invite,
+    client: ClientId,
+    call_id: String,
+    cseq: u32,
+    /// The credentials of the latest attempt.
+    lines: Headers,
+    challenges: Challenges,
+    /// The latest attempt has had a provisional response, so it may be cancelled.
+    proceeding: bool,
+    /// Any attempt has had any response.
+    responded: bool,
+    cancel: Cancel,
+    /// The latest provisional response of each early dialog, so that repeated ones are not reported.
+    heard: Vec<Heard>,
+}
+
+#[derive(Debug)]
+enum Cancel {
+    No,
+    /// As soon as there is a provisional response.
+    Wanted(Option<String>),
+    Sent,
+}
+
+#[derive(Debug)]
+struct Heard {
+    tag: String,
+    code: u16,
+    sdp: Option<Bytes>,
+}
+
+/// A 2xx that no session takes: it is ACKed, and its dialog ended by BYE (RFC 3261 §13.2.2.4).
+#[derive(Debug)]
+pub struct Stray<'a> {
+    /// The INVITE's transaction.
+    pub client: ClientId,
+    /// The 2xx.
+    pub response: &'a Message,
+    /// The INVITE's flow.
+    pub flow: Flow,
+    /// How requests travel.
+    pub routing: Routing,
+    /// For BYE.
+    pub credentials: Option<Credentials>,
+}
+
+impl Session {
+    /// Sends an INVITE.
+    pub fn dial(core: &mut Core, now: Mono, invite: Invite) -> Session {
+        let local_tag = LocalTag::new(&mut core.entropy);
+        let id = invite.session;
+        let credentials = invite.credentials.clone();
+        let give_up_after = invite.give_up_after;
+        let calling = Calling {
+            client: ClientId::new(&mut core.entropy),
+            call_id: core.entropy.token(),
+            cseq: 1,
+            lines: Headers::new(),
+            challenges: Challenges::default(),
+            proceeding: false,
+            responded: false,
+            cancel: Cancel::No,
+            heard: Vec::new(),
+            invite,
+        };
+        calling.send(core, now, local_tag);
+        let mut session = Session::new(id, local_tag, Phase::Calling(Box::new(calling)));
+        session.credentials = credentials;
+        if let Some(limit) = give_up_after {
+            session.timers.set(Timer::GiveUp as usize, now + limit);
+        }
+        session
+    }
+
+    /// A session for a stray 2xx, on its way out.
+    pub fn stray(core: &mut Core, now: Mono, id: SessionId, stray: Stray<'_>) -> Session {
+        let local_tag = LocalTag::parse(stray.response.from_tag())
+            .unwrap_or_else(|| LocalTag::new(&mut core.entropy));
+        let mut session = Session::new(id, local_tag, Phase::Established { late: false });
+        session.reports = Reports::Nothing;
+        session.credentials = stray.credentials;
+        let target = format!("sip:{}", stray.flow.remote);
+        let origin = Origin {
+            flow: stray.flow,
+            routing: stray.routing,
+            target: &target,
+            contact_user: None,
+        };
+        session
+            .dialogs
+            .push(Dialog::from_response(stray.response, &origin));
+        session.send_ack(core, now, stray.client, Headers::new());
+        session.close(core, now, None);
+        session
+    }
+
+    /// A response to the INVITE.
+    pub fn invite_answered(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        response: &Message,
+    ) -> Fate {
+        let Phase::Calling(calling) = &mut self.phase else {
+            return Fate::Alive;
+        };
+        if calling.client != client {
+            return Fate::Alive;
+        }
+        calling.responded = true;
+        self.timers.stop(Timer::GiveUp as usize);
+        match response.status() {
+            ..200 => self.provisional(core, now, response),
+            200..300 => self.succeed(core, now, response),
+            _ => self.refused(core, now, response),
+        }
+    }
+
+    /// No final response will come.
+    pub fn invite_failed(&mut self, core: &mut Core, client: ClientId, how: Failure) -> Fate {
+        let Phase::Calling(calling) = &self.phase else {
+            return Fate::Alive;
+        };
+        if calling.client != client {
+            return Fate::Alive;
+        }
+        let (code, reason) = match how {
+            Failure::Timeout => (408, "The far side did not respond"),
+            Failure::Transport => (503, "The far side cannot be reached"),
+        };
+        let responded = calling.responded;
+        self.report_refused(core, code, reason, responded, None);
+        Fate::Gone
+    }
+
+    fn provisional(&mut self, core: &mut Core, now: Mono, response: &Message) -> Fate {
+        let Phase::Calling(calling) = &mut self.phase else {
+            return Fate::Alive;
+        };
+        calling.proceeding = true;
+        if let Cancel::Wanted(reason) = &mut calling.cancel {
+            let reason = reason.take();
+            calling.cancel = Cancel::Sent;
+            self.timers.set(Timer::Cancelled as usize, now + T1_64);
+            core.layer.cancel(now, calling.client, reason.as_deref());
+        }
+        let code = response.status();
+        let tag = response.to_tag().unwrap_or("");
+        if code == 100 || !calling.note(tag, response) {
+            return Fate::Alive;
+        }
+        if code == EARLY_DIALOG_TERMINATED {
+            self.dialogs.retain(|dialog| dialog.remote_tag != tag);
+            return Fate::Alive;
+        }
+        if !tag.is_empty() && !self.dialogs.iter().any(|dialog| dialog.remote_tag == tag) {
+            self.dialogs.push(calling.dialog(response));
+        }
+        if self.reports == Reports::All {
+            core.report(Event::Progress {
+                session: self.id,
+                dialog: tag.to_owned(),
+                code,
+                sdp: sdp_of(response),
+            });
+        }
+        Fate::Alive
+    }
+
+    fn succeed(&mut self, core: &mut Core, now: Mono, response: &Message) -> Fate {
+        let next = Phase::Established {
+            late: self.reports != Reports::All,
+        };
+        let Phase::Calling(calling) = std::mem::replace(&mut self.phase, next) else {
+            return Fate::Alive;
+        };
+        let tag = response.to_tag().unwrap_or("");
+        let early = self
+            .dialogs
+            .iter()
+            .position(|dialog| dialog.remote_tag == tag);
+        let dialog = match early {
+            Some(place) => {
+                let mut dialog = self.dialogs.swap_remove(place);
+                dialog.confirm(response);
+                dialog
+            }
+            None => calling.dialog(response),
+        };
+        self.dialogs = vec![dialog];
+        self.timers.clear();
+        self.send_ack(core, now, calling.client, calling.lines);
+        if self.reports == Reports::Nothing {
+            self.close(core, now, Some(LATE_REASON.to_owned()));
+            return Fate::Alive;
+        }
+        let late = self.reports == Reports::LateAnswer;
+        if late {
+            // From here on it is a session like others, until its user says End.
+            self.reports = Reports::All;
+            self.timers.set(Timer::Late as usize, now + LATE_LIMIT);
+        }
+        core.report(Event::Answered {
+            session: self.id,
+            sdp: sdp_of(response),
+            late,
+        });
+        Fate::Alive
+    }
+
+    fn refused(&mut self, core: &mut Core, now: Mono, response: &Message) -> Fate {
+        let local_tag = self.local_tag;
+        let Phase::Calling(calling) = &mut self.phase else {
+            return Fate::Gone;
+        };
+        let code = response.status();
+        if is_challenge(code)
+            && matches!(calling.cancel, Cancel::No)
+            && self.reports == Reports::All
+        {
+            let answer = calling.challenges.answer(
+                response,
+                Method::Invite.as_str(),
+                &calling.invite.uri,
+                self.credentials.as_ref(),
+                &mut core.entropy,
+            );
+            if let Some(lines) = answer {
+                calling.lines = lines;
+                calling.cseq += 1;
+                calling.client = ClientId::new(&mut core.entropy);
+                calling.proceeding = false;
+                calling.heard.clear();
+                self.dialogs.clear();
+                calling.send(core, now, local_tag);
+                return Fate::Alive;
+            }
+        }
+        self.report_refused(
+            core,
+            code,
+            response.reason_phrase(),
+            true,
+            Some(response.clone()),
+        );
+        Fate::Gone
+    }
+
+    fn report_refused(
+        &mut self,
+        core: &mut Core,
+        code: u16,
+        reason: &str,
+        responded: bool,
+        message: Option<Message>,
+    ) {
+        if self.reports == Reports::All {
+            core.report(Event::Refused {
+                session: self.id,
+                code,
+                reason: reason.to_owned(),
+                responded,
+                message,
+            });
+        }
+        self.reports = Reports::Nothing;
+    }
+
+    /// Cancels the INVITE: at once if it has had a provisional response, else as soon as it has.
+    pub(super) fn cancel(&mut self, core: &mut Core, now: Mono, reason: Option<String>) -> Fate {
+        let Phase::Calling(calling) = &mut self.phase else {
+            return Fate::Alive;
+        };
+        if !matches!(calling.cancel, Cancel::No) {
+            return Fate::Alive;
+        }
+        self.reports = Reports::LateAnswer;
+        self.timers.stop(Timer::GiveUp as usize);
+        if calling.proceeding {
+            calling.cancel = Cancel::Sent;
+            self.timers.set(Timer::Cancelled as usize, now + T1_64);
+            core.layer.cancel(now, calling.client, reason.as_deref());
+        } else {
+            calling.cancel = Cancel::Wanted(reason);
+        }
+        Fate::Alive
+    }
+
+    /// `give_up_after` has passed without any response. Late ones are still dealt with, silently.
+    pub(super) fn give_up(&mut self, core: &mut Core) {
+        let Phase::Calling(calling) = &mut self.phase else {
+            return;
+        };
+        calling.cancel = Cancel::Wanted(None);
+        core.layer.hush(calling.client);
+        self.report_refused(
+            core,
+            408,
+            "The far side did not respond in time",
+            false,
+            None,
+        );
+    }
+
+    /// CANCEL brought no final response: the INVITE is forgotten.
+    pub(super) fn abandon(&mut self, core: &mut Core) {
+        if let Phase::Calling(calling) = &self.phase {
+            core.layer.abandon(calling.client);
+        }
+    }
+}
+
+impl Calling {
+    fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+        let invite = &self.invite;
+        let flow = &invite.flow;
+        let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
+            .header(
+                Name::Via,
+                format_args!(
+                    "SIP/2.0/UDP {};rport;branch={}",
+                    flow.advertised, self.client
+                ),
+            )
+            .header(Name::MaxForwards, invite.max_forwards)
+            .header(Name::From, format_args!("{};tag={local_tag}", invite.from))
+            .header(Name::To, &invite.to)
+            .header(Name::CallId, &self.call_id)
+            .header(Name::CSeq, format_args!("{} INVITE", self.cseq))
+            .header(
+                Name::Contact,
+                contact_value(invite.contact_user.as_deref(), flow),
+            );
+        writer = core::abilities(writer).header(Name::UserAgent, core.product());
+        writer = core::append(writer, &self.lines);
+        writer = core::append(writer, &invite.headers);
+        for (name, value) in &invite.other_headers {
+            writer = writer.other(name, value);
+        }
+        let bytes = writer.finish_with(core::SDP, &invite.sdp);
+        let user = User::Invite(invite.session, invite.routing);
+        core.layer
+            .start(now, self.client, Method::Invite, *flow, user, bytes);
+    }
+
+    /// Whether this is its latest transaction.
+    pub(super) fn is(&self, client: ClientId) -> bool {
+        self.client == client
+    }
+
+    fn dialog(&self, response: &Message) -> Dialog {
+        let origin = Origin {
+            flow: self.invite.flow,
+            routing: self.invite.routing,
+            target: &self.invite.uri,
+            contact_user: self.invite.contact_user.as_deref(),
+        };
+        Dialog::from_response(response, &origin)
+    }
+
+    /// Notes a provisional response; false when it says nothing new.
+    fn note(&mut self, tag: &str, response: &Message) -> bool {
+        let code = response.status();
+        let sdp = sdp_of(response);
+        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) {
+            let news = heard.code != code || heard.sdp != sdp;
+            heard.code = code;
+            heard.sdp = sdp;
+            return news;
+        }
+        let room = self.heard.len() < MAX_EARLY_DIALOGS;
+        if room {
+            self.heard.push(Heard {
+                tag: tag.to_owned(),
+                code,
+                sdp,
+            });
+        }
+        room
+    }
+}
+
+const EARLY_DIALOG_TERMINATED: u16 = 199;
+/// More early dialogs of one INVITE are an attack.
+const MAX_EARLY_DIALOGS: usize = 16;
+const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";

@@ -1,0 +1,239 @@
+//! Our requests within a session's dialog: ACK, BYE, OPTIONS, and where they go (RFC 3261 §12.2.1).
+
+use std::net::SocketAddr;
+
+use super::credentials::{Challenges, is_challenge};
+use super::{Fate, Phase, RESOLVE_LIMIT, Session, Timer};
+use crate::ledger::clock::Mono;
+use crate::sip::dialog::route::{self, Choice, NextHop};
+use crate::sip::endpoint::command::Headers;
+use crate::sip::endpoint::core::{self, Core};
+use crate::sip::endpoint::event::{Event, Flow};
+use crate::sip::transaction::{ClientId, User};
+use crate::sip::wire::{Message, Method, Name};
+
+/// A request that is to be sent within the dialog.
+#[derive(Clone, Debug)]
+pub(super) enum Held {
+    /// The ACK to a 2xx; it repeats the INVITE's credentials (RFC 3261 §13.2.2.4).
+    Ack {
+        client: ClientId,
+        cseq: u32,
+        lines: Headers,
+    },
+    Bye {
+        lines: Headers,
+    },
+    Probe {
+        lines: Headers,
+    },
+}
+
+impl Session {
+    /// Acknowledges the 2xx that confirmed the dialog.
+    pub(super) fn send_ack(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        lines: Headers,
+    ) {
+        let cseq = self.dialogs.first().map_or(1, |dialog| dialog.local_cseq);
+        self.submit(
+            core,
+            now,
+            Held::Ack {
+                client,
+                cseq,
+                lines,
+            },
+        );
+    }
+
+    pub(super) fn send_bye(&mut self, core: &mut Core, now: Mono) {
+        let lines = Headers::new();
+        self.submit(core, now, Held::Bye { lines });
+    }
+
+    /// Sends OPTIONS, unless one is under way.
+    pub fn probe(&mut self, core: &mut Core, now: Mono) -> Fate {
+        if matches!(self.phase, Phase::Established { .. }) && self.probe.is_none() {
+            self.probe = Some(Challenges::default());
+            let lines = Headers::new();
+            self.submit(core, now, Held::Probe { lines });
+        }
+        Fate::Alive
+    }
+
+    /// BYE has a final response; `None`: it never will.
+    pub fn bye_answered(&mut self, core: &mut Core, now: Mono, response: Option<&Message>) -> Fate {
+        let uri = self.dialogs.first().map(|dialog| dialog.target.clone());
+        let (Some(response), Some(uri), Phase::Closing { challenges, .. }) =
+            (response, uri, &mut self.phase)
+        else {
+            return Fate::Gone;
+        };
+        if response.status() < 200 {
+            return Fate::Alive;
+        }
+        if !is_challenge(response.status()) {
+            return Fate::Gone;
+        }
+        let method = Method::Bye.as_str();
+        let credentials = self.credentials.as_ref();
+        match challenges.answer(response, method, &uri, credentials, &mut core.entropy) {
+            Some(lines) => {
+                self.submit(core, now, Held::Bye { lines });
+                Fate::Alive
+            }
+            None => Fate::Gone,
+        }
+    }
+
+    /// OPTIONS has a final response; `None`: it never will.
+    pub fn probe_answered(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        response: Option<&Message>,
+    ) -> Fate {
+        let uri = self
+            .dialogs
+            .first()
+            .map(|dialog| dialog.target.clone())
+            .unwrap_or_default();
+        let Some(challenges) = &mut self.probe else {
+            return Fate::Alive;
+        };
+        let code = response.map_or(408, Message::status);
+        if code < 200 {
+            return Fate::Alive;
+        }
+        if let Some(response) = response
+            && is_challenge(code)
+        {
+            let method = Method::Options.as_str();
+            let credentials = self.credentials.as_ref();
+            if let Some(lines) =
+                challenges.answer(response, method, &uri, credentials, &mut core.entropy)
+            {
+                self.submit(core, now, Held::Probe { lines });
+                return Fate::Alive;
+            }
+        }
+        self.probe = None;
+        if matches!(self.phase, Phase::Established { .. }) {
+            core.report(Event::Probed {
+                session: self.id,
+                alive: !matches!(code, 408 | 481),
+            });
+        }
+        Fate::Alive
+    }
+
+    /// The addresses of a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    pub fn resolved(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        id: Option<u64>,
+        addresses: &[SocketAddr],
+    ) {
+        let Some(dialog) = self.dialogs.first_mut() else {
+            return;
+        };
+        match dialog.next_hop {
+            NextHop::Resolving(waiting) if id.is_none_or(|id| id == waiting) => {
+                core.resolving.remove(&waiting);
+                let same_family =
+                    |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
+                let flow = match addresses.iter().find(same_family) {
+                    Some(address) => route::towards(&dialog.flow, *address),
+                    None => dialog.flow,
+                };
+                dialog.next_hop = NextHop::At(flow);
+            }
+            _ => return,
+        }
+        self.timers.stop(Timer::Resolve as usize);
+        for held in std::mem::take(&mut self.held) {
+            self.submit(core, now, held);
+        }
+    }
+
+    fn submit(&mut self, core: &mut Core, now: Mono, held: Held) {
+        match self.next_hop(core, now) {
+            Some(flow) => self.transmit(core, now, &flow, held),
+            None => self.held.push(held),
+        }
+    }
+
+    fn next_hop(&mut self, core: &mut Core, now: Mono) -> Option<Flow> {
+        let id = self.id;
+        let dialog = self.dialogs.first_mut()?;
+        match dialog.next_hop {
+            NextHop::At(flow) => return Some(flow),
+            NextHop::Resolving(_) => return None,
+            NextHop::Unknown => {}
+        }
+        match route::choose(dialog) {
+            Choice::Send(flow) => {
+                dialog.next_hop = NextHop::At(flow);
+                Some(flow)
+            }
+            Choice::Resolve { host, port } => {
+                dialog.next_hop = NextHop::Resolving(core.resolve(id, host, port));
+                self.timers
+                    .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
+                None
+            }
+        }
+    }
+
+    fn transmit(&mut self, core: &mut Core, now: Mono, flow: &Flow, held: Held) {
+        let Some(dialog) = self.dialogs.first_mut() else {
+            return;
+        };
+        let branch = ClientId::new(&mut core.entropy);
+        match held {
+            Held::Ack {
+                client,
+                cseq,
+                lines,
+            } => {
+                let writer = dialog.request(Method::Ack.as_str(), cseq, branch, flow);
+                let bytes = core::append(writer, &lines).finish();
+                core.layer
+                    .acknowledge(client, &dialog.remote_tag, *flow, bytes);
+            }
+            Held::Bye { lines } => {
+                let reason = match &self.phase {
+                    Phase::Closing { reason, .. } => reason.as_deref(),
+                    _ => None,
+                };
+                dialog.local_cseq += 1;
+                let mut writer =
+                    dialog.request(Method::Bye.as_str(), dialog.local_cseq, branch, flow);
+                if let Some(reason) = reason {
+                    writer = writer.header(Name::Reason, reason);
+                }
+                writer = core::append(writer.header(Name::UserAgent, core.product()), &lines);
+                let user = User::Bye(self.id);
+                core.layer
+                    .start(now, branch, Method::Bye, *flow, user, writer.finish());
+            }
+            Held::Probe { lines } => {
+                dialog.local_cseq += 1;
+                let writer = dialog
+                    .request(Method::Options.as_str(), dialog.local_cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::Accept, core::ACCEPT)
+                    .header(Name::UserAgent, core.product());
+                let bytes = core::append(core::abilities(writer), &lines).finish();
+                let user = User::Probe(self.id);
+                core.layer
+                    .start(now, branch, Method::Options, *flow, user, bytes);
+            }
+        }
+    }
+}

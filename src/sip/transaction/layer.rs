@@ -1,0 +1,398 @@
+//! All transactions: matching, deadlines, and what they want sent and known.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::client::Client;
+use super::server::Server;
+use super::timer::Deadlines;
+use super::{ClientId, Failure, ServerId, User, key};
+use crate::ledger::clock::Mono;
+use crate::sip::endpoint::{Flow, SessionId, Transmit};
+use crate::sip::wire::{Message, Method};
+
+/// What a transaction tells its user.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A response; no retransmissions, and each 2xx to an INVITE once per To tag.
+    Response {
+        /// The transaction.
+        client: ClientId,
+        /// For whom.
+        user: User,
+        /// The response.
+        message: Message,
+    },
+    /// No final response will come; the transaction is gone.
+    Failed {
+        /// The transaction.
+        client: ClientId,
+        /// For whom.
+        user: User,
+        /// Why.
+        how: Failure,
+    },
+    /// A 2xx to an INVITE was never acknowledged (timer H, RFC 3261 §13.3.1.4).
+    NoAck {
+        /// The transaction.
+        server: ServerId,
+        /// Its session.
+        session: Option<SessionId>,
+    },
+}
+
+/// What became of a request.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// Nothing is left to do: a retransmission, or the ACK to a refusal.
+    Absorbed,
+    /// A new transaction; `merged`: another one has the same request, which came another way (482).
+    New {
+        /// It.
+        server: ServerId,
+        /// Whether 482 is due.
+        merged: bool,
+    },
+    /// A CANCEL, and the INVITE transaction that it is about.
+    Cancel {
+        /// The CANCEL's own transaction.
+        server: ServerId,
+        /// The INVITE's, if there is one.
+        invite: Option<ServerId>,
+    },
+    /// An ACK that is not one to a refusal: for the dialog.
+    Ack,
+}
+
+/// How many transactions there are.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Count {
+    /// At work.
+    pub active: usize,
+    /// Absorbing retransmissions only.
+    pub lingering: usize,
+    /// The bytes that the lingering ones hold, their structs included.
+    pub lingering_bytes: usize,
+}
+
+/// All transactions of an endpoint. After each call, drain `poll_transmit` and `poll_outcome`.
+#[derive(Debug, Default)]
+pub struct Layer {
+    clients: HashMap<ClientId, Client>,
+    servers: HashMap<ServerId, Server>,
+    server_keys: HashMap<Arc<str>, ServerId>,
+    merges: HashMap<u64, ServerId>,
+    merge_state: RandomState,
+    client_deadlines: Deadlines<ClientId>,
+    server_deadlines: Deadlines<ServerId>,
+    last_server: u64,
+    scratch: String,
+    out: Output,
+}
+
+impl Layer {
+    /// Sends a request and waits for its responses.
+    pub fn start(
+        &mut self,
+        now: Mono,
+        id: ClientId,
+        method: Method,
+        flow: Flow,
+        user: User,
+        request: Bytes,
+    ) {
+        let mut client = Client::start(now, method, flow, user, request, &mut self.out);
+        self.client_deadlines.arm(id, &mut client);
+        self.clients.insert(id, client);
+    }
+
+    /// Sends a message that belongs to no transaction.
+    pub fn send(&mut self, flow: Flow, bytes: Bytes) {
+        self.out.transmit(flow, bytes);
+    }
+
+    /// A response came; false when it is nobody's.
+    pub fn receive_response(&mut self, now: Mono, response: Message) -> bool {
+        let Some(id) = ClientId::of_response(&response) else {
+            return false;
+        };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return false;
+        };
+        if response.method() != client.method() {
+            return false;
+        }
+        client.receive(now, id, response, &mut self.out);
+        self.client_deadlines.arm(id, client);
+        true
+    }
+
+    /// A request came.
+    pub fn receive_request(&mut self, now: Mono, flow: Flow, request: &Message) -> Received {
+        key::write(&mut self.scratch, request, key::method_of(request));
+        let known = self.server_keys.get(self.scratch.as_str()).copied();
+        if request.method() == Method::Ack {
+            let Some(server) = known.and_then(|id| Some((id, self.servers.get_mut(&id)?))) else {
+                return Received::Ack;
+            };
+            let (id, server) = server;
+            let for_user = server.ack(now);
+            self.server_deadlines.arm(id, server);
+            return if for_user {
+                Received::Ack
+            } else {
+                Received::Absorbed
+            };
+        }
+        if let Some(server) = known.and_then(|id| self.servers.get(&id)) {
+            server.repeat(&mut self.out);
+            return Received::Absorbed;
+        }
+        let (server, merged) = self.create(now, flow, request);
+        if request.method() != Method::Cancel {
+            return Received::New { server, merged };
+        }
+        key::write(&mut self.scratch, request, Method::Invite.as_str());
+        let invite = self.server_keys.get(self.scratch.as_str()).copied();
+        Received::Cancel { server, invite }
+    }
+
+    fn create(&mut self, now: Mono, flow: Flow, request: &Message) -> (ServerId, bool) {
+        self.last_server += 1;
+        let id = ServerId(self.last_server);
+        let outside = request.to_tag().is_none() && request.method() != Method::Cancel;
+        let merge = outside.then(|| key::merge(&self.merge_state, request));
+        let merged = merge
+            .and_then(|hash| self.merges.get(&hash))
+            .and_then(|other| self.servers.get(other))
+            .is_some_and(Server::refuses_copies);
+        let key: Arc<str> = self.scratch.as_str().into();
+        let mut server = Server::new(now, flow, key.clone(), merge, request.clone());
+        self.server_deadlines.arm(id, &mut server);
+        self.servers.insert(id, server);
+        self.server_keys.insert(key, id);
+        if let Some(hash) = merge
+            && !merged
+        {
+            self.merges.insert(hash, id);
+        }
+        (id, merged)
+    }
+
+    /// Ties a server transaction to its session.
+    pub fn own(&mut self, server: ServerId, session: SessionId) {
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.session = Some(session);
+        }
+    }
+
+    /// The session that a server transaction is tied to.
+    pub fn session_of(&self, server: ServerId) -> Option<SessionId> {
+        self.servers.get(&server)?.session
+    }
+
+    /// The request of a server transaction without a final response, and where it came from.
+    pub fn request(&self, server: ServerId) -> Option<(Message, Flow)> {
+        let server = self.servers.get(&server)?;
+        Some((server.request.clone()?, server.flow))
+    }
+
+    /// Sends a response: repeated for repeated requests, and a final one to an INVITE until its ACK. Ignored after a final one.
+    pub fn respond(&mut self, now: Mono, id: ServerId, code: u16, response: Bytes) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.respond(now, code, response, &mut self.out);
+            self.server_deadlines.arm(id, server);
+        }
+    }
+
+    /// The ACK to our 2xx came, or is not waited for any more.
+    pub fn acknowledged(&mut self, server: ServerId) {
+        if let Some(server) = self.servers.get_mut(&server) {
+            server.acknowledged();
+        }
+    }
+
+    /// The flow of a client transaction.
+    pub fn flow(&self, client: ClientId) -> Option<Flow> {
+        Some(self.clients.get(&client)?.flow)
+    }
+
+    /// Sends the ACK to the 2xx with this To tag, now and whenever that 2xx comes again.
+    pub fn acknowledge(&mut self, client: ClientId, tag: &str, flow: Flow, ack: Bytes) {
+        match self.clients.get_mut(&client) {
+            Some(client) => client.acknowledge(tag, flow, ack, &mut self.out),
+            None => self.out.transmit(flow, ack),
+        }
+    }
+
+    /// Sends CANCEL for an INVITE that is still without a final response.
+    pub fn cancel(&mut self, now: Mono, id: ClientId, reason: Option<&str>) {
+        let Some(client) = self.clients.get(&id) else {
+            return;
+        };
+        let flow = client.flow;
+        if let Some(cancel) = client.cancel(reason) {
+            self.start(
+                now,
+                id.of_cancel(),
+                Method::Cancel,
+                flow,
+                User::Nobody,
+                cancel,
+            );
+        }
+    }
+
+    /// No more retransmissions of the request; a late response is still taken.
+    pub fn hush(&mut self, client: ClientId) {
+        if let Some(client) = self.clients.get_mut(&client) {
+            client.hush();
+        }
+    }
+
+    /// Forgets a client transaction (RFC 3261 §9.1: a CANCEL that brought no final response).
+    pub fn abandon(&mut self, client: ClientId) {
+        self.clients.remove(&client);
+    }
+
+    /// A flow closed: what waits there for a first response fails.
+    pub fn close_flow(&mut self, flow: Flow) {
+        let hit = |client: &Client| {
+            client.is_unanswered()
+                && (
+                    client.flow.listener,
+                    client.flow.remote,
+                    client.flow.transport,
+                ) == (flow.listener, flow.remote, flow.transport)
+        };
+        let mut ids: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| hit(client))
+            .map(|(id, _)| *id)
+            .collect();
+        // The map's order is not the same in every run; what follows from it must be.
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(client) = self.clients.remove(&id) {
+                client.fail(id, Failure::Transport, &mut self.out);
+            }
+        }
+    }
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Mono) {
+        while let Some(id) = self.client_deadlines.take_due(&mut self.clients, now) {
+            let Some(client) = self.clients.get_mut(&id) else {
+                continue;
+            };
+            if client.expire(now, id, &mut self.out) {
+                self.client_deadlines.arm(id, client);
+            } else {
+                self.clients.remove(&id);
+            }
+        }
+        while let Some(id) = self.server_deadlines.take_due(&mut self.servers, now) {
+            let Some(server) = self.servers.get_mut(&id) else {
+                continue;
+            };
+            if server.expire(now, id, &mut self.out) {
+                self.server_deadlines.arm(id, server);
+            } else {
+                self.remove_server(id);
+            }
+        }
+    }
+
+    fn remove_server(&mut self, id: ServerId) {
+        let Some(server) = self.servers.remove(&id) else {
+            return;
+        };
+        self.server_keys.remove(&server.key);
+        if let Some(hash) = server.merge
+            && self.merges.get(&hash) == Some(&id)
+        {
+            self.merges.remove(&hash);
+        }
+    }
+
+    /// When `handle_timeout` is due next; exact after `tidy`.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        match (self.client_deadlines.next(), self.server_deadlines.next()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Drops deadlines that no longer hold, and spare room after a rush.
+    pub fn tidy(&mut self) {
+        self.client_deadlines.tidy(&mut self.clients);
+        self.server_deadlines.tidy(&mut self.servers);
+        if self.clients.is_empty() {
+            give_back(&mut self.clients);
+        }
+        if self.servers.is_empty() {
+            give_back(&mut self.servers);
+            give_back(&mut self.server_keys);
+            give_back(&mut self.merges);
+        }
+    }
+
+    /// What to send next.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.transmits.pop_front()
+    }
+
+    /// What a user must know next.
+    pub fn poll_outcome(&mut self) -> Option<Outcome> {
+        self.out.outcomes.pop_front()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> Count {
+        let mut count = Count::default();
+        let mut add = |lingering: bool, bytes: usize| {
+            if lingering {
+                count.lingering += 1;
+                count.lingering_bytes += bytes;
+            } else {
+                count.active += 1;
+            }
+        };
+        for client in self.clients.values() {
+            add(
+                client.is_lingering(),
+                size_of::<(ClientId, Client)>() + client.heap_bytes(),
+            );
+        }
+        for server in self.servers.values() {
+            add(
+                server.is_lingering(),
+                size_of::<(ServerId, Server)>() + server.heap_bytes(),
+            );
+        }
+        count
+    }
+}
+
+/// What is to be sent and known.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) transmits: VecDeque<Transmit>,
+    pub(super) outcomes: VecDeque<Outcome>,
+}
+
+impl Output {
+    pub(super) fn transmit(&mut self, flow: Flow, bytes: Bytes) {
+        self.transmits.push_back(Transmit { flow, bytes });
+    }
+}
+
+fn give_back<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 1024 {
+        map.shrink_to(0);
+    }
+}

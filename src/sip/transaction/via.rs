@@ -1,0 +1,92 @@
+//! The sent-by of the topmost Via (RFC 3261 §18.2.1), read without copying.
+
+use std::net::IpAddr;
+
+/// The sent-by part of a Via value, as written: `host` or `host:port`.
+pub fn sent_by(via: &str) -> &str {
+    let via = via.trim_start();
+    // "SIP/2.0/UDP" may be written with white space around the slashes; sent-by follows the third word part.
+    let Some(slash) = via
+        .rmatch_indices('/')
+        .map(|(at, _)| at)
+        .find(|at| !via[..*at].contains(';'))
+    else {
+        return "";
+    };
+    let rest = via[slash + 1..].trim_start();
+    let Some(space) = rest.find([' ', '\t']) else {
+        return "";
+    };
+    let rest = rest[space..].trim_start();
+    let end = rest.find([';', ',', ' ', '\t']).unwrap_or(rest.len());
+    &rest[..end]
+}
+
+/// The host of the sent-by, IPv6 without brackets.
+pub fn sent_by_host(via: &str) -> &str {
+    let sent_by = sent_by(via);
+    if let Some(rest) = sent_by.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or("");
+    }
+    sent_by.split(':').next().unwrap_or("")
+}
+
+/// Whether the request came from the address that its Via names.
+pub fn came_directly(via: &str, source: IpAddr) -> bool {
+    sent_by_host(via)
+        .parse::<IpAddr>()
+        .is_ok_and(|host| host == source)
+}
+
+/// The first value of a Via line.
+pub fn first_value(line: &str) -> &str {
+    &line[..first_value_end(line)]
+}
+
+fn first_value_end(line: &str) -> usize {
+    let mut quoted = false;
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return at,
+            _ => {}
+        }
+    }
+    line.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sent_by_is_found_in_odd_spacing() {
+        assert_eq!(sent_by("SIP/2.0/UDP host:5062;branch=a"), "host:5062");
+        assert_eq!(sent_by("SIP / 2.0 / UDP  host ; branch=a/b"), "host");
+        assert_eq!(
+            sent_by("SIP/2.0/UDP [2001:db8::1]:5060;rport"),
+            "[2001:db8::1]:5060"
+        );
+        assert_eq!(
+            sent_by_host("SIP/2.0/UDP [2001:db8::1]:5060;rport"),
+            "2001:db8::1"
+        );
+        assert_eq!(sent_by("nonsense"), "");
+    }
+
+    #[test]
+    fn directness_is_about_the_address() {
+        let source = "192.0.2.7".parse().unwrap();
+        assert!(came_directly("SIP/2.0/UDP 192.0.2.7:5060;branch=a", source));
+        assert!(!came_directly("SIP/2.0/UDP 10.0.0.1:5060;branch=a", source));
+        assert!(!came_directly("SIP/2.0/UDP phone.example;branch=a", source));
+    }
+
+    #[test]
+    fn a_line_may_hold_several_values() {
+        assert_eq!(
+            first_value("SIP/2.0/UDP a;x=\"1,2\", SIP/2.0/UDP b"),
+            "SIP/2.0/UDP a;x=\"1,2\""
+        );
+    }
+}

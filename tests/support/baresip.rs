@@ -1,0 +1,115 @@
+//! baresip: a phone that answers at once, plays a WAV file and keeps what it hears.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{PHONES, eventually, free_port, sound};
+
+const MODULES: &str = "/usr/lib/baresip/modules";
+
+/// A running baresip. Killed when dropped.
+pub struct Baresip {
+    folder: TempDir,
+    child: Child,
+    /// Where it takes SIP.
+    pub address: SocketAddr,
+}
+
+impl Baresip {
+    /// Registers `operator` at the PBX; answers every call at once and sends the tone; offers the codecs in this order (`PCMU/8000/1`).
+    pub async fn start(pbx: SocketAddr, operator: &str, hertz: f64, codecs: &str) -> Baresip {
+        let folder = tempfile::Builder::new()
+            .prefix("vats-baresip-")
+            .tempdir()
+            .unwrap();
+        let address = SocketAddr::new(PHONES, free_port(PHONES));
+        let home = folder.path().display();
+        sound::write_tone(&folder.path().join("tone.wav"), hertz, 30.0);
+        let config = config(&home.to_string(), address, PHONES);
+        std::fs::write(folder.path().join("config"), config).unwrap();
+        let account = format!(
+            "<sip:{operator}@pbx.test>;auth_user={operator};auth_pass=secret-{operator};outbound=\"sip:{pbx};transport=udp\";regint=600;answermode=auto;audio_codecs={codecs}\n"
+        );
+        std::fs::write(folder.path().join("accounts"), account).unwrap();
+        std::fs::write(folder.path().join("contacts"), "").unwrap();
+        let log = std::fs::File::create(folder.path().join("log.txt")).unwrap();
+        let child = Command::new("baresip")
+            .args(["-v", "-f"])
+            .arg(folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("baresip is installed (make test-packages)");
+        let baresip = Baresip {
+            folder,
+            child,
+            address,
+        };
+        eventually(Duration::from_secs(10), "baresip registers", || async {
+            baresip.log().contains("200 OK").then_some(())
+        })
+        .await;
+        baresip
+    }
+
+    /// What it wrote.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.folder.path().join("log.txt")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What it heard in the last call, after that call has ended.
+    pub async fn heard(&self) -> Vec<i16> {
+        let limit = Duration::from_secs(5);
+        let path = eventually(limit, "baresip's dump", || async { self.dump() }).await;
+        let bytes = eventually(limit, "baresip closes its dump", || async {
+            let bytes = std::fs::read(&path).ok()?;
+            (bytes.len() > 44 && self.log().contains("audio: destroyed")).then_some(bytes)
+        })
+        .await;
+        sound::read_wav(&bytes).0.remove(0)
+    }
+
+    fn dump(&self) -> Option<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.path()).ok()?;
+        let mut dumps: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.to_string_lossy().ends_with("-dec.wav"))
+            .collect();
+        dumps.sort();
+        dumps.pop()
+    }
+}
+
+impl Drop for Baresip {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("baresip:\n{}", self.log());
+        }
+    }
+}
+
+fn config(home: &str, address: SocketAddr, ip: IpAddr) -> String {
+    let modules: String = [
+        "module g711.so",
+        "module aubridge.so",
+        "module sndfile.so",
+        "module aufile.so",
+        "module_tmp account.so",
+        "module_app menu.so",
+    ]
+    .join("\n");
+    let media = free_port(ip);
+    format!(
+        "sip_listen {address}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
+        media + 3
+    )
+}

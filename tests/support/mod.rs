@@ -1,0 +1,59 @@
+//! The end-to-end harness: the real binary, real SIP peers (SIPp, baresip), an RTP peer, a webhook receiver; all on loopback.
+//!
+//! Addresses: the PBX is 127.0.0.1, callers come from 127.0.0.2 (the trunk `acme` accepts it), operators' phones live on 127.0.0.3.
+#![allow(dead_code, reason = "each test binary uses a part of the harness")]
+
+pub mod baresip;
+pub mod pbx;
+pub mod receiver;
+pub mod rtp_peer;
+pub mod scenario;
+pub mod sipp;
+pub mod sound;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Where callers come from.
+pub const CALLER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+/// Where operators' phones live.
+pub const PHONES: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 3));
+
+static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+
+/// A UDP port that is free on `ip`, below the range from which the system gives ports of its own; never the same twice in this process.
+pub fn free_port(ip: IpAddr) -> u16 {
+    let mut given = GIVEN.lock().unwrap();
+    let first = 10_000 + u16::try_from(std::process::id() % 5_000).unwrap();
+    for port in (first..20_000).chain(10_000..first).step_by(4) {
+        let address = SocketAddr::new(ip, port);
+        if !given.contains(&address) && UdpSocket::bind(address).is_ok() {
+            given.insert(address);
+            return port;
+        }
+    }
+    panic!("no free port on {ip}");
+}
+
+/// Asks again until there is an answer; fails with `what` after `limit`.
+pub async fn eventually<T, F>(limit: Duration, what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sleeps.
+pub async fn pause(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
