@@ -4,17 +4,14 @@ mod support;
 
 use std::time::Duration;
 
+use support::baresip::Baresip;
 use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
+use support::scenario::{self, Caller, Phone, Then};
 use support::sipp::{Run, Sipp};
 use support::sound::{self, Law};
 use support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(10);
-
-fn port(peer: &RtpPeer) -> (std::net::IpAddr, u16) {
-    (peer.address.ip(), peer.address.port())
-}
 
 async fn pair(phone: &Phone, caller: &Caller<'_>) -> (Sipp, Sipp) {
     let remote = "127.0.0.1:9".parse().unwrap();
@@ -30,8 +27,8 @@ async fn tones_and_keys_are_heard() {
         RtpPeer::open(CALLER, Law::Mu),
         RtpPeer::open(PHONES, Law::Mu)
     );
-    let answer = Phone::Answer(200, port(&far), Law::Mu);
-    let call = Caller::new("100", "200", port(&near), Then::HangUpAfter(1_500));
+    let answer = Phone::Answer(200, far.place(), Law::Mu);
+    let call = Caller::new("100", "200", near.place(), Then::HangUpAfter(1_500));
     let (mut phone, mut caller) = pair(&answer, &call).await;
     let media = caller.answer(LIMIT).await.media().unwrap();
     near.tone(Some(440.0));
@@ -70,4 +67,30 @@ fn the_two_laws_turn_round() {
     }
     assert_eq!(Law::A.decode(0xD5), 8);
     assert_eq!(Law::Mu.decode(0x80), 32_124);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn baresip_registers_answers_and_hears() {
+    let near = RtpPeer::open(CALLER, Law::Mu).await;
+    let accounts = scenario::registrar(&[("beta", "x"), ("anna", "secret-anna")]);
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let mut registrar = Sipp::start(&Run::once(accounts, CALLER, nowhere));
+    registrar.listening().await;
+    let phone = Baresip::start(registrar.address, "anna", 1_000.0, "PCMU/8000/1").await;
+    registrar.finished(LIMIT).await;
+    let register = registrar
+        .message(LIMIT, "REGISTER", |m| m.start().starts_with("REGISTER"))
+        .await;
+    let contact = register.header("Contact").unwrap();
+    let user = contact.split(['@', ':']).nth(1).unwrap().to_owned();
+    let call = Caller::new(&user, "200", near.place(), Then::HangUpAfter(1_500));
+    let mut caller = Sipp::start(&Run::once(call.xml(), CALLER, phone.address));
+    let media = caller.answer(LIMIT).await.media().unwrap();
+    near.tone(Some(440.0));
+    near.send_to(media);
+    caller.finished(LIMIT).await;
+    let theirs = near.audio();
+    assert!(sound::seconds_of(&theirs, 1_000.0) > 1.0);
+    let ours = phone.heard().await;
+    assert!(sound::seconds_of(&ours, 440.0) > 1.0);
 }

@@ -17,6 +17,8 @@ pub mod output;
 mod signals;
 mod sound;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timer;
 
 use std::net::IpAddr;

@@ -65,6 +65,11 @@ impl RtpPeer {
         }
     }
 
+    /// Where it listens, as scenarios want it.
+    pub fn place(&self) -> (IpAddr, u16) {
+        (self.address.ip(), self.address.port())
+    }
+
     /// Where to send.
     pub fn send_to(&self, target: SocketAddr) {
         self.inner.lock().unwrap().target = Some(target);

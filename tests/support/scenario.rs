@@ -210,6 +210,8 @@ pub enum Phone {
     Refuse(u64, &'static str),
     /// Rings until it is cancelled.
     Ring,
+    /// Rings until it is cancelled, and sends its 200 all the same, before the CANCEL's; then waits for BYE.
+    AnswerOnCancel((IpAddr, u16)),
     /// Answers at once and then says nothing more: the process is to be killed.
     AnswerAndVanish((IpAddr, u16)),
 }
@@ -246,6 +248,15 @@ impl Phone {
                 steps += &send(true, &head, None);
                 steps += "<recv request=\"ACK\"/>\n";
             }
+            Phone::AnswerOnCancel(media) => {
+                steps += "<recv request=\"CANCEL\"/>\n";
+                let body = sdp(media.0, media.1, Law::Mu, true);
+                let invite = tagged("200 OK", "CSeq: [$cseq] INVITE", CONTACT);
+                steps += &send(false, &invite, Some(&body));
+                steps += &send(false, &tagged("200 OK", "CSeq: [$cseq] CANCEL", ""), None);
+                steps += "<recv request=\"ACK\"/>\n<recv request=\"BYE\"/>\n";
+                steps += &send(false, &response("200 OK", ""), None);
+            }
             Phone::AnswerAndVanish(media) => {
                 steps += &answer(*media, Law::Mu);
                 steps += &wait(3_600_000);
@@ -270,27 +281,29 @@ pub fn register(operator: &str, expires: u32) -> String {
     scenario("register", &steps)
 }
 
-/// A provider's registrar: challenges, checks the account, grants 120 s.
-pub fn registrar(user: &str, password: &str) -> String {
-    let contact = "<recv request=\"REGISTER\"/>\n";
+/// A provider's registrar: challenges, checks the account (user and password) against the list, grants 120 s.
+pub fn registrar(accounts: &[(&str, &str)]) -> String {
     let challenge =
         "WWW-Authenticate: Digest realm=\"acme\", nonce=\"4be1f3c9[call_number]\", algorithm=MD5\n";
-    let checked = format!(
-        "<recv request=\"REGISTER\"><action>\n<verifyauth assign_to=\"right\" username=\"{user}\" password=\"{password}\"/>\n<ereg regexp=\"sip:[^;>]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"contact\"/>\n</action></recv>\n"
-    );
-    let refusal = tagged("403 Forbidden", "[last_CSeq:]", "");
+    let last = "[last_CSeq:]";
+    let mut checks = String::new();
+    let mut jumps = String::new();
+    for (index, (user, password)) in accounts.iter().enumerate() {
+        checks += &format!(
+            "<verifyauth assign_to=\"right{index}\" username=\"{user}\" password=\"{password}\"/>\n"
+        );
+        jumps += &format!("<nop next=\"granted\" test=\"right{index}\"/>\n");
+    }
+    let contact =
+        "<ereg regexp=\"sip:[^;>]*\" search_in=\"hdr\" header=\"Contact:\" assign_to=\"contact\"/>";
     let granted = "Contact: <[$contact]>;expires=120\n";
-    let steps = contact.to_owned()
-        + &send(
-            false,
-            &tagged("401 Unauthorized", "[last_CSeq:]", challenge),
-            None,
-        )
-        + &checked
-        + "<nop next=\"granted\" test=\"right\"/>\n"
-        + &send(false, &refusal, None)
+    let steps = "<recv request=\"REGISTER\"/>\n".to_owned()
+        + &send(false, &tagged("401 Unauthorized", last, challenge), None)
+        + &format!("<recv request=\"REGISTER\"><action>\n{checks}{contact}\n</action></recv>\n")
+        + &jumps
+        + &send(false, &tagged("403 Forbidden", last, ""), None)
         + "<nop next=\"end\"/>\n<label id=\"granted\"/>\n"
-        + &send(false, &tagged("200 OK", "[last_CSeq:]", granted), None)
+        + &send(false, &tagged("200 OK", last, granted), None)
         + "<label id=\"end\"/>\n";
     scenario("registrar", &steps)
 }

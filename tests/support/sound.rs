@@ -38,7 +38,7 @@ impl Law {
             Law::Mu => {
                 let bits = !octet;
                 let exponent = (bits >> 4) & 7;
-                let magnitude = ((i32::from(bits & 15) << 3) + 0x84 << exponent) - 0x84;
+                let magnitude = (((i32::from(bits & 15) << 3) + 0x84) << exponent) - 0x84;
                 let value = if bits & 0x80 == 0 {
                     magnitude
                 } else {
@@ -52,7 +52,7 @@ impl Law {
                 let mantissa = (i32::from(bits & 15) << 4) + 8;
                 let magnitude = match exponent {
                     0 => mantissa,
-                    _ => mantissa + 0x100 << (exponent - 1),
+                    _ => (mantissa + 0x100) << (exponent - 1),
                 };
                 let value = if bits & 0x80 == 0 {
                     -magnitude

@@ -1,0 +1,264 @@
+//! A plan for tests, written as values.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audio::clip::Clip;
+use crate::dialplan::number::{Country, E164};
+use crate::dialplan::plan::*;
+use crate::dialplan::schedule::Schedule;
+use crate::ledger::id::Name;
+
+pub(super) const PROMPT: Duration = Duration::from_secs(3);
+pub(super) const BEEP: Duration = Duration::from_millis(500);
+
+pub(super) fn e164(text: &str) -> E164 {
+    E164::read(text, country()).unwrap()
+}
+
+fn country() -> Country {
+    Country::parse("RU").unwrap()
+}
+
+fn clip(name: &str, length: Duration) -> Arc<Clip> {
+    Clip::from_samples(name, &vec![0; length.as_millis() as usize * 8])
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::from(text)
+}
+
+pub(super) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
+    Operator {
+        id: name(id),
+        name: id.into(),
+        password: Secret("x".into()),
+        extension: Some(extension.into()),
+        contact: None,
+        ring: secs(20),
+        otherwise,
+        wrap_up: secs(10),
+        md5_only: false,
+    }
+}
+
+fn number(number: &str, page: &str, to: Destination) -> Number {
+    Number {
+        number: e164(number),
+        landing_page: Some(page.into()),
+        to,
+        trunk: None,
+        answer: AnswerPolicy::WhenNeeded,
+        record: true,
+    }
+}
+
+fn hunt(id: &str, members: &[&str], strategy: Strategy, otherwise: Destination) -> Hunt {
+    let members = members
+        .iter()
+        .map(|member| match member.strip_prefix("forward:") {
+            Some(forward) => Member::Forward(name(forward)),
+            None => Member::Operator(name(member)),
+        })
+        .collect();
+    Hunt {
+        name: name(id),
+        members,
+        strategy,
+        ring: secs(8),
+        wait: secs(20),
+        music: None,
+        when_nobody: None,
+        otherwise,
+    }
+}
+
+/// `+7495000000N` leads to what stands at `N` here.
+pub(super) fn numbers() -> Vec<(&'static str, Destination)> {
+    vec![
+        ("+74950000001", Destination::Menu(name("main"))),
+        ("+74950000002", Destination::Hunt(name("sales"))),
+        ("+74950000003", Destination::Hunt(name("line"))),
+        ("+74950000004", Destination::Operator(name("anna"))),
+        ("+74950000005", Destination::Forward(name("mobile"))),
+        ("+74950000006", Destination::Voicemail(name("box"))),
+        ("+74950000007", Destination::Announcement(name("closed"))),
+        ("+74950000008", Destination::Schedule(name("never"))),
+        ("+74950000009", Destination::Echo),
+        ("+74950000010", Destination::Hangup),
+        ("+74950000011", Destination::Hunt(name("musical"))),
+        ("+74950000012", Destination::Hunt(name("circle"))),
+        ("+74950000013", Destination::Hunt(name("outside"))),
+        ("+74950000014", Destination::Forward(name("bare"))),
+        ("+74950000015", Destination::Hunt(name("dead"))),
+    ]
+}
+
+/// The plan that all tests use; `change` makes it theirs.
+pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
+    let voicemail = Destination::Voicemail(name("box"));
+    let mut plan = Plan {
+        version: 7,
+        server: Server {
+            sip: Vec::new(),
+            domain: "pbx.example".into(),
+            rtp_ports: 20000..=20100,
+            public_address: None,
+            local_networks: Vec::new(),
+            http: "127.0.0.1:8080".parse().unwrap(),
+            database: String::new(),
+            drain: secs(60),
+            time_zone: jiff::tz::TimeZone::UTC,
+            country: country(),
+            music: Some(clip("hold", secs(1))),
+            ringback: clip("ringback", secs(1)),
+            beep: clip("beep", BEEP),
+            max_call: secs(4 * 3600),
+            api_tokens: Vec::new(),
+        },
+        recordings: Recordings {
+            path: "recordings".into(),
+        },
+        trunks: BTreeMap::new(),
+        operators: BTreeMap::new(),
+        extensions: HashMap::new(),
+        numbers: HashMap::new(),
+        menus: BTreeMap::new(),
+        hunts: BTreeMap::new(),
+        schedules: BTreeMap::new(),
+        forwards: BTreeMap::new(),
+        announcements: BTreeMap::new(),
+        voicemails: BTreeMap::new(),
+        outbound: BTreeMap::new(),
+        webhooks: BTreeMap::new(),
+        tests: Vec::new(),
+    };
+    for id in ["acme", "spare"] {
+        plan.trunks.insert(name(id), trunk(id));
+    }
+    for (id, extension) in [("anna", "101"), ("boris", "102"), ("clara", "103")] {
+        let otherwise = if id == "anna" {
+            voicemail.clone()
+        } else {
+            Destination::Hangup
+        };
+        plan.operators
+            .insert(name(id), operator(id, extension, otherwise));
+    }
+    for (text, to) in numbers() {
+        plan.numbers.insert(e164(text), number(text, "/sofas", to));
+    }
+    add_destinations(&mut plan, &voicemail);
+    change(&mut plan);
+    Arc::new(plan)
+}
+
+fn trunk(id: &str) -> Trunk {
+    Trunk {
+        name: name(id),
+        peer: Some(HostPort {
+            host: "192.0.2.1".into(),
+            port: 5060,
+        }),
+        accept: Vec::new(),
+        register: None,
+        number_from: NumberFrom::Auto,
+        caller_id: CallerIdPolicy::Ours,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
+        timeout: secs(3),
+        max_calls: None,
+        country: country(),
+    }
+}
+
+fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
+    plan.menus.insert(
+        name("main"),
+        Menu {
+            name: name("main"),
+            prompt: clip("menu", PROMPT),
+            keys: BTreeMap::from([
+                ('1', Destination::Hunt(name("sales"))),
+                ('3', Destination::Announcement(name("closed"))),
+                ('9', Destination::Hangup),
+            ]),
+            timeout: secs(5),
+            attempts: 2,
+            otherwise: Destination::Hunt(name("sales")),
+        },
+    );
+    let mut musical = hunt("musical", &["anna"], Strategy::RingAll, Destination::Hangup);
+    musical.music = Some(clip("music", secs(1)));
+    for hunt in [
+        hunt(
+            "sales",
+            &["anna", "boris"],
+            Strategy::RingAll,
+            voicemail.clone(),
+        ),
+        hunt(
+            "line",
+            &["anna", "boris"],
+            Strategy::Linear,
+            Destination::Announcement(name("closed")),
+        ),
+        musical,
+        hunt(
+            "circle",
+            &["clara"],
+            Strategy::RingAll,
+            Destination::Hunt(name("circle")),
+        ),
+        hunt(
+            "outside",
+            &["anna", "forward:mobile"],
+            Strategy::RingAll,
+            voicemail.clone(),
+        ),
+        hunt("dead", &["anna"], Strategy::RingAll, Destination::Hangup),
+    ] {
+        plan.hunts.insert(hunt.name.clone(), hunt);
+    }
+    for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {
+        plan.forwards.insert(
+            name(id),
+            Forward {
+                name: name(id),
+                to: e164("+79990000000"),
+                trunk: name("acme"),
+                ring: secs(15),
+                otherwise,
+            },
+        );
+    }
+    plan.schedules.insert(
+        name("never"),
+        ScheduledChoice {
+            name: name("never"),
+            schedule: Schedule::read(["mon 00:00-00:01"], std::iter::empty::<&str>()).unwrap(),
+            when_open: Destination::Hunt(name("sales")),
+            when_closed: Destination::Announcement(name("closed")),
+        },
+    );
+    plan.announcements.insert(
+        name("closed"),
+        Announcement {
+            name: name("closed"),
+            prompt: clip("closed", PROMPT),
+            then: Destination::Hangup,
+        },
+    );
+    plan.voicemails.insert(
+        name("box"),
+        Voicemail {
+            name: name("box"),
+            prompt: clip("leave_message", PROMPT),
+            max: secs(60),
+        },
+    );
+}

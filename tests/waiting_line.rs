@@ -1,0 +1,254 @@
+//! Callers who wait, are refused or give up: SIP code, result, cause and trace of each.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use support::pbx::{self, Pbx};
+use support::rtp_peer::RtpPeer;
+use support::scenario::{Caller, Phone, Then};
+use support::sipp::Sipp;
+use support::sound::{self, Law};
+use support::{CALLER, PHONES, pause};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const MEDIA: (std::net::IpAddr, u16) = (CALLER, 9_000);
+const DEAF: (std::net::IpAddr, u16) = (PHONES, 9_000);
+
+fn plan() -> String {
+    pbx::server()
+        + &pbx::operator("anna", "")
+        + &pbx::operator("boris", "")
+        + r#"
+[numbers."+74951000001"]
+to = "hunt:sales"
+[numbers."+74951000002"]
+to = "menu:long"
+[numbers."+74951000003"]
+to = "menu:short"
+[numbers."+74951000004"]
+to = "hunt:music"
+[numbers."+74951000005"]
+to = "hunt:brief"
+[numbers."+74951000006"]
+to = "hunt:turns"
+
+[menus.long]
+prompt = "prompts/long.wav"
+keys = { 1 = "hunt:sales" }
+[menus.short]
+prompt = "prompts/short.wav"
+keys = { 1 = "hunt:sales" }
+
+[hunts.sales]
+members = ["anna", "boris"]
+strategy = "ring-all"
+[hunts.music]
+members = ["anna"]
+strategy = "ring-all"
+music = "prompts/long.wav"
+[hunts.brief]
+members = ["anna"]
+strategy = "ring-all"
+wait = "1500ms"
+[hunts.turns]
+members = ["anna", "boris"]
+strategy = "linear"
+"#
+}
+
+fn assert_ended(row: &Value, result: &str, cause: Option<&str>, code: u16) {
+    assert_eq!(row["result"], result, "{row}");
+    assert_eq!(row["cause"].as_str(), cause, "{row}");
+    assert_eq!(row["sip_code"], code, "{row}");
+    let trace = row["trace"].as_array().expect("a trace");
+    assert!(!trace.is_empty(), "{row}");
+}
+
+/// Calls, waits for the caller's end, gives the row.
+async fn run(pbx: &Pbx, to: &str, from: &str, then: Then) -> Value {
+    let mut caller = Sipp::call(pbx.sip, &Caller::new(to, from, MEDIA, then));
+    caller.finished(LIMIT).await;
+    pbx.ended_call(from).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_callers_one_operator_in_order() {
+    let pbx = Pbx::start(&plan()).await;
+    let answer = Phone::Answer(300, DEAF, Law::Mu);
+    let mut phone = Sipp::phone(pbx.sip, "anna", &answer, 3).await;
+    let numbers = ["+79160000001", "+79160000002", "+79160000003"];
+    let mut callers = Vec::new();
+    for number in numbers {
+        let call = Caller::new("+74951000001", number, MEDIA, Then::HangUpAfter(1_500));
+        callers.push(Sipp::call(pbx.sip, &call));
+        pause(250).await;
+    }
+    for caller in &mut callers {
+        caller.finished(LIMIT).await;
+    }
+    phone.finished(LIMIT).await;
+    let messages = phone.messages();
+    let served: Vec<&str> = messages
+        .iter()
+        .filter(|m| !m.sent && m.start().starts_with("INVITE "))
+        .filter_map(|m| m.header("From"))
+        .collect();
+    assert_eq!(served.len(), 3, "{served:?}");
+    for (from, number) in served.iter().zip(numbers) {
+        assert!(
+            from.contains(number),
+            "{from} was served in the place of {number}"
+        );
+    }
+    let mut freed = 0.0;
+    for caller in &callers {
+        let answered = caller.answer(LIMIT).await.at;
+        assert!(answered >= freed, "two callers at once");
+        let bye = |m: &support::sipp::Traced| m.start().starts_with("BYE");
+        freed = caller.message(LIMIT, "BYE", bye).await.at;
+    }
+    for number in numbers {
+        assert_ended(&pbx.ended_call(number).await, "answered", None, 200);
+    }
+    pbx.wait_for_state("anna", "available").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_declines() {
+    let pbx = Pbx::start(&plan()).await;
+    let (declines, busy) = (
+        Phone::Refuse(200, "603 Decline"),
+        Phone::Refuse(400, "486 Busy Here"),
+    );
+    let (mut anna, mut boris) = tokio::join!(
+        Sipp::phone(pbx.sip, "anna", &declines, 1),
+        Sipp::phone(pbx.sip, "boris", &busy, 1)
+    );
+    let row = run(&pbx, "+74951000001", "+79160000001", Then::Refused(480)).await;
+    assert_ended(&row, "missed", Some("no_answer"), 480);
+    assert!(row["wait_hunt_ms"].as_u64().unwrap() < 2_000, "{row}");
+    anna.finished(LIMIT).await;
+    boris.finished(LIMIT).await;
+    let legs = row["legs"].as_array().unwrap();
+    let declined = legs.iter().filter(|leg| leg["outcome"] == "declined");
+    assert_eq!(declined.count(), 2, "{legs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_registered_and_unknown_number() {
+    let pbx = Pbx::start(&plan()).await;
+    let row = run(&pbx, "+74951000001", "+79160000001", Then::Refused(480)).await;
+    assert_ended(&row, "missed", Some("no_operators"), 480);
+    assert!(row["wait_hunt_ms"].as_u64().unwrap() < 500, "{row}");
+    let row = run(&pbx, "+74959999999", "+79160000002", Then::Refused(404)).await;
+    assert_ended(&row, "rejected", Some("unknown_number"), 404);
+    let missed = pbx.items("/api/v1/missed").await;
+    assert_eq!(missed.len(), 1, "{missed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_give_up_at_every_stage() {
+    let pbx = Pbx::start(&plan()).await;
+    let (greeting, menu) = tokio::join!(
+        run(
+            &pbx,
+            "+74951000002",
+            "+79160000001",
+            Then::HangUpAfter(1_000)
+        ),
+        run(
+            &pbx,
+            "+74951000003",
+            "+79160000002",
+            Then::HangUpAfter(1_800)
+        )
+    );
+    assert_ended(&greeting, "missed", Some("abandoned_greeting"), 200);
+    assert_ended(&menu, "missed", Some("abandoned_menu"), 200);
+    let flags = greeting["flags"].as_array().unwrap();
+    assert!(flags.contains(&"short".into()), "{greeting}");
+
+    let mut phone = Sipp::phone(pbx.sip, "anna", &Phone::Ring, 1).await;
+    let ringing = run(
+        &pbx,
+        "+74951000001",
+        "+79160000003",
+        Then::CancelAfter(1_000),
+    )
+    .await;
+    assert_ended(&ringing, "missed", Some("abandoned_ringing"), 487);
+    phone.finished(LIMIT).await;
+    assert_eq!(phone.count(false, "CANCEL"), 1);
+    pbx.wait_for_state("anna", "available").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_operator_keeps_callers_in_the_line() {
+    let pbx = Pbx::start(&plan()).await;
+    let answer = Phone::Answer(100, DEAF, Law::Mu);
+    let mut phone = Sipp::phone(pbx.sip, "anna", &answer, 1).await;
+    let first = Caller::new(
+        "+74951000001",
+        "+79160000001",
+        MEDIA,
+        Then::HangUpAfter(5_000),
+    );
+    let mut talking = Sipp::call(pbx.sip, &first);
+    talking.answer(LIMIT).await;
+    pbx.wait_for_state("anna", "talking").await;
+    let (waiting, limit) = tokio::join!(
+        run(
+            &pbx,
+            "+74951000004",
+            "+79160000002",
+            Then::HangUpAfter(1_500)
+        ),
+        run(&pbx, "+74951000005", "+79160000003", Then::Refused(486))
+    );
+    assert_ended(&waiting, "missed", Some("abandoned_hunt"), 200);
+    assert_ended(&limit, "missed", Some("all_busy"), 486);
+    talking.finished(LIMIT).await;
+    phone.finished(LIMIT).await;
+    assert_eq!(phone.count(false, "INVITE"), 1, "a busy operator was rung");
+}
+
+/// RTP stops, the in-dialog OPTIONS goes unanswered: the caller is back in the hunt and reaches a colleague.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_vanishes_gives_the_caller_back() {
+    let pbx = Pbx::start(&plan()).await;
+    let near = RtpPeer::open(CALLER, Law::Mu).await;
+    let far = RtpPeer::open(PHONES, Law::Mu).await;
+    let vanishes = Phone::AnswerAndVanish(far.place());
+    let answers = Phone::Answer(100, DEAF, Law::Mu);
+    let (mut anna, mut boris) = tokio::join!(
+        Sipp::phone(pbx.sip, "anna", &vanishes, 1),
+        Sipp::phone(pbx.sip, "boris", &answers, 1)
+    );
+    let number = "+79160000001";
+    let call = Caller::new(
+        "+74951000006",
+        number,
+        near.place(),
+        Then::HangUpAfter(80_000),
+    );
+    let mut caller = Sipp::call(pbx.sip, &call);
+    near.send_to(caller.answer(LIMIT).await.media().unwrap());
+    near.tone(Some(440.0));
+    far.send_to(anna.invite(LIMIT).await.media().unwrap());
+    far.tone(Some(1_000.0));
+    pause(2_000).await;
+    assert!(sound::seconds_of(&far.audio(), 440.0) > 1.0);
+    anna.kill();
+    drop(far);
+    let back = boris.invite(Duration::from_secs(75)).await;
+    assert!(back.header("From").unwrap().contains(number));
+    pbx.wait_for_state("boris", "talking").await;
+    caller.finished(Duration::from_secs(90)).await;
+    boris.finished(LIMIT).await;
+    let row = pbx.ended_call(number).await;
+    assert_ended(&row, "answered", None, 200);
+    let trace = row["trace"].to_string();
+    assert!(trace.contains("anna") && trace.contains("boris"), "{trace}");
+}
