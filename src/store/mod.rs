@@ -102,8 +102,8 @@ pub trait Store: Send + Sync + 'static {
     /// Deliveries to `webhook` that are due at `now`, the longest due first.
     fn due<'a>(&'a self, webhook: &'a Name, now: Wall, limit: u32) -> Answer<'a, Vec<Delivery>>;
 
-    /// When the next delivery to `webhook` is due.
-    fn next_due<'a>(&'a self, webhook: &'a Name) -> Answer<'a, Option<Wall>>;
+    /// When the first delivery to `webhook` is due that is due after `after`.
+    fn next_due<'a>(&'a self, webhook: &'a Name, after: Wall) -> Answer<'a, Option<Wall>>;
 
     /// Records how deliveries went and how their endpoints stand, in one transaction.
     fn settle<'a>(

@@ -172,8 +172,8 @@ impl Store for SqliteStore {
         Box::pin(self.read_due(webhook, now, limit))
     }
 
-    fn next_due<'a>(&'a self, webhook: &'a Name) -> Answer<'a, Option<Wall>> {
-        Box::pin(self.read_next_due(webhook))
+    fn next_due<'a>(&'a self, webhook: &'a Name, after: Wall) -> Answer<'a, Option<Wall>> {
+        Box::pin(self.read_next_due(webhook, after))
     }
 
     fn settle<'a>(

@@ -41,12 +41,17 @@ impl SqliteStore {
             .collect()
     }
 
-    pub(super) async fn read_next_due(&self, webhook: &Name) -> Result<Option<Wall>, StoreError> {
+    pub(super) async fn read_next_due(
+        &self,
+        webhook: &Name,
+        after: Wall,
+    ) -> Result<Option<Wall>, StoreError> {
         let at: Option<i64> = sqlx::query_scalar(
             "SELECT due_at FROM deliveries INDEXED BY deliveries_due \
-             WHERE webhook = ? AND state = 'pending' ORDER BY due_at LIMIT 1",
+             WHERE webhook = ? AND state = 'pending' AND due_at > ? ORDER BY due_at LIMIT 1",
         )
         .bind(webhook.as_str())
+        .bind(after.as_micros())
         .fetch_optional(&self.readers)
         .await?;
         Ok(at.map(Wall::from_micros))
