@@ -276,6 +276,8 @@ impl Core {
                     self.on_leg(now, session, LegEvent::Key(key), false);
                 }
             }
+            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
+            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => self.on_leg(now, session, LegEvent::Alive(alive), false),
         }
     }
