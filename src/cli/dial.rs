@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use super::phone::script::{self, Script};
+use super::phone::script::Script;
 use super::phone::{Happening, Phone};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
@@ -40,8 +40,8 @@ pub struct Args {
     #[arg(long)]
     record: Option<PathBuf>,
     /// Hang up so long after the answer
-    #[arg(long = "for", value_name = "TIME")]
-    length: Option<String>,
+    #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
+    length: Option<Duration>,
 }
 
 /// Places the call. Exit code 0: answered and ended; 1: refused or not answered.
@@ -60,12 +60,9 @@ struct Call {
 }
 
 async fn call(args: &Args) -> anyhow::Result<ExitCode> {
-    let uri = Uri::parse(&args.uri).with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
+    let uri = Uri::parse(&args.uri)
+        .with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
     let script = Script::parse(&args.keys)?;
-    let length = match &args.length {
-        Some(text) => Some(script::duration(text).with_context(|| format!("--for {text} is no duration; write 10s or 2m"))?),
-        None => None,
-    };
     let remote = super::phone::resolve(uri.host(), uri.port().unwrap_or(5060)).await?;
     let mut phone = Phone::start(remote, None)?;
     phone.equip(args.play.as_deref(), args.record.is_some())?;
@@ -80,7 +77,7 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
         negotiation,
         answered: None,
         script,
-        length,
+        length: args.length,
     };
     let outcome = call.run(&mut phone).await;
     phone.finish(leg, args.record.as_deref())?;
@@ -96,12 +93,20 @@ fn invite(
     leg: LegId,
     negotiation: &mut Negotiation,
 ) -> anyhow::Result<Invite> {
-    let flow = phone.flow(remote).with_context(|| format!("{remote} cannot be reached from this machine"))?;
+    let flow = phone
+        .flow(remote)
+        .with_context(|| format!("{remote} cannot be reached from this machine"))?;
     let from = match &args.from {
-        Some(text) => NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?,
+        Some(text) => {
+            NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?
+        }
         None => NameAddr {
             display: None,
-            uri: Uri::sip(Some("+79160000000"), &flow.advertised.ip().to_string(), None),
+            uri: Uri::sip(
+                Some("+79160000000"),
+                &flow.advertised.ip().to_string(),
+                None,
+            ),
             params: Vec::new(),
         },
     };
@@ -150,14 +155,15 @@ impl Call {
                         return Ok(code);
                     }
                 }
-                Happening::Media(..) => {}
+                Happening::Media => {}
                 Happening::Deadline => {
                     let since = self.answered.map_or(Duration::ZERO, |at| at.elapsed());
                     while let Some(key) = self.script.due(since) {
                         println!("key {key}");
                         phone.press(self.leg, key);
                     }
-                    if self.answered.is_some() && self.length.is_some_and(|length| length <= since) {
+                    if self.answered.is_some() && self.length.is_some_and(|length| length <= since)
+                    {
                         println!("hung up after {:.1} s", since.as_secs_f64());
                         return self.hang_up(phone);
                     }
@@ -169,7 +175,11 @@ impl Call {
     /// When the next key is pressed, or the call is hung up.
     fn deadline(&self) -> Option<Instant> {
         let answered = self.answered?;
-        [self.script.next_at(), self.length].into_iter().flatten().min().map(|at| answered + at)
+        [self.script.next_at(), self.length]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| answered + at)
     }
 
     fn on_sip(&mut self, phone: &mut Phone, event: Event) -> anyhow::Result<Option<ExitCode>> {
@@ -177,7 +187,8 @@ impl Call {
         match event {
             Event::Progress { code, sdp, .. } => {
                 println!("{code}");
-                if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok()) {
+                if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok())
+                {
                     phone.agree(self.leg, &agreed);
                 }
             }
@@ -204,9 +215,14 @@ impl Call {
                     }
                     None => self.negotiation.offer(),
                 };
-                phone.command(Command::AnswerOffer { session, sdp: answer });
+                phone.command(Command::AnswerOffer {
+                    session,
+                    sdp: answer,
+                });
             }
-            Event::Acked { sdp: Some(sdp), .. } => phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?),
+            Event::Acked { sdp: Some(sdp), .. } => {
+                phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?)
+            }
             Event::Ended { .. } => {
                 println!("the far side hung up");
                 return Ok(Some(ExitCode::SUCCESS));
@@ -218,7 +234,14 @@ impl Call {
 
     fn hang_up(&self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
         let session = self.session;
-        phone.command(Command::End { session, reason: None });
-        Ok(if self.answered.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        phone.command(Command::End {
+            session,
+            reason: None,
+        });
+        Ok(if self.answered.is_some() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
     }
 }
