@@ -731,6 +731,17 @@ fn a_name_in_two_files_names_both_places() {
 }
 
 #[test]
+fn a_name_twice_in_one_file_names_both_places() {
+    let (success, said) = check(&format!("{PLAN}\n[hunts.sales]\nmembers = [\"anna\"]\n"));
+    assert!(!success);
+    assert!(said.contains("`sales` is defined twice"), "{said}");
+    assert!(
+        said.contains("vats.toml:68:8") && said.contains("first defined"),
+        "{said}"
+    );
+}
+
+#[test]
 fn files_are_merged() {
     let directory = directory(&PLAN.replace(
         "[voicemails.sales]\nprompt = \"prompts/leave_message.wav\"\n",
