@@ -14,6 +14,7 @@ use crate::dialplan::plan::{CallerIdPolicy, CodecName, Trunk};
 use crate::ledger::cause::Direction;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name};
+use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegOutcome;
 use crate::sdp::negotiate::{Codec, Negotiation};
 
@@ -285,11 +286,10 @@ impl State {
         let outcome = outcome.or(leg.record.outcome).unwrap_or(fallback);
         leg.record.outcome = Some(outcome);
         leg.record.sip_code = code.or(leg.record.sip_code);
-        self.out
-            .push_back(Output::Journal(crate::ledger::journal::Entry::LegChanged(
-                self.id,
-                Box::new(leg.record.clone()),
-            )));
+        // At the end of the call all its legs are written together.
+        if !self.is_closing {
+            self.journal(Entry::LegChanged(self.id, Box::new(leg.record.clone())));
+        }
         self.past.push(leg.record);
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) echoed: bool,
     /// A message is or was being recorded: a late 2xx wins no more.
     pub(crate) message_begun: bool,
+    /// The call ends: its legs are written with it.
+    pub(crate) is_closing: bool,
     pub(crate) arrived: Mono,
     pub(crate) answered: Option<Mono>,
     trace: Vec<TraceLine>,
@@ -163,6 +165,7 @@ impl State {
             informed: false,
             echoed: false,
             message_begun: false,
+            is_closing: false,
             arrived: now.mono,
             answered: None,
             trace: Vec::new(),
@@ -219,7 +222,6 @@ impl State {
         if self.record.path.len() < MOST_LINES {
             self.record.path.push(name);
         }
-        self.changed();
         true
     }
 
