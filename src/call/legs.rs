@@ -128,7 +128,7 @@ impl State {
     }
 
     /// A dialled leg's port is open: out goes its INVITE.
-    pub(crate) fn send_invite(&mut self, now: Now, id: LegId, local: SocketAddr) {
+    pub(crate) fn send_invite(&mut self, id: LegId, local: SocketAddr) {
         let session = self.entropy.u64();
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
@@ -154,7 +154,6 @@ impl State {
             landing_page: landing_page.filter(|_| is_phone),
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
-        self.note(now, "Dials a leg");
         self.leg_changed(id);
     }
 

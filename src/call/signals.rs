@@ -255,7 +255,7 @@ impl Call {
         };
         match event {
             MediaEvent::Opened { local } => match (leg.port, leg.state) {
-                (Port::Opening, LegState::Preparing) => self.state.send_invite(now, id, local),
+                (Port::Opening, LegState::Preparing) => self.state.send_invite(id, local),
                 (Port::Opening, _) => self.guest_opened(now, local),
                 _ => {}
             },

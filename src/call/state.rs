@@ -71,6 +71,8 @@ pub(crate) struct State {
 const MOST_STEPS: u32 = 32;
 /// Lines of a trace and destinations of a path that are kept: a call of hours in a menu stays small.
 const MOST_LINES: usize = 400;
+/// Bytes of a line.
+const LONGEST_LINE: usize = 300;
 
 impl State {
     /// Of a call that came in.
@@ -187,9 +189,12 @@ impl State {
     /// Adds a line to the trace.
     pub(crate) fn note(&mut self, now: Now, text: impl Into<String>) {
         if self.trace.len() < MOST_LINES {
+            let mut text = text.into();
+            // Reason phrases come from the network.
+            text.truncate(text.floor_char_boundary(LONGEST_LINE));
             self.trace.push(TraceLine {
                 at_ms: now.mono.millis_since(self.arrived),
-                text: text.into(),
+                text,
             });
         }
     }
