@@ -127,13 +127,11 @@ struct Fault {
     hints: &'static str,
 }
 
-fn fault(part: &'static str, by: &'static str, says: &'static str, hints: &'static str) -> Fault {
-    Fault {
-        part,
-        by,
-        says,
-        hints,
-    }
+/// A table of faults: part => replacement, what must be said, what must be hinted.
+macro_rules! faults {
+    ($($part:expr => $by:expr, $says:expr, $hints:expr;)*) => {
+        &[$(Fault { part: $part, by: $by, says: $says, hints: $hints }),*]
+    };
 }
 
 /// The plan with the fault in it, and the place as `line:column`.
@@ -175,162 +173,44 @@ fn a_plan_without_problems_passes() {
 
 #[test]
 fn the_sample_passes() {
-    let directory = tempfile::tempdir().unwrap();
-    prompts(directory.path());
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    for entry in std::fs::read_dir(&sample).unwrap() {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
-        }
-    }
-    // The shipped prompts, where they are already.
-    if let Ok(shipped) = std::fs::read_dir(sample.join("prompts")) {
-        for path in shipped
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-        {
-            std::fs::copy(
-                &path,
-                directory
-                    .path()
-                    .join("prompts")
-                    .join(path.file_name().unwrap()),
-            )
-            .unwrap();
-        }
-    }
-    let output = vats(directory.path(), &["check"]);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_vats"))
+        .args(["check", "--config"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"))
+        .current_dir(elsewhere.path())
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert!(
-        !directory.path().join("data").exists(),
-        "check makes no secrets"
-    );
+    assert!(output.status.success());
+    let made = elsewhere.path().join("data").exists();
+    assert!(!made, "check makes no secrets");
 }
 
 #[test]
 fn syntax_and_shape() {
     must_say(
-        &[
-            fault("wait = \"20s\"", "wait = «20s", "20s", ""),
-            fault("[hunts.sales]", "[hunts.sales«", "", ""),
-            fault(
-                "[hunts.sales]",
-                "[«hunt.sales]",
-                "`hunt` is no section",
-                "did you mean `hunts`?",
-            ),
-            fault(
-                "[server]",
-                "«speed = 1\n[server]",
-                "`speed` is no section",
-                "the sections are server",
-            ),
-            fault(
-                "wait = ",
-                "«wiat = ",
-                "`hunts.sales` has no key `wiat`",
-                "did you mean `wait`?",
-            ),
-            fault(
-                "wait = ",
-                "«colour = 1\nwait = ",
-                "has no key `colour`",
-                "its keys are members, strategy",
-            ),
-            fault(
-                "[hunts.sales]",
-                "[hunts]\n«wait = 1\n[hunts.sales]",
-                "entries of its own",
-                "[hunts.NAME]",
-            ),
-            fault(
-                "[hunts.sales]",
-                "[hunts.«\"sales team\"]\n[hunts.sales]",
-                "cannot be a name",
-                "letters, digits",
-            ),
-            fault(
-                "[numbers.\"+74951000001\"]\nlanding_page = \"/sofas\"\nto = \"menu:main\"",
-                "[numbers.«\"+74951000001\"]",
-                "has no `to`",
-                "add to = …: a destination",
-            ),
-            fault(
-                "wait = \"20s\"",
-                "wait = «20",
-                "takes a duration such as \"20s\"",
-                "write the unit: \"20s\"",
-            ),
-            fault(
-                "wait = \"20s\"",
-                "wait = «\"20\"",
-                "\"20\" is no duration",
-                "ms, s, m or h",
-            ),
-            fault(
-                "wait = \"20s\"",
-                "wait = «\"0s\"",
-                "`wait` must be from 1s to 1h",
-                "",
-            ),
-            fault(
-                "[\"anna\"]\n",
-                "«\"anna\"\n",
-                "takes a list",
-                "write [\"anna\"]",
-            ),
-            fault(
-                "\"secret-of-anna\"",
-                "«1234",
-                "not an integer",
-                "write it in quotes: \"1234\"",
-            ),
-            fault(
-                "landing_page = \"/sofas\"",
-                "landing_page = \"/sofas\"\nrecord = «\"no\"",
-                "true or false, not a string",
-                "",
-            ),
-            fault(
-                "otherwise = \"hunt:sales\"",
-                "attempts = «0\notherwise = \"hunt:sales\"",
-                "`attempts` must be from 1 to 10",
-                "",
-            ),
-            fault(
-                "wait = \"20s\"",
-                "wait = \"20s\"\n«wait = \"20s\"",
-                "twice",
-                "",
-            ),
-            fault(
-                "\"anna\", \"boris\"",
-                "\"anna\", «\"anna\"",
-                "named twice",
-                "name it once",
-            ),
-            fault(
-                "landing_page = \"/sofas\"",
-                "landing_page = «\"\"",
-                "is empty",
-                "",
-            ),
-            fault(
-                "members = [\"anna\", \"boris\", \"forward:mobile\"]",
-                "«members = []",
-                "`members` is empty",
-                "an operator's name",
-            ),
-        ],
+        faults! {
+            "wait = \"20s\"" => "wait = «20s", "20s", "";
+            "[hunts.sales]" => "[hunts.sales«", "", "";
+            "[hunts.sales]" => "[«hunt.sales]", "`hunt` is no section", "did you mean `hunts`?";
+            "[server]" => "«speed = 1\n[server]", "`speed` is no section", "the sections are server";
+            "wait = " => "«wiat = ", "`hunts.sales` has no key `wiat`", "did you mean `wait`?";
+            "wait = " => "«colour = 1\nwait = ", "has no key `colour`", "its keys are members, strategy";
+            "[hunts.sales]" => "[hunts]\n«wait = 1\n[hunts.sales]", "entries of its own", "[hunts.NAME]";
+            "[hunts.sales]" => "[hunts.«\"sales team\"]\n[hunts.sales]", "cannot be a name", "letters, digits";
+            "[numbers.\"+74951000001\"]\nlanding_page = \"/sofas\"\nto = \"menu:main\"" => "[numbers.«\"+74951000001\"]", "has no `to`", "add to = …: a destination";
+            "wait = \"20s\"" => "wait = «20", "takes a duration such as \"20s\"", "write the unit: \"20s\"";
+            "wait = \"20s\"" => "wait = «\"20\"", "\"20\" is no duration", "ms, s, m or h";
+            "wait = \"20s\"" => "wait = «\"0s\"", "`wait` must be from 1s to 1h", "";
+            "[\"anna\"]\n" => "«\"anna\"\n", "takes a list", "write [\"anna\"]";
+            "\"secret-of-anna\"" => "«1234", "not an integer", "write it in quotes: \"1234\"";
+            "landing_page = \"/sofas\"" => "landing_page = \"/sofas\"\nrecord = «\"no\"", "true or false, not a string", "";
+            "otherwise = \"hunt:sales\"" => "attempts = «0\notherwise = \"hunt:sales\"", "`attempts` must be from 1 to 10", "";
+            "wait = \"20s\"" => "wait = \"20s\"\n«wait = \"20s\"", "twice", "";
+            "\"anna\", \"boris\"" => "\"anna\", «\"anna\"", "named twice", "name it once";
+            "landing_page = \"/sofas\"" => "landing_page = «\"\"", "is empty", "";
+            "members = [\"anna\", \"boris\", \"forward:mobile\"]" => "«members = []", "`members` is empty", "an operator's name";
+        },
         false,
     );
 }
@@ -338,104 +218,24 @@ fn syntax_and_shape() {
 #[test]
 fn names_and_destinations() {
     must_say(
-        &[
-            fault(
-                "1 = \"hunt:sales\"",
-                "1 = «\"hunt:sale\"",
-                "there is no [hunts.sale]",
-                "did you mean \"hunt:sales\"?",
-            ),
-            fault(
-                "1 = \"hunt:sales\"",
-                "1 = «\"hunts:sales\"",
-                "\"hunts:sales\" is no destination",
-                "did you mean \"hunt:sales\"?",
-            ),
-            fault(
-                "1 = \"hunt:sales\"",
-                "1 = «\"sales\"",
-                "\"sales\" is no destination",
-                "did you mean \"hunt:sales\"?",
-            ),
-            fault(
-                "1 = \"hunt:sales\"",
-                "1 = «\"nowhere:x\"",
-                "is no destination",
-                "a destination is menu:NAME",
-            ),
-            fault(
-                "1 = \"hunt:sales\"",
-                "«12 = \"hunt:sales\"",
-                "no key \"12\"",
-                "\"*\" and \"#\"",
-            ),
-            fault(
-                "keys = { 1 = \"hunt:sales\", 2 = \"forward:mobile\", \"#\" = \"hangup\" }",
-                "«keys = {}",
-                "the menu main has no keys",
-                "or use an announcement",
-            ),
-            fault(
-                "\"anna\", \"boris\"",
-                "\"anna\", «\"boriz\"",
-                "there is no [operators.boriz]",
-                "did you mean `boris`?",
-            ),
-            fault(
-                "\"boris\", \"forward:mobile\"",
-                "\"boris\", «\"mobile\"",
-                "there is no [operators.mobile]",
-                "did you mean \"forward:mobile\"?",
-            ),
-            fault(
-                "\"boris\", \"forward:mobile\"",
-                "\"boris\", «\"menu:main\"",
-                "cannot be rung",
-                "forward:NAME",
-            ),
-            fault(
-                "trunk = \"acme\"",
-                "trunk = «\"acne\"",
-                "there is no [trunks.acne]",
-                "did you mean `acme`?",
-            ),
-            fault(
-                "extension = \"102\"",
-                "extension = «\"101\"",
-                "the extension 101 is given twice",
-                "first given",
-            ),
-            fault(
-                "extension = \"102\"",
-                "extension = «\"10x\"",
-                "is no extension",
-                "one to six digits",
-            ),
-            fault(
-                "\"+74951000002\"",
-                "«\"8 495 100-00-01\"",
-                "+74951000001 is defined twice",
-                "first defined",
-            ),
-            fault(
-                "\"+74951000002\"",
-                "«\"office\"",
-                "\"office\" is no telephone number",
-                "E.164",
-            ),
-            fault(
-                "prompt = \"prompts/closed.wav\"",
-                "prompt = «\"prompts/open.wav\"",
-                "\"prompts/open.wav\" cannot be played",
-                "relative to the configuration directory",
-            ),
-            fault(
-                "otherwise = \"voicemail:sales\"\n\n[sch",
-                "otherwise = «3\n\n[sch",
-                "takes a destination such as",
-                "",
-            ),
-        ],
+        faults! {
+            "1 = \"hunt:sales\"" => "1 = «\"hunt:sale\"", "there is no [hunts.sale]", "did you mean \"hunt:sales\"?";
+            "1 = \"hunt:sales\"" => "1 = «\"hunts:sales\"", "\"hunts:sales\" is no destination", "did you mean \"hunt:sales\"?";
+            "1 = \"hunt:sales\"" => "1 = «\"sales\"", "\"sales\" is no destination", "did you mean \"hunt:sales\"?";
+            "1 = \"hunt:sales\"" => "1 = «\"nowhere:x\"", "is no destination", "a destination is menu:NAME";
+            "1 = \"hunt:sales\"" => "«12 = \"hunt:sales\"", "no key \"12\"", "\"*\" and \"#\"";
+            "keys = { 1 = \"hunt:sales\", 2 = \"forward:mobile\", \"#\" = \"hangup\" }" => "«keys = {}", "the menu main has no keys", "or use an announcement";
+            "\"anna\", \"boris\"" => "\"anna\", «\"boriz\"", "there is no [operators.boriz]", "did you mean `boris`?";
+            "\"boris\", \"forward:mobile\"" => "\"boris\", «\"mobile\"", "there is no [operators.mobile]", "did you mean \"forward:mobile\"?";
+            "\"boris\", \"forward:mobile\"" => "\"boris\", «\"menu:main\"", "cannot be rung", "forward:NAME";
+            "trunk = \"acme\"" => "trunk = «\"acne\"", "there is no [trunks.acne]", "did you mean `acme`?";
+            "extension = \"102\"" => "extension = «\"101\"", "the extension 101 is given twice", "first given";
+            "extension = \"102\"" => "extension = «\"10x\"", "is no extension", "one to six digits";
+            "\"+74951000002\"" => "«\"8 495 100-00-01\"", "+74951000001 is defined twice", "first defined";
+            "\"+74951000002\"" => "«\"office\"", "\"office\" is no telephone number", "E.164";
+            "prompt = \"prompts/closed.wav\"" => "prompt = «\"prompts/open.wav\"", "\"prompts/open.wav\" cannot be played", "relative to the configuration directory";
+            "otherwise = \"voicemail:sales\"\n\n[sch" => "otherwise = «3\n\n[sch", "takes a destination such as", "";
+        },
         false,
     );
 }
@@ -443,118 +243,28 @@ fn names_and_destinations() {
 #[test]
 fn values() {
     must_say(
-        &[
-            fault(
-                "\"20000-20099\"",
-                "«\"20000\"",
-                "no range of ports",
-                "20000-29999",
-            ),
-            fault(
-                "\"20000-20099\"",
-                "«\"20099-20000\"",
-                "below the first",
-                "did you mean \"20000-20099\"?",
-            ),
-            fault(
-                "\"20000-20099\"",
-                "«\"20000-20100\"",
-                "in pairs",
-                "\"20000-20101\"",
-            ),
-            fault("\"20000-20099\"", "«\"80-99\"", "below 1024", ""),
-            fault(
-                "\"udp://127.0.0.1:0\"",
-                "«\"127.0.0.1:5060\"",
-                "is no listener",
-                "udp://127.0.0.1:5060",
-            ),
-            fault(
-                "\"Europe/Moscow\"",
-                "«\"Europe/Moskva\"",
-                "is no time zone",
-                "IANA",
-            ),
-            fault(
-                "[server]",
-                "[server]\ncountry = «\"Russia\"",
-                "is no country",
-                "two letters",
-            ),
-            fault(
-                "\"127.0.0.0/8\"",
-                "«\"127.0.0.1/8\"",
-                "bits behind",
-                "did you mean \"127.0.0.0/8\"?",
-            ),
-            fault(
-                "peer = \"127.0.0.1:5070\"",
-                "peer = «\"sip:host\"",
-                "no host and port",
-                "sip.provider.example:5060",
-            ),
-            fault(
-                "\"secret-of-anna\"",
-                "«\"env:VATS_NOT_SET\"",
-                "VATS_NOT_SET is not set",
-                "in its environment",
-            ),
-            fault(
-                "\"mon-fri 09:00-21:00\"",
-                "«\"mon-fre 09:00-21:00\"",
-                "\"fre\" is no day",
-                "mon-fri 09:00-21:00",
-            ),
-            fault(
-                "\"mon-fri 09:00-21:00\"",
-                "«\"mon-fri 9-21\"",
-                "no time of day",
-                "",
-            ),
-            fault("\"2026-01-01\"", "«\"2026-02-30\"", "is no date", ""),
-            fault(
-                "\"8 999 000-00-00\"",
-                "«\"101\"",
-                "is no telephone number",
-                "E.164",
-            ),
-            fault(
-                "prefixes = [\"+7\"]",
-                "prefixes = [«\"8\"]",
-                "does not begin with +",
-                "international form",
-            ),
-            fault(
-                "[outbound.russia]",
-                "[webhooks.crm]\nurl = «\"crm.example\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [\"call.missed\"]\n[outbound.russia]",
-                "is no URL",
-                "https://",
-            ),
-            fault(
-                "[outbound.russia]",
-                "[webhooks.crm]\nurl = \"http://crm.example:8080/vats\"\nsecret = «\"abc\"\nevents = [\"call.missed\"]\n[outbound.russia]",
-                "begins with whsec_",
-                "head -c 32",
-            ),
-            fault(
-                "[outbound.russia]",
-                "[webhooks.crm]\nurl = \"http://[::1]:8080/vats\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [«\"call.mised\"]\n[outbound.russia]",
-                "no event \"call.mised\"",
-                "did you mean \"call.missed\"?",
-            ),
-            fault(
-                "keys = \"1\"",
-                "keys = «\"1a\"",
-                "no key \"a\"",
-                "let a menu time out",
-            ),
-            fault(
-                "keys = \"1\"",
-                "keys = \"1\"\nat = «\"yesterday\"",
-                "is no local time",
-                "2026-03-08T23:00",
-            ),
-        ],
+        faults! {
+            "\"20000-20099\"" => "«\"20000\"", "no range of ports", "20000-29999";
+            "\"20000-20099\"" => "«\"20099-20000\"", "below the first", "did you mean \"20000-20099\"?";
+            "\"20000-20099\"" => "«\"20000-20100\"", "in pairs", "\"20000-20101\"";
+            "\"20000-20099\"" => "«\"80-99\"", "below 1024", "";
+            "\"udp://127.0.0.1:0\"" => "«\"127.0.0.1:5060\"", "is no listener", "udp://127.0.0.1:5060";
+            "\"Europe/Moscow\"" => "«\"Europe/Moskva\"", "is no time zone", "IANA";
+            "[server]" => "[server]\ncountry = «\"Russia\"", "is no country", "two letters";
+            "\"127.0.0.0/8\"" => "«\"127.0.0.1/8\"", "bits behind", "did you mean \"127.0.0.0/8\"?";
+            "peer = \"127.0.0.1:5070\"" => "peer = «\"sip:host\"", "no host and port", "sip.provider.example:5060";
+            "\"secret-of-anna\"" => "«\"env:VATS_NOT_SET\"", "VATS_NOT_SET is not set", "in its environment";
+            "\"mon-fri 09:00-21:00\"" => "«\"mon-fre 09:00-21:00\"", "\"fre\" is no day", "mon-fri 09:00-21:00";
+            "\"mon-fri 09:00-21:00\"" => "«\"mon-fri 9-21\"", "no time of day", "";
+            "\"2026-01-01\"" => "«\"2026-02-30\"", "is no date", "";
+            "\"8 999 000-00-00\"" => "«\"101\"", "is no telephone number", "E.164";
+            "prefixes = [\"+7\"]" => "prefixes = [«\"8\"]", "does not begin with +", "international form";
+            "[outbound.russia]" => "[webhooks.crm]\nurl = «\"crm.example\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [\"call.missed\"]\n[outbound.russia]", "is no URL", "https://";
+            "[outbound.russia]" => "[webhooks.crm]\nurl = \"http://crm.example:8080/vats\"\nsecret = «\"abc\"\nevents = [\"call.missed\"]\n[outbound.russia]", "begins with whsec_", "head -c 32";
+            "[outbound.russia]" => "[webhooks.crm]\nurl = \"http://[::1]:8080/vats\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [«\"call.mised\"]\n[outbound.russia]", "no event \"call.mised\"", "did you mean \"call.missed\"?";
+            "keys = \"1\"" => "keys = «\"1a\"", "no key \"a\"", "let a menu time out";
+            "keys = \"1\"" => "keys = \"1\"\nat = «\"yesterday\"", "is no local time", "2026-03-08T23:00";
+        },
         false,
     );
 }
@@ -563,71 +273,21 @@ fn values() {
 fn what_later_versions_bring_is_refused() {
     let later = "not available in this version";
     must_say(
-        &[
-            fault(
-                "\"udp://127.0.0.1:0\"",
-                "«\"tcp://127.0.0.1:0\"",
-                later,
-                "use udp://",
-            ),
-            fault(
-                "\"udp://127.0.0.1:0\"",
-                "«\"wss://127.0.0.1:0\"",
-                later,
-                "use udp://",
-            ),
-            fault("[server]", "[server]\n«watch = true", later, "SIGHUP"),
-            fault(
-                "[server]",
-                "[server]\ndatabase = «\"postgres://db/vats\"",
-                later,
-                "sqlite://",
-            ),
-            fault(
-                "[trunks.acme]",
-                "[recordings]\nformat = «\"opus\"\n[trunks.acme]",
-                later,
-                "use \"wav\"",
-            ),
-            fault(
-                "[trunks.acme]",
-                "[trunks.acme]\n«peers = [\"a\"]",
-                later,
-                "accept",
-            ),
-            fault(
-                "[trunks.acme]",
-                "[trunks.acme]\ncodecs = [«\"g722\"]",
-                later,
-                "\"pcma\" or \"pcmu\"",
-            ),
-            fault(
-                "[menus.main]",
-                "[«pools.sofas]\nlease = \"5m\"\n[menus.main]",
-                later,
-                "",
-            ),
-            fault(
-                "[menus.main]",
-                "[menus.main]\n«say = \"Hello\"",
-                later,
-                "prompt",
-            ),
-            fault(
-                "[voicemails.sales]",
-                "[voicemails.sales]\n«say = \"Hello\"",
-                later,
-                "prompt",
-            ),
-            fault(
-                "wait = \"20s\"",
-                "strategy = «\"longest-idle\"",
-                later,
-                "\"ring-all\" or \"linear\"",
-            ),
-            fault("1 = \"hunt:sales\"", "1 = «\"callback:x\"", later, ""),
-            fault("1 = \"hunt:sales\"", "1 = «\"conference:x\"", later, ""),
-        ],
+        faults! {
+            "\"udp://127.0.0.1:0\"" => "«\"tcp://127.0.0.1:0\"", later, "use udp://";
+            "\"udp://127.0.0.1:0\"" => "«\"wss://127.0.0.1:0\"", later, "use udp://";
+            "[server]" => "[server]\n«watch = true", later, "SIGHUP";
+            "[server]" => "[server]\ndatabase = «\"postgres://db/vats\"", later, "sqlite://";
+            "[trunks.acme]" => "[recordings]\nformat = «\"opus\"\n[trunks.acme]", later, "use \"wav\"";
+            "[trunks.acme]" => "[trunks.acme]\n«peers = [\"a\"]", later, "accept";
+            "[trunks.acme]" => "[trunks.acme]\ncodecs = [«\"g722\"]", later, "\"pcma\" or \"pcmu\"";
+            "[menus.main]" => "[«pools.sofas]\nlease = \"5m\"\n[menus.main]", later, "";
+            "[menus.main]" => "[menus.main]\n«say = \"Hello\"", later, "prompt";
+            "[voicemails.sales]" => "[voicemails.sales]\n«say = \"Hello\"", later, "prompt";
+            "wait = \"20s\"" => "strategy = «\"longest-idle\"", later, "\"ring-all\" or \"linear\"";
+            "1 = \"hunt:sales\"" => "1 = «\"callback:x\"", later, "";
+            "1 = \"hunt:sales\"" => "1 = «\"conference:x\"", later, "";
+        },
         false,
     );
 }
@@ -635,38 +295,13 @@ fn what_later_versions_bring_is_refused() {
 #[test]
 fn what_only_the_whole_plan_shows() {
     must_say(
-        &[
-            fault(
-                "[operators.boris]\npassword = \"generate\"\nextension = \"102\"\notherwise = \"voicemail:sales\"",
-                "[operators.«boris]\npassword = \"generate\"\notherwise = \"schedule:office\"",
-                "circle without end",
-                "operator:boris",
-            ),
-            fault(
-                "[forwards.mobile]",
-                "[trunks.mute]\naccept = [\"192.0.2.1\"]\n[forwards.«away]\nto = \"+79990000001\"\ntrunk = \"mute\"\n[forwards.mobile]",
-                "has no peer",
-                "add peer",
-            ),
-            fault(
-                "[trunks.acme]",
-                "[trunks.«none]\n[trunks.acme]",
-                "has no address",
-                "add peer",
-            ),
-            fault(
-                "[trunks.acme]\npeer = \"127.0.0.1:5070\"",
-                "[trunks.other]\npeer = \"127.0.0.1:5070\"\n[trunks.acme]\npeer = «\"127.0.0.1:5070\"",
-                "the same peer",
-                "give both a register",
-            ),
-            fault(
-                "expect = \"hunt:sales\"",
-                "expect = «\"hangup\"",
-                "expects hangup and reaches hunt:sales",
-                "key 1 goes to hunt:sales",
-            ),
-        ],
+        faults! {
+            "[operators.boris]\npassword = \"generate\"\nextension = \"102\"\notherwise = \"voicemail:sales\"" => "[operators.«boris]\npassword = \"generate\"\notherwise = \"schedule:office\"", "circle without end", "operator:boris";
+            "[forwards.mobile]" => "[trunks.mute]\naccept = [\"192.0.2.1\"]\n[forwards.«away]\nto = \"+79990000001\"\ntrunk = \"mute\"\n[forwards.mobile]", "has no peer", "add peer";
+            "[trunks.acme]" => "[trunks.«none]\n[trunks.acme]", "has no address", "add peer";
+            "[trunks.acme]\npeer = \"127.0.0.1:5070\"" => "[trunks.other]\npeer = \"127.0.0.1:5070\"\n[trunks.acme]\npeer = «\"127.0.0.1:5070\"", "the same peer", "give both a register";
+            "expect = \"hunt:sales\"" => "expect = «\"hangup\"", "expects hangup and reaches hunt:sales", "key 1 goes to hunt:sales";
+        },
         false,
     );
 }
@@ -674,26 +309,11 @@ fn what_only_the_whole_plan_shows() {
 #[test]
 fn warnings_do_not_fail() {
     must_say(
-        &[
-            fault(
-                "[hunts.sales]",
-                "[hunts.«more]\nmembers = [\"anna\"]\nwait = \"15s\"\notherwise = \"hunt:sales\"\n[hunts.sales]",
-                "can wait 35s in hunt:more and hunt:sales",
-                "give up after 20s",
-            ),
-            fault(
-                "caller_id = \"+74951000001\"",
-                "caller_id = «\"+74957000000\"",
-                "none of [numbers.*]",
-                "numbers of your own",
-            ),
-            fault(
-                "http = \"127.0.0.1:0\"",
-                "http = «\"0.0.0.0:0\"",
-                "only this machine",
-                "api_token",
-            ),
-        ],
+        faults! {
+            "[hunts.sales]" => "[hunts.«more]\nmembers = [\"anna\"]\nwait = \"15s\"\notherwise = \"hunt:sales\"\n[hunts.sales]", "can wait 35s in hunt:more and hunt:sales", "give up after 20s";
+            "caller_id = \"+74951000001\"" => "caller_id = «\"+74957000000\"", "none of [numbers.*]", "numbers of your own";
+            "http = \"127.0.0.1:0\"" => "http = «\"0.0.0.0:0\"", "only this machine", "api_token";
+        },
         true,
     );
 }
@@ -728,6 +348,17 @@ fn a_name_in_two_files_names_both_places() {
         "{said}"
     );
     assert!(said.contains("`server.sip` is defined twice"), "{said}");
+}
+
+#[test]
+fn a_name_twice_in_one_file_names_both_places() {
+    let (success, said) = check(&format!("{PLAN}\n[hunts.sales]\nmembers = [\"anna\"]\n"));
+    assert!(!success);
+    assert!(said.contains("`sales` is defined twice"), "{said}");
+    assert!(
+        said.contains("vats.toml:68:8") && said.contains("first defined"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -107,3 +107,30 @@ fn reading_a_number_is_quick() {
         assert!(time < Duration::from_micros(50), "{text}: {time:?}");
     }
 }
+
+#[test]
+fn a_run_makes_secrets_once_and_a_look_makes_none() {
+    use vats::app::load::{Purpose, load, load_as};
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("state/data");
+    let text = format!(
+        "[server]\ndatabase = \"sqlite://{}/vats.db\"\napi_token = \"generate\"\n[operators.anna]\npassword = \"generate\"\n",
+        data.display()
+    );
+    std::fs::write(directory.path().join("vats.toml"), text).unwrap();
+    let looked = load_as(directory.path(), Purpose::Look, 1).unwrap();
+    assert!(!data.exists());
+    assert_eq!(looked.secrets_file, Some(data.join("secrets.toml")));
+    let first = load(directory.path()).unwrap();
+    let again = load_as(directory.path(), Purpose::Run, 2).unwrap().plan;
+    assert_eq!(first.operators, again.operators);
+    assert_eq!(first.server.api_tokens, again.server.api_tokens);
+    assert_eq!(again.version, 2);
+    assert!(first.operators["anna"].password.0.len() >= 20);
+    assert_ne!(
+        first.operators["anna"].password.0,
+        first.server.api_tokens[0]
+    );
+    let looked = load_as(directory.path(), Purpose::Look, 1).unwrap().plan;
+    assert_eq!(looked.operators, first.operators);
+}

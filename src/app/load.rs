@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ pub fn load_as(directory: &Path, purpose: Purpose, version: u64) -> Result<Loade
         directory,
         purpose,
         clips: RefCell::default(),
-        secrets: RefCell::new(Secrets::read(&path)?),
+        secrets: RefCell::new(Secrets::read(&path, purpose)?),
     };
     let checked = config::examine(&sources, &disk, version);
     let Some(plan) = checked.plan else {
@@ -216,14 +217,18 @@ struct Secrets {
 }
 
 impl Secrets {
-    fn read(path: &Path) -> Result<Secrets, LoadError> {
+    fn read(path: &Path, purpose: Purpose) -> Result<Secrets, LoadError> {
         let wrong = |why: String| LoadError::Secrets {
             path: path.to_owned(),
             why,
         };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == NotFound => String::new(),
+            // Whoever only looks may be another user than the one who runs it.
+            Err(error) if purpose == Purpose::Look && error.kind() == PermissionDenied => {
+                String::new()
+            }
             Err(error) => return Err(wrong(error.to_string())),
         };
         let values = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
@@ -251,7 +256,7 @@ impl Secrets {
         let body = toml::to_string(&self.values).map_err(std::io::Error::other)?;
         let fresh = path.with_extension("toml.new");
         match std::fs::remove_file(&fresh) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != NotFound => return Err(error),
             _ => {}
         }
         let mut file = std::fs::OpenOptions::new()
@@ -327,7 +332,7 @@ mod tests {
     fn secrets_differ_and_are_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new/secrets.toml");
-        let mut secrets = Secrets::read(&path).unwrap();
+        let mut secrets = Secrets::read(&path, Purpose::Run).unwrap();
         let (one, two) = (random_secret().unwrap(), random_secret().unwrap());
         assert_ne!(one, two);
         assert_eq!(one.len(), 24);
@@ -336,7 +341,7 @@ mod tests {
             .insert("operators.anna.password".into(), one.clone());
         secrets.write(&path).unwrap();
         secrets.write(&path).unwrap();
-        let read = Secrets::read(&path).unwrap();
+        let read = Secrets::read(&path, Purpose::Run).unwrap();
         assert_eq!(read.values.get("operators.anna.password"), Some(&one));
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();

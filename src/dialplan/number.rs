@@ -19,6 +19,7 @@ impl E164 {
     }
 
     /// Reads a number as written in `country`: E.164 with or without plus, international or national prefix, punctuation. `None` when it is not a telephone number.
+    /// What stands behind a semicolon are parameters (RFC 3966 §3) and not looked at.
     pub fn read(text: &str, country: Country) -> Option<E164> {
         let (digits, plus) = Digits::read(text)?;
         if plus {
@@ -107,7 +108,7 @@ impl Digits {
 
     /// The digits, and whether a plus sign came first. `None`: something that no number has in it, or too much of it.
     fn read(text: &str) -> Option<(Digits, bool)> {
-        let text = text.trim();
+        let text = text.split(';').next().unwrap_or("").trim();
         let (plus, rest) = match text.strip_prefix('+') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -241,6 +242,7 @@ mod tests {
             "0074951000001",
             "81074951000001",
             " 8-495-100.00.01 ",
+            "+74951000001;npdi",
         ] {
             assert_eq!(read(form, "RU").as_deref(), Some("+74951000001"), "{form}");
         }

@@ -124,11 +124,7 @@ impl<'a> Checker<'a> {
     /// Text that is not TOML.
     pub fn report_syntax(&self, errors: Vec<SyntaxError>) {
         for error in errors {
-            let wrong = Wrong::new(if error.first.is_some() {
-                "this is defined twice".to_owned()
-            } else {
-                error.message
-            });
+            let wrong = Wrong::new(error.message);
             let first = error.first.map(|first| (first, "first defined"));
             self.report(Severity::Error, error.at, wrong, first);
         }

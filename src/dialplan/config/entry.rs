@@ -388,7 +388,8 @@ impl<'a> Entry<'a> {
 
 /// A telephone number as it is written in `country`.
 pub(crate) fn number(text: &str, country: Country) -> Result<E164, Wrong> {
-    E164::read(text, country).ok_or_else(|| {
+    let read = E164::read(text, country).filter(|_| !text.contains(';'));
+    read.ok_or_else(|| {
         Wrong::new(format!("\"{text}\" is no telephone number"))
             .hint("write it in E.164, such as \"+74951000001\"")
     })

@@ -242,6 +242,16 @@ fn deep_chains_do_not_overflow_the_stack() {
     assert!(checked.problems[0].message.contains("circle"));
 }
 
+#[test]
+fn nesting_without_end_is_an_error() {
+    let brackets = format!("a = {}", "[".repeat(100_000));
+    let dots = format!("a{} = 1", ".a".repeat(100_000));
+    let tables = "[a.b]\n".repeat(1_000);
+    for text in [brackets, dots, tables] {
+        assert!(examine_text(&text).plan.is_none());
+    }
+}
+
 /// A part of one text put into another, or characters taken out or put in.
 fn mutate(text: &str, edits: &[(u32, u32, u8, String)]) -> String {
     let mut characters: Vec<char> = text.chars().collect();

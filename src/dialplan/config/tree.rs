@@ -185,11 +185,42 @@ fn syntax_error(
     };
     let message = error.message().trim().replace('\n', ", ");
     let word = source.text.get(span.clone()).unwrap_or("");
-    let first = message
-        .contains("duplicate")
-        .then(|| find_key(table, word.trim_matches(['"', '\'']), span.start))
-        .flatten();
-    SyntaxError { at, message, first }
+    if !message.contains("duplicate") {
+        return SyntaxError {
+            at,
+            message,
+            first: None,
+        };
+    }
+    let first = find_key(table, word.trim_matches(['"', '\'']), span.start)
+        .or_else(|| find_header(&source.text, file, &span));
+    SyntaxError {
+        at,
+        message: format!("`{word}` is defined twice"),
+        first,
+    }
+}
+
+/// The same line, further up: the recovered tree keeps only the last of two headers.
+fn find_header(text: &str, file: usize, span: &std::ops::Range<usize>) -> Option<Span> {
+    let start = text
+        .get(..span.start)?
+        .rfind('\n')
+        .map_or(0, |newline| newline + 1);
+    let line = text.get(start..)?.lines().next()?;
+    let mut at = 0;
+    for earlier in text.get(..start)?.split_inclusive('\n') {
+        if earlier.trim() == line.trim() {
+            let offset = span.start - start;
+            return Some(Span {
+                file,
+                start: at + offset,
+                end: at + offset + span.len(),
+            });
+        }
+        at += earlier.len();
+    }
+    None
 }
 
 /// The last key of this name before `before`.
