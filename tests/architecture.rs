@@ -466,7 +466,7 @@ fn this_reader_is_not_fooled() {
     );
     let names: Vec<String> = imported(&without_tests(&code)).into_iter().collect();
     assert_eq!(names, ["desk", "ledger", "rtp", "sip"]);
-    assert_eq!(code.lines().count(), 4);
+    assert_eq!(code.lines().count(), 5);
     let function = "fn long(a: [u8; 4]) -> u8 {\n if a { b }\n}\n";
     assert_eq!(block_end(function, 0), Some(function.len() - 1));
     assert_eq!(block_end("fn declared(&self);\n{}", 0), None);
