@@ -272,6 +272,39 @@ mod tests {
         assert_eq!(read(&no_block), Err(WavError::NotPcm));
     }
 
+    #[test]
+    fn the_prompts_that_ship_are_good() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/prompts");
+        for name in [
+            "greeting",
+            "menu",
+            "please_wait",
+            "leave_message",
+            "closed",
+            "all_busy",
+            "goodbye",
+        ] {
+            for language in ["", "en"] {
+                let path = folder.join(language).join(name).with_extension("wav");
+                let bytes = std::fs::read(&path).unwrap();
+                let samples = read(&bytes).unwrap();
+                assert!(bytes.len() < 300_000, "{path:?}");
+                assert!((16_000..160_000).contains(&samples.len()), "{path:?}");
+                let peak = samples.iter().map(|sample| sample.unsigned_abs()).max();
+                assert!((15_000..18_000).contains(&peak.unwrap()), "{path:?}");
+            }
+        }
+        let music = read(&std::fs::read(folder.join("music.wav")).unwrap()).unwrap();
+        assert_eq!(music.len(), 102_400);
+        assert!((goertzel::rms_dbfs(&music) + 18.0).abs() < 0.5);
+        let step = |a: i16, b: i16| (i32::from(a) - i32::from(b)).abs();
+        let steepest = music.windows(2).map(|pair| step(pair[0], pair[1])).max();
+        assert!(
+            Some(step(music[0], music[102_399])) <= steepest,
+            "the loop has a seam"
+        );
+    }
+
     proptest! {
         #[test]
         fn no_damage_makes_it_panic(

@@ -169,7 +169,7 @@ impl<'a> Walk<'a> {
                 Some(found) => self.follow(found.to.clone()),
                 None => End::Unknown,
             },
-            Entry::Operator(name) => self.colleague(name),
+            Entry::Operator(name) => self.follow(Destination::Operator(name)),
             Entry::Outbound { number, .. } => End::Outside(number),
             Entry::Echo => End::Echo,
             Entry::NotAllowed { why } => End::NotAllowed(why),
@@ -360,15 +360,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An operator called by a colleague: there is no overflow, the colleague hears that it is busy.
-    fn colleague(&mut self, name: Name) -> End {
-        let here = Destination::Operator(name.clone());
-        match self.one(&here, name.as_str(), None) {
-            Next::End(end) => end,
-            Next::To(to) => self.follow(to),
-        }
-    }
-
     fn pass(&mut self, time: Duration) {
         self.after = self.after.saturating_add(time);
     }
@@ -385,3 +376,108 @@ fn named(names: &[Name], id: &str) -> bool {
 
 /// More destinations than any call passes within `server.max_call`.
 const MOST_STEPS: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialplan::config::tests::plan;
+
+    const PLAN: &str = r##"
+[server]
+time_zone = "Europe/Moscow"
+[trunks.acme]
+peer = "127.0.0.1:5070"
+[operators.anna]
+password = "x"
+otherwise = "voicemail:own"
+[operators.boris]
+password = "x"
+[numbers."+74951000001"]
+to = "menu:main"
+[numbers."+74951000002"]
+to = "hunt:sales"
+[numbers."+74951000003"]
+to = "schedule:office"
+[menus.main]
+prompt = "a.wav"
+keys = { 1 = "hunt:sales", 9 = "menu:main" }
+timeout = "10s"
+attempts = 2
+otherwise = "menu:main"
+[hunts.sales]
+members = ["anna", "boris"]
+when_nobody = "announcement:closed"
+otherwise = "schedule:office"
+[schedules.office]
+open = ["mon-fri 09:00-21:00"]
+when_open = "operator:anna"
+when_closed = "announcement:closed"
+[announcements.closed]
+prompt = "a.wav"
+then = "hangup"
+[voicemails.own]
+prompt = "a.wav"
+"##;
+
+    fn run(to: &str, keys: &str, busy: &[&str], offline: &[&str], at: &str) -> Outcome {
+        let plan = plan(PLAN);
+        let names = |names: &[&str]| names.iter().map(|name| Name::from(*name)).collect();
+        let run = DryRun {
+            to: to.into(),
+            from: None,
+            at: wall(&plan, at.parse().unwrap()).unwrap(),
+            keys: keys.into(),
+            busy: names(busy),
+            offline: names(offline),
+        };
+        walk(&plan, &run)
+    }
+
+    const MONDAY: &str = "2026-03-09T10:00";
+
+    #[test]
+    fn people_and_states() {
+        let end = |busy: &[&str], offline: &[&str]| {
+            run("+74951000002", "", busy, offline, MONDAY).end.written()
+        };
+        assert_eq!(end(&[], &[]), "hunt:sales");
+        assert_eq!(end(&["anna"], &[]), "hunt:sales");
+        assert_eq!(end(&["anna", "boris"], &[]), "voicemail:own");
+        assert_eq!(end(&["boris"], &["anna"]), "voicemail:own");
+        assert_eq!(end(&[], &["anna", "boris"]), "hangup");
+    }
+
+    #[test]
+    fn time_passes_while_the_caller_waits() {
+        // The hunt's 20 s carry the call over closing time.
+        let end = |at| {
+            run("+74951000002", "", &["anna", "boris"], &[], at)
+                .end
+                .written()
+        };
+        assert_eq!(end("2026-03-09T20:59:30"), "voicemail:own");
+        assert_eq!(end("2026-03-09T20:59:50"), "hangup");
+        let outcome = run("+74951000003", "", &[], &[], "2026-03-08T10:00");
+        assert_eq!(
+            (outcome.end, outcome.after),
+            (End::Hangup, Duration::from_millis(10))
+        );
+    }
+
+    #[test]
+    fn menus_and_keys() {
+        let menu = |keys| run("+74951000001", keys, &[], &[], MONDAY);
+        assert_eq!(menu("1").end.written(), "hunt:sales");
+        assert_eq!(menu("51").end.written(), "hunt:sales");
+        assert_eq!(menu("-9--1").end.written(), "hunt:sales");
+        assert_eq!(menu("-9--1").after, Duration::from_millis(3 * 10_010));
+        assert_eq!(menu("").end, End::Endless);
+        assert!(menu("").after > Duration::from_secs(4 * 3600));
+    }
+
+    #[test]
+    fn numbers_that_are_not_ours() {
+        assert_eq!(run("+74959999999", "", &[], &[], MONDAY).end, End::Unknown);
+        assert_eq!(run("anna", "", &[], &[], MONDAY).end, End::Unknown);
+    }
+}

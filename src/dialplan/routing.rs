@@ -181,3 +181,151 @@ fn outside(plan: &Plan, operator: &Name, number: E164, trace: &mut dyn Trace) ->
     };
     Entry::NotAllowed { why }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialplan::config::tests::plan;
+
+    const PLAN: &str = r##"
+[trunks.acme]
+peer = "127.0.0.1:5070"
+[trunks.other]
+accept = ["192.0.2.0/24"]
+number_from = "p-called-party-id"
+[trunks.french]
+accept = ["198.51.100.0/24"]
+country = "FR"
+[operators.anna]
+password = "x"
+extension = "101"
+[operators.boris]
+password = "x"
+[numbers."+74951000001"]
+to = "echo"
+[numbers."+74951000002"]
+to = "echo"
+trunk = "acme"
+[numbers."+33123456789"]
+to = "echo"
+[outbound.all]
+prefixes = ["+7"]
+trunks = ["acme"]
+allow = ["anna", "boris"]
+[outbound.dear]
+prefixes = ["+7809"]
+trunks = ["acme"]
+caller_id = "+74951000001"
+allow = ["boris"]
+[outbound.more]
+prefixes = ["+7", "+49"]
+trunks = ["acme"]
+allow = ["boris"]
+"##;
+
+    fn number(text: &str) -> E164 {
+        E164::read(text, crate::dialplan::number::Country::RU).unwrap()
+    }
+
+    #[test]
+    fn a_trunk_reaches_our_numbers() {
+        let plan = plan(PLAN);
+        let acme = Name::from("acme");
+        let ours = Entry::Number(number("+74951000001"));
+        let dialled = "+74951000001".to_owned();
+        let from = |uri, to, called| from_trunk(&plan, &acme, uri, to, called);
+        assert_eq!(
+            from("84951000001", "x", None),
+            (ours.clone(), dialled.clone())
+        );
+        assert_eq!(
+            from("account", "+74951000001", None),
+            (ours.clone(), dialled.clone())
+        );
+        assert_eq!(from("account", "x", Some("4951000001")), (ours, dialled));
+        assert_eq!(
+            from("8 495 999-99-99", "x", None),
+            (Entry::Unknown, "+74959999999".into())
+        );
+        assert_eq!(
+            from("account", "x", None),
+            (Entry::Unknown, "account".into())
+        );
+        assert_eq!(from("", "", None), (Entry::Unknown, String::new()));
+    }
+
+    #[test]
+    fn a_trunk_is_read_by_its_own_settings() {
+        let plan = plan(PLAN);
+        let other = Name::from("other");
+        // Bound to acme.
+        let (entry, _) = from_trunk(&plan, &other, "x", "x", Some("+74951000002"));
+        assert_eq!(entry, Entry::Unknown);
+        // Only P-Called-Party-ID counts.
+        let (entry, dialled) = from_trunk(&plan, &other, "+74951000001", "x", Some("+74950000000"));
+        assert_eq!((entry, dialled.as_str()), (Entry::Unknown, "+74950000000"));
+        let (entry, _) = from_trunk(&plan, &other, "x", "x", Some("+74951000001"));
+        assert_eq!(entry, Entry::Number(number("+74951000001")));
+        let (entry, _) = from_trunk(&plan, &"french".into(), "01 23 45 67 89", "x", None);
+        assert_eq!(entry, Entry::Number(number("+33123456789")));
+    }
+
+    #[test]
+    fn an_operator_dials() {
+        let plan = plan(PLAN);
+        let dial = |who: &str, what: &str| from_operator(&plan, &who.into(), what).0;
+        assert_eq!(dial("boris", "101"), Entry::Operator("anna".into()));
+        assert_eq!(dial("anna", "boris"), Entry::Operator("boris".into()));
+        assert_eq!(dial("anna", "echo"), Entry::Echo);
+        assert_eq!(dial("anna", "*98"), Entry::Unknown);
+        assert_eq!(dial("anna", "999"), Entry::Unknown);
+        assert_eq!(
+            dial("anna", "84951000002"),
+            Entry::Number(number("+74951000002"))
+        );
+        assert_eq!(
+            from_operator(&plan, &"anna".into(), "8 495 100-00-02").1,
+            "+74951000002"
+        );
+    }
+
+    #[test]
+    fn the_longest_prefix_decides_who_may_dial() {
+        let plan = plan(PLAN);
+        let dial = |who: &str, what: &str| from_operator(&plan, &who.into(), what).0;
+        assert!(matches!(
+            dial("anna", "89161234567"),
+            Entry::Outbound {
+                caller_id: None,
+                ..
+            }
+        ));
+        let Entry::Outbound {
+            number: dialled,
+            trunks,
+            caller_id,
+        } = dial("boris", "88091234567")
+        else {
+            panic!("boris may")
+        };
+        assert_eq!(dialled, number("+78091234567"));
+        assert_eq!(trunks, [Name::from("acme")]);
+        assert_eq!(caller_id, Some(number("+74951000001")));
+        let Entry::NotAllowed { why } = dial("anna", "88091234567") else {
+            panic!("anna may not")
+        };
+        assert!(why.contains("[outbound.dear]"), "{why}");
+        assert!(matches!(
+            dial("boris", "+4930123456"),
+            Entry::Outbound { .. }
+        ));
+        assert!(matches!(
+            dial("anna", "+4930123456"),
+            Entry::NotAllowed { .. }
+        ));
+        assert!(matches!(
+            dial("boris", "+15550100"),
+            Entry::NotAllowed { .. }
+        ));
+    }
+}

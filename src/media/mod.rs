@@ -1,2 +1,24 @@
 //! The media plane: worker threads without tokio that relay, play and tap RTP. Nothing here decides what a call does.
+//!
+//! A packet's way: `worker` wakes on a leg's socket, [`leg::Leg::receive`] says whose it is and what it carries, the
+//! worker copies voice into the leg's [`tap`], and [`leg::Leg::hear`] of the leg it is linked to makes the packet that
+//! goes out. Prompts come from a 20 ms tick instead. The signalling task holds the [`plane::Plane`]: it owns ports,
+//! bridges and placement, and talks with each worker over two lock-free rings; whatever a worker is done with goes back
+//! on the second one, so a worker neither allocates nor frees, takes no lock and writes no log once a leg is placed.
+//!
+//! Not here: mixing of three or more legs, SRTP, RTCP, tones heard as keys.
+
+mod bridges;
+mod command;
+pub mod counters;
+pub mod io;
+pub mod leg;
+pub mod plane;
+mod player;
+mod port;
+mod ports;
 pub mod tap;
+mod worker;
+
+pub use counters::{Census, Reason};
+pub use plane::{Plane, PlaneSettings};

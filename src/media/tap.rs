@@ -163,7 +163,11 @@ mod tests {
             arrival: Mono::from_micros(u64::from(n) * 20_000 + (1 << 40)),
             timestamp: n.wrapping_mul(160),
             ssrc: !n,
-            codec: if n % 2 == 0 { Codec::Pcmu } else { Codec::Pcma },
+            codec: if n.is_multiple_of(2) {
+                Codec::Pcmu
+            } else {
+                Codec::Pcma
+            },
         }
     }
 

@@ -1,1 +1,154 @@
-//! To be written.
+//! Recording: one WAV file per conversation or message, written beside the calls and never in their way.
+//!
+//! The media threads copy what legs receive into taps; one writer thread polls them, places every packet on the file's
+//! [timeline](timeline) and writes; a second thread completes closed files (disk, length, SHA-256, journal). What a crash
+//! left unfinished, [`repair::repair`] completes at the next start. The index, retention and upload are not here.
+
+pub mod file;
+pub mod path;
+pub mod repair;
+#[cfg(test)]
+mod samples;
+mod seal;
+pub mod timeline;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use self::writer::{Message, Writer};
+use crate::call::output::Side;
+use crate::ledger::call::CallRecord;
+use crate::ledger::clock::Now;
+use crate::ledger::id::{LegId, Name, RecordingId};
+use crate::ledger::journal::{Entry, RecordingKind};
+use crate::media::tap::TapReader;
+
+/// Reads both clocks; the monotonic one must be the one that taps' arrivals are stamped with.
+pub type Clock = Arc<dyn Fn() -> Now + Send + Sync>;
+
+/// What the recorder needs to know at its start.
+#[derive(Clone)]
+pub struct RecorderSettings {
+    /// The folder that paths are relative to; made when it is not there.
+    pub root: PathBuf,
+    /// The clocks.
+    pub clock: Clock,
+}
+
+/// A recording to be begun.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Begin {
+    /// Its id.
+    pub recording: RecordingId,
+    /// Conversation (stereo) or message (mono).
+    pub kind: RecordingKind,
+    /// A message's voicemail box.
+    pub mailbox: Option<Name>,
+    /// The call as it is now: gives the path.
+    pub call: CallRecord,
+}
+
+/// The recorder's handle, cheap to clone. No method but `shutdown` waits for anything.
+#[derive(Clone)]
+pub struct Recorder {
+    sender: Sender<Message>,
+    clock: Clock,
+    census: Arc<AtomicUsize>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl Recorder {
+    /// Starts the writer. `journal` is called with `RecordingStarted` and `RecordingEnded`, in this order for each recording,
+    /// from a thread of the recorder's own; a message begins in the journal when it is 2 s long or ends. Fails when the folder cannot be made or no thread can be had.
+    pub fn start(
+        settings: RecorderSettings,
+        journal: Box<dyn Fn(Entry) + Send>,
+    ) -> io::Result<Recorder> {
+        std::fs::create_dir_all(&settings.root)?;
+        let census = Arc::new(AtomicUsize::new(0));
+        let (seal, seal_inbox) = channel();
+        let (sender, inbox) = channel();
+        let (root, counted) = (settings.root.clone(), Arc::clone(&census));
+        let sealing = Builder::new()
+            .name("record-seal".into())
+            .spawn(move || seal::run(root, seal_inbox, journal, counted))?;
+        let clock = Arc::clone(&settings.clock);
+        let thread = Builder::new().name("recorder".into()).spawn(move || {
+            writer::run(Writer::new(settings.root, seal), &inbox, &clock);
+            // The writer is dropped, so the other thread ends after its last file.
+            if sealing.join().is_err() {
+                tracing::error!("the thread that completes recordings panicked");
+            }
+        })?;
+        Ok(Recorder {
+            sender,
+            clock: settings.clock,
+            census,
+            thread: Arc::new(Mutex::new(Some(thread))),
+        })
+    }
+
+    /// Begins a recording: this moment is its file's time 0. When the file cannot be created that is logged, and the
+    /// recording's other commands do nothing.
+    pub fn begin(&self, begin: Begin) {
+        self.census.fetch_add(1, Ordering::Relaxed);
+        let now = (self.clock)();
+        if !self.tell(Message::Begin(Box::new(begin), now)) {
+            self.census.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A leg feeds a side from now on; further legs of one side are added up, the same leg replaces itself.
+    pub fn attach(&self, recording: RecordingId, leg: LegId, side: Side, tap: TapReader) {
+        self.tell(Message::Attach(recording, leg, side, tap));
+    }
+
+    /// A leg feeds the recording no more; what its tap holds is still taken.
+    pub fn detach(&self, recording: RecordingId, leg: LegId) {
+        self.tell(Message::Detach(recording, leg));
+    }
+
+    /// The file ends at this moment.
+    pub fn stop(&self, recording: RecordingId) {
+        let now = (self.clock)();
+        self.tell(Message::Stop(recording, now.mono));
+    }
+
+    /// The file is removed. The journal never hears of a message that was discarded within its first 2 s; else, no
+    /// `RecordingEnded` follows.
+    pub fn discard(&self, recording: RecordingId) {
+        self.tell(Message::Discard(recording));
+    }
+
+    /// Recordings begun and not yet complete in the journal.
+    pub fn census(&self) -> usize {
+        self.census.load(Ordering::Relaxed)
+    }
+
+    /// Ends all files at this moment and waits until they are complete and in the journal.
+    pub fn shutdown(self) {
+        let now = (self.clock)();
+        self.tell(Message::Shutdown(now.mono));
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the recorder's thread panicked");
+        }
+    }
+
+    fn tell(&self, message: Message) -> bool {
+        let told = self.sender.send(message).is_ok();
+        if !told {
+            tracing::warn!("the recorder has shut down: nothing is recorded any more");
+        }
+        told
+    }
+}

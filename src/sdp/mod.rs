@@ -3,5 +3,6 @@
 //! [`description`] reads what the far side wrote, [`negotiate`] decides what is offered, answered and agreed on.
 //! Encrypted media (RFC 4568) and ICE are not here.
 
+pub mod codec;
 pub mod description;
 pub mod negotiate;

@@ -3,49 +3,13 @@
 //! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
 //! ICE and encryption are ignored in offers and never offered.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
 
+pub use super::codec::Codec;
 use super::description::{Description, Format, Stream};
-
-/// A voice codec of the static RTP payload types (RFC 3551).
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Codec {
-    /// G.711 µ-law, payload type 0.
-    Pcmu,
-    /// G.711 A-law, payload type 8.
-    Pcma,
-}
-
-impl Codec {
-    /// Its static payload type (RFC 3551 §6).
-    pub const fn static_payload_type(self) -> u8 {
-        match self {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-        }
-    }
-
-    /// The codec of a static payload type.
-    pub const fn of_static(payload_type: u8) -> Option<Codec> {
-        match payload_type {
-            0 => Some(Codec::Pcmu),
-            8 => Some(Codec::Pcma),
-            _ => None,
-        }
-    }
-
-    /// Its encoding name in `a=rtpmap`.
-    pub const fn encoding(self) -> &'static str {
-        match self {
-            Codec::Pcmu => "PCMU",
-            Codec::Pcma => "PCMA",
-        }
-    }
-}
 
 /// The direction of a stream from our point of view (RFC 8866 §6.7).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -223,8 +187,15 @@ impl Negotiation {
             .into_iter()
             .map(|codec| (codec, self.numbers.of(codec)))
             .collect();
+        // An offerer's RTP/AVPF stays what it was.
+        let proto = self
+            .said
+            .get(self.audio_at)
+            .map(|media| media.proto.clone())
+            .filter(|proto| proto.eq_ignore_ascii_case("RTP/AVPF"))
+            .unwrap_or_else(|| "RTP/AVP".into());
         let audio = self.audio(
-            "RTP/AVP",
+            &proto,
             &voice,
             Some(self.numbers.telephone_event),
             Direction::SendRecv,
@@ -525,12 +496,6 @@ impl Numbers {
             Format::Voice(Codec::Pcma) => &mut self.pcma,
             Format::TelephoneEvent => &mut self.telephone_event,
         }
-    }
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.encoding())
     }
 }
 

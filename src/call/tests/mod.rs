@@ -1,5 +1,10 @@
 //! Whole calls in virtual time, with a real desk.
 
+mod conversation;
+mod destinations;
 mod inbound;
+mod operators;
 mod plan;
+mod random;
+mod switch;
 mod world;

@@ -1,7 +1,7 @@
 //! What a check has found so far: the sections and the names in them, and the problems.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::problem::{Span, nearest};
 use super::schema::{SECTIONS, Section, Shape};
@@ -17,7 +17,7 @@ pub(crate) struct Checker<'a> {
     /// The world.
     pub edge: &'a dyn Edge,
     problems: RefCell<Vec<(Span, Problem)>>,
-    names: HashMap<&'static str, Vec<(String, Span)>>,
+    names: HashMap<&'static str, BTreeMap<String, Span>>,
 }
 
 /// A named, numbered or single entry of a section, not yet read.
@@ -148,7 +148,7 @@ impl<'a> Checker<'a> {
             self.names
                 .entry(entry.section.name)
                 .or_default()
-                .push((entry.name.clone(), entry.at));
+                .insert(entry.name.clone(), entry.at);
         }
         entries
     }
@@ -228,11 +228,7 @@ impl<'a> Checker<'a> {
 
     /// Where a name of a section is defined.
     pub fn defined(&self, section: &str, name: &str) -> Option<Span> {
-        self.names
-            .get(section)?
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, at)| *at)
+        self.names.get(section)?.get(name).copied()
     }
 
     /// A name that must be defined in a section.
@@ -241,13 +237,13 @@ impl<'a> Checker<'a> {
             return Ok(Name::from(name));
         }
         let wrong = Wrong::new(format!("there is no [{section}.{name}]"));
-        let known = self.names.get(section).map_or(&[][..], Vec::as_slice);
-        let names = known.iter().map(|(name, _)| name.as_str());
-        Err(match nearest(name, names.clone()) {
+        Err(match nearest(name, self.names_of(section)) {
             Some(near) => wrong.hint(format!("did you mean `{near}`?")),
-            None if known.is_empty() => wrong.hint(format!("add [{section}.{name}]")),
+            None if self.names_of(section).next().is_none() => {
+                wrong.hint(format!("add [{section}.{name}]"))
+            }
             None => {
-                let names: Vec<&str> = names.take(8).collect();
+                let names: Vec<&str> = self.names_of(section).take(8).collect();
                 wrong.hint(format!("known: {}", names.join(", ")))
             }
         })
@@ -292,8 +288,7 @@ impl<'a> Checker<'a> {
         self.names
             .get(section)
             .into_iter()
-            .flatten()
-            .map(|(name, _)| name.as_str())
+            .flat_map(|names| names.keys().map(String::as_str))
     }
 
     fn no_destination(&self, text: &str) -> Wrong {

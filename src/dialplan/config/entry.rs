@@ -83,6 +83,11 @@ impl<'a> Entry<'a> {
         self.table.item(key).map_or(self.at, |item| item.at)
     }
 
+    /// Where a key's value stands; the entry where it is absent.
+    pub fn value_place(&self, key: &str) -> Span {
+        self.table.item(key).map_or(self.at, |item| item.node.at)
+    }
+
     /// Whether a key is written.
     pub fn has(&self, key: &str) -> bool {
         self.table.item(key).is_some()

@@ -103,4 +103,4 @@ pub fn read_duration(text: &str) -> Option<std::time::Duration> {
 const DEFAULT_DATABASE: &str = "sqlite://data/vats.db";
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

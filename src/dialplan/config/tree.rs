@@ -1,6 +1,6 @@
 //! The files as one tree of values, each with its place: sections of all files merged, a name that is defined twice reported with both places.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use toml::de::{DeTable, DeValue};
 
@@ -95,8 +95,15 @@ impl Table {
 
     /// Takes another file's items in. A table that both have is merged down to the level of names: `[server]` by key, `[hunts]` by hunt.
     fn merge(&mut self, other: Table, above: &str, twice: &mut Vec<Twice>) {
+        let mut index: HashMap<String, usize> = HashMap::new();
+        for (number, item) in self.0.iter().enumerate() {
+            index.entry(item.key.clone()).or_insert(number);
+        }
         for item in other.0 {
-            let Some(known) = self.0.iter_mut().find(|known| known.key == item.key) else {
+            let known = index
+                .get(&item.key)
+                .and_then(|number| self.0.get_mut(*number));
+            let Some(known) = known else {
                 self.0.push(item);
                 continue;
             };

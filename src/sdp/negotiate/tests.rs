@@ -103,7 +103,7 @@ fn other_streams_are_declined_in_their_place() {
         [
             "m=video 0 RTP/AVP 96 97",
             "m=audio 0 RTP/SAVP 0",
-            "m=audio 20000 RTP/AVP 0 8 101",
+            "m=audio 20000 RTP/AVPF 0 8 101",
             "m=image 0 udptl t38"
         ]
     );

@@ -66,6 +66,8 @@ pub(super) struct Index {
     pub(super) lines: SmallVec<[Line; 24]>,
     /// Per name, the place of its first line plus one; 0: none.
     first: [u8; Name::COUNT],
+    /// One bit per name that has a second line.
+    repeated: u128,
     pub(super) body: Span,
     pub(super) from_tag: Span,
     pub(super) to_tag: Option<Span>,
@@ -74,6 +76,9 @@ pub(super) struct Index {
     pub(super) defect: Option<Defect>,
 }
 
+// `repeated` has a bit for every name.
+const _: () = assert!(Name::COUNT <= 128);
+
 /// Larger messages are answered 513.
 pub(super) const MAX_MESSAGE: usize = 32 * 1024;
 /// More header lines than that are answered 513 too.
@@ -81,20 +86,30 @@ const MAX_LINES: usize = 200;
 /// Nothing longer is looked at.
 pub(super) const MAX_INDEXED: usize = 1 << 24;
 
+/// What no Request-URI contains.
+static STRANGE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = byte <= 0x20 || byte == 0x7f || matches!(byte as u8, b'"' | b'<' | b'>');
+        byte += 1;
+    }
+    table
+};
+
 /// Indexes `text`, which begins with the start line. `None`: it is dirty and needs `normalise` first.
 pub(super) fn index(text: &[u8]) -> Result<Option<Index>, ParseError> {
-    let Some((line_end, mut at)) = line(text, 0) else {
-        return Err(ParseError::NotSip("no line"));
-    };
+    let (line_end, mut at) = line(text, 0);
     let mut index = start_line(text, line_end)?;
+    // How many lines ended with CR LF, to be held against the CRs there are.
+    let mut line_ends = usize::from(at - line_end == 2);
     let mut ended = false;
     while let Some(&byte) = text.get(at) {
         if matches!(byte, b' ' | b'\t') {
             return Ok(None);
         }
-        let Some((end, next)) = line(text, at) else {
-            return Ok(None);
-        };
+        let (end, next) = line(text, at);
+        line_ends += usize::from(next - end == 2);
         if end == at {
             ended = true;
             at = next;
@@ -103,8 +118,7 @@ pub(super) fn index(text: &[u8]) -> Result<Option<Index>, ParseError> {
         index.header_line(text, at, end);
         at = next;
     }
-    let head = text.get(..at).unwrap_or_default();
-    if std::str::from_utf8(head).is_err() || memchr::memchr(0, head).is_some() {
+    if is_dirty(text.get(..at).unwrap_or_default(), line_ends) {
         return Ok(None);
     }
     if !ended {
@@ -115,21 +129,25 @@ pub(super) fn index(text: &[u8]) -> Result<Option<Index>, ParseError> {
     Ok(Some(index))
 }
 
-/// The line that begins at `at`: where its text ends and where the next begins. `None`: a CR stands alone in it.
-fn line(text: &[u8], at: usize) -> Option<(usize, usize)> {
-    let rest = text.get(at..)?;
-    match memchr::memchr2(b'\r', b'\n', rest) {
-        None => Some((text.len(), text.len())),
+/// The line that begins at `at`: where its text ends (before CR LF or LF) and where the next begins.
+fn line(text: &[u8], at: usize) -> (usize, usize) {
+    let rest = text.get(at..).unwrap_or_default();
+    match memchr::memchr(b'\n', rest) {
+        None => (text.len(), text.len()),
+        Some(0) => (at, at + 1),
         Some(found) => {
             let end = at + found;
-            match (text.get(end), text.get(end + 1)) {
-                (Some(b'\n'), _) => Some((end, end + 1)),
-                (_, Some(b'\n')) => Some((end, end + 2)),
-                (_, None) => Some((end, end + 1)),
-                _ => None,
-            }
+            let before = text.get(end - 1) == Some(&b'\r');
+            (end - usize::from(before), end + 1)
         }
     }
+}
+
+/// Whether the head has what a clean one has not: bytes that are not UTF-8, NUL, a CR that ends no line.
+fn is_dirty(head: &[u8], line_ends: usize) -> bool {
+    std::str::from_utf8(head).is_err()
+        || memchr::memchr(0, head).is_some()
+        || memchr::memchr_iter(b'\r', head).count() != line_ends
 }
 
 fn start_line(text: &[u8], end: usize) -> Result<Index, ParseError> {
@@ -140,6 +158,7 @@ fn start_line(text: &[u8], end: usize) -> Result<Index, ParseError> {
         status: 0,
         lines: SmallVec::new(),
         first: [0; Name::COUNT],
+        repeated: 0,
         body: Span::default(),
         from_tag: Span::default(),
         to_tag: None,
@@ -224,20 +243,23 @@ impl Index {
         let uri_end = version_start.saturating_sub(1);
         let uri = start.get(method_end + 1..uri_end).unwrap_or_default();
         self.target = Span::new(method_end + 1, uri_end.max(method_end + 1));
-        if uri.iter().any(|byte| byte.is_ascii_whitespace()) {
-            self.fault(400, "The Request-URI contains white space");
-        } else if uri
-            .iter()
-            .any(|byte| matches!(byte, b'<' | b'>' | b'"' | 0..=0x1f | 0x7f))
-        {
-            self.fault(
+        self.check_uri(uri);
+        Ok(())
+    }
+
+    fn check_uri(&mut self, uri: &[u8]) {
+        let strange = |byte: &&u8| STRANGE.get(usize::from(**byte)) == Some(&true);
+        match uri.iter().find(strange) {
+            Some(byte) if byte.is_ascii_whitespace() => {
+                self.fault(400, "The Request-URI contains white space");
+            }
+            Some(_) => self.fault(
                 400,
                 "The Request-URI stands in brackets or contains characters that no URI has",
-            );
-        } else if !uri.contains(&b':') {
-            self.fault(400, "The Request-URI has no scheme");
+            ),
+            None if !uri.contains(&b':') => self.fault(400, "The Request-URI has no scheme"),
+            None => {}
         }
-        Ok(())
     }
 
     fn version(&mut self, version: &[u8]) {
@@ -249,7 +271,8 @@ impl Index {
     /// Takes one header line in. A line that is none (no colon, no name) is passed over, as RFC 3261 §16.3 lets us.
     fn header_line(&mut self, text: &[u8], start: usize, end: usize) {
         let line = text.get(start..end).unwrap_or_default();
-        let Some(colon) = memchr::memchr(b':', line) else {
+        // Names are short: counting beats a search that is made for long texts.
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
             return;
         };
         let written = line.get(..colon).unwrap_or_default().trim_ascii_end();
@@ -269,10 +292,11 @@ impl Index {
         let value_start = scan::skip_space(text, start + colon + 1).min(end);
         let value = text.get(value_start..end).unwrap_or_default();
         let value_end = value_start + value.trim_ascii_end().len();
-        if let Some(first) = self.first.get_mut(name as usize)
-            && *first == 0
-        {
-            *first = u8::try_from(self.lines.len() + 1).unwrap_or(0);
+        match self.first.get_mut(name as usize) {
+            Some(first) if *first == 0 => {
+                *first = u8::try_from(self.lines.len() + 1).unwrap_or(0);
+            }
+            _ => self.repeated |= 1 << name as u32,
         }
         self.lines.push(Line {
             name,
@@ -326,7 +350,7 @@ impl Index {
     }
 
     fn at_most_once(&mut self, name: Name) {
-        if self.all(name).nth(1).is_some() {
+        if self.repeated & (1 << name as u32) != 0 {
             self.fault(400, format!("{name} is there more than once"));
         }
     }

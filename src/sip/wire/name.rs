@@ -150,7 +150,8 @@ impl Name {
             else {
                 return Name::Other;
             };
-            if spelling.as_bytes().eq_ignore_ascii_case(bytes) {
+            // Nearly everybody writes the canonical spelling, and equality is the cheaper question.
+            if spelling.as_bytes() == bytes || spelling.as_bytes().eq_ignore_ascii_case(bytes) {
                 return name;
             }
             slot = (slot + 1) % SLOT_COUNT;

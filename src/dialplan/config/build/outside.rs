@@ -16,7 +16,7 @@ pub(super) fn webhook(entry: &Entry<'_>) -> Option<Webhook> {
     let url = entry.read("url", url);
     let secret = entry.secret("secret").and_then(|text| {
         webhook_key(&text)
-            .map_err(|wrong| entry.check.error(entry.place("secret"), wrong))
+            .map_err(|wrong| entry.check.error(entry.value_place("secret"), wrong))
             .ok()
     });
     let events = entry.some("events", |text| {
@@ -106,7 +106,7 @@ pub(super) fn test(entry: &Entry<'_>) -> Option<(PlanTest, Span)> {
         UNKNOWN => Ok(text.to_owned()),
         _ => entry.check.destination(text).map(|to| to.to_string()),
     });
-    let place = entry.place("expect");
+    let place = entry.value_place("expect");
     let written = entry.check.place(entry.place("name"));
     let test = PlanTest {
         name: name?,

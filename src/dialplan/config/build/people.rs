@@ -45,9 +45,6 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
 pub(super) fn extensions(parts: &Parts<'_>) -> HashMap<String, Name> {
     let mut extensions: HashMap<String, Name> = HashMap::new();
     let mut places: HashMap<&str, Span> = HashMap::new();
-    let written = |raw: &'_ crate::dialplan::config::checker::RawEntry| {
-        raw.table.item("extension").map(|item| item.node.at)
-    };
     for raw in parts.raw_entries("operators") {
         let Some(item) = raw.table.item("extension") else {
             continue;
@@ -63,12 +60,13 @@ pub(super) fn extensions(parts: &Parts<'_>) -> HashMap<String, Name> {
             parts.checker.report(Severity::Error, at, wrong, also);
         }
         let namesake = parts
-            .raw_entries("operators")
-            .find(|other| other.name == *text && other.name != raw.name);
+            .checker
+            .defined("operators", text)
+            .filter(|_| *text != raw.name);
         if let Some(namesake) = namesake {
             let wrong =
                 Wrong::new(format!("the extension {text} is another operator's name")).hint(hint);
-            let also = Some((written(namesake).unwrap_or(namesake.at), "that operator"));
+            let also = Some((namesake, "that operator"));
             parts.checker.report(Severity::Error, at, wrong, also);
         }
         extensions.insert(text.clone(), Name::from(raw.name.as_str()));
@@ -102,7 +100,7 @@ fn warn_if_foreign(entry: &Entry<'_>, caller_id: &E164, country: Country) {
     if !ours {
         let wrong = Wrong::new(format!("{caller_id} is none of [numbers.*]"))
             .hint("providers usually show only numbers of your own");
-        entry.check.warn(entry.place("caller_id"), wrong);
+        entry.check.warn(entry.value_place("caller_id"), wrong);
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
             "without a token the API answers only this machine, whatever address it listens on",
         )
         .hint("add api_token = \"generate\" or \"env:NAME\"");
-        entry.check.warn(entry.place("http"), wrong);
+        entry.check.warn(entry.value_place("http"), wrong);
     }
     let country = country?;
     Some(Server {

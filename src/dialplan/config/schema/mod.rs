@@ -264,19 +264,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documentation_is_the_declaration() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-        if std::env::var_os("VATS_WRITE_DOCS").is_some() {
-            std::fs::write(path, reference()).unwrap();
-        }
-        let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            written == reference(),
-            "docs/configuration.md is out of date: run this test with VATS_WRITE_DOCS=1"
-        );
-    }
-
-    #[test]
     fn defaults_are_toml() {
         fn check(keys: &[Key]) {
             for key in keys {

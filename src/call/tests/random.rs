@@ -1,0 +1,231 @@
+//! Random lives of calls: whatever happens, each ends once, with one result, and leaves nothing behind.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::plan::{e164, name, numbers, plan, secs};
+use super::world::{FarState, World, outbound};
+use crate::call::input::{Command, Input, LegEnd, LegEvent};
+use crate::call::media::MediaEvent;
+use crate::desk::notice::Notice;
+use crate::dialplan::plan::{Destination, Member};
+use crate::dialplan::routing::Entry;
+use crate::ledger::entropy::Entropy;
+use crate::ledger::id::{CallId, LegId};
+
+/// One random thing that happens.
+fn act(w: &mut World, dice: &mut Entropy) {
+    match dice.below(26) {
+        0 | 1 => arrive(w, dice),
+        2 | 3 => pass(w, dice),
+        4..=7 => dialled_leg(w, dice),
+        8..=10 => live_leg(w, dice),
+        11 | 12 => {
+            if let Some(leg) = pick(w, dice, |state| state == FarState::Up) {
+                w.key(leg, char::from(b'0' + dice.below(10) as u8));
+            }
+        }
+        13 => {
+            if let Some(leg) = pick(w, dice, |state| state == FarState::Calling) {
+                w.cancel(leg);
+            }
+        }
+        14 => {
+            let operators = ["anna", "boris", "clara"];
+            let operator = operators[dice.below(3) as usize];
+            w.register(operator, dice.below(3) as usize);
+        }
+        15 => command(w, dice),
+        16 => nonsense(w, dice),
+        17 => {
+            if let Some(leg) = pick(w, dice, |state| state == FarState::GivenUp) {
+                w.answer(leg);
+                let far = w.legs.get_mut(&leg).unwrap();
+                if far.state == FarState::GivenUp {
+                    // Its call was over: the switch ends it.
+                    far.state = FarState::Over;
+                }
+            }
+        }
+        18 => {
+            w.no_ports = dice.below(8) == 0;
+        }
+        _ => pass(w, dice),
+    }
+}
+
+fn arrive(w: &mut World, dice: &mut Entropy) {
+    let numbers = numbers();
+    let number = numbers[dice.below(numbers.len() as u64) as usize].0;
+    let out = outbound(e164("+79160000001"), &["acme", "spare"]);
+    match dice.below(8) {
+        0 => {
+            let arrival = w.arrival_of("anna", "+79160000001", out);
+            w.arrive(arrival);
+        }
+        1 => {
+            let arrival = w.arrival_of("clara", "101", Entry::Operator(name("anna")));
+            w.arrive(arrival);
+        }
+        2 => {
+            w.originate("boris", "+79160000001", out);
+        }
+        3 => {
+            let mut arrival = w.arrival(number);
+            arrival.offer = None;
+            let (_, leg) = w.arrive(arrival);
+            if w.legs[&leg].state == FarState::Up && dice.below(2) == 0 {
+                let sdp = Some(w.answer_to_ours(leg));
+                w.event(leg, LegEvent::Acked { sdp });
+            }
+        }
+        _ => {
+            w.call(number);
+        }
+    }
+}
+
+fn pass(w: &mut World, dice: &mut Entropy) {
+    let millis = [1, 500, 2_000, 8_000, 20_000][dice.below(5) as usize];
+    w.pass(Duration::from_millis(dice.below(millis) + 1));
+}
+
+fn pick(w: &World, dice: &mut Entropy, want: impl Fn(FarState) -> bool) -> Option<LegId> {
+    let legs: Vec<LegId> = w
+        .legs
+        .iter()
+        .filter(|(_, far)| want(far.state))
+        .map(|(leg, _)| *leg)
+        .collect();
+    legs.get(dice.below(legs.len() as u64) as usize).copied()
+}
+
+fn dialled_leg(w: &mut World, dice: &mut Entropy) {
+    let Some(leg) = pick(w, dice, |state| state == FarState::Ringing) else {
+        return;
+    };
+    match dice.below(8) {
+        0 | 1 => w.ring(leg),
+        2 => w.early(leg),
+        3..=5 => w.answer(leg),
+        _ => {
+            let codes = [404, 408, 480, 486, 488, 503, 603];
+            let code = codes[dice.below(7) as usize];
+            w.refuse_as(leg, code, "No", dice.below(3) > 0);
+        }
+    }
+}
+
+fn live_leg(w: &mut World, dice: &mut Entropy) {
+    let Some(leg) = pick(w, dice, |state| state == FarState::Up) else {
+        return;
+    };
+    match dice.below(8) {
+        0 | 1 => w.bye(leg),
+        2 => w.ended(leg, LegEnd::Lost),
+        3 => w.reinvite(leg, "sendonly"),
+        4 => w.reinvite(leg, "sendrecv"),
+        5 => w.media(leg, MediaEvent::Silent),
+        6 => {
+            let alive = dice.below(2) == 0;
+            w.event(leg, LegEvent::Alive(alive));
+        }
+        _ => w.event(leg, LegEvent::Acked { sdp: None }),
+    }
+}
+
+fn command(w: &mut World, dice: &mut Entropy) {
+    let calls: Vec<CallId> = w.calls.keys().copied().collect();
+    let Some(call) = calls.get(dice.below(calls.len() as u64) as usize).copied() else {
+        return;
+    };
+    match dice.below(7) {
+        0 => w.command(call, Command::Hangup),
+        1 => w.command(call, Command::Drain),
+        2 => w.transfer(call, Destination::Hunt(name("line"))),
+        3 => w.transfer(call, Destination::Voicemail(name("box"))),
+        4 => w.command(call, Command::OperatorGone(name("anna"))),
+        _ => {
+            let into = calls[dice.below(calls.len() as u64) as usize];
+            let leg = pick(w, dice, |state| state == FarState::Up);
+            if let Some(leg) = leg {
+                let from = w.legs[&leg].call;
+                w.command(from, Command::MoveLeg { leg, into });
+            }
+        }
+    }
+}
+
+/// What no one should say, to calls that must not mind.
+fn nonsense(w: &mut World, dice: &mut Entropy) {
+    let stranger = LegId::from_u128(u128::from(dice.u64()));
+    let leg = pick(w, dice, |_| true).unwrap_or(stranger);
+    let calls: Vec<CallId> = w.calls.keys().copied().collect();
+    let Some(call) = calls.get(dice.below(calls.len() as u64) as usize).copied() else {
+        return;
+    };
+    let token = dice.below(40);
+    let inputs = [
+        Input::Media(leg, MediaEvent::Played { token }),
+        Input::Media(leg, MediaEvent::Key('1')),
+        Input::Media(stranger, MediaEvent::Silent),
+        Input::Leg(stranger, LegEvent::Cancelled),
+        Input::Leg(stranger, LegEvent::Offer { sdp: None }),
+        Input::Leg(leg, LegEvent::Acked { sdp: None }),
+        Input::Leg(leg, LegEvent::Alive(true)),
+        Input::Leg(
+            stranger,
+            LegEvent::Answered {
+                sdp: None,
+                late: true,
+            },
+        ),
+        Input::Desk(Notice::StopRinging {
+            call,
+            member: Member::Operator(name("anna")),
+        }),
+        Input::Desk(Notice::Exhausted {
+            call: CallId::from_u128(3),
+        }),
+    ];
+    let index = dice.below(inputs.len() as u64) as usize;
+    if let Some(input) = inputs.into_iter().nth(index) {
+        w.input(call, input);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_call_ends_once_and_leaves_nothing(seed: u64) {
+        let mut dice = Entropy::from_number(seed);
+        let mut w = World::new(plan(|_| {}));
+        w.register("anna", 2);
+        w.register("boris", 1);
+        let steps = 20 + dice.below(100);
+        for _ in 0..steps {
+            act(&mut w, &mut dice);
+        }
+        // Everybody hangs up.
+        w.no_ports = false;
+        for _ in 0..200 {
+            if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Up) {
+                w.bye(leg);
+            } else if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Calling) {
+                w.cancel(leg);
+            } else {
+                break;
+            }
+        }
+        w.pass(secs(5 * 3600));
+        w.assert_empty();
+        let started = w.told.iter().filter(|told| told.1 == "started").count();
+        let ended = w.told.iter().filter(|told| told.1 == "ended").count();
+        prop_assert_eq!(started, ended);
+        for (record, _) in w.ended.values() {
+            prop_assert!(record.result.is_some());
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The workers as the signalling task sees them: a thread, two rings, slots.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::media::command::{Command, Order, Report};
+use crate::media::counters::Census;
+use crate::media::io::epoll::Bell;
+use crate::media::io::priority::{self, Priority};
+use crate::media::worker::{Shared, Worker};
+
+/// All workers.
+pub struct Crew {
+    hands: Vec<Hand>,
+    /// Whose report comes next.
+    turn: usize,
+}
+
+/// One worker.
+struct Hand {
+    shared: Arc<Shared>,
+    /// `None` after shutdown.
+    commands: Option<Producer<Command>>,
+    reports: Consumer<Report>,
+    /// What did not fit into `commands`, in order.
+    backlog: VecDeque<Command>,
+    /// Slots used before and free again.
+    free: Vec<u32>,
+    /// Slots never used begin here.
+    fresh: u32,
+    legs: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Crew {
+    /// Starts the threads, each with room for `slots` legs.
+    pub fn start(
+        workers: usize,
+        slots: usize,
+        start: Instant,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Crew> {
+        let mut crew = Crew {
+            hands: Vec::with_capacity(workers),
+            turn: 0,
+        };
+        for number in 0..workers {
+            crew.hands.push(Hand::start(number, slots, start, bell)?);
+        }
+        Ok(crew)
+    }
+
+    /// The worker with the fewest legs; `None` when none runs.
+    pub fn least_loaded(&self) -> Option<usize> {
+        let hands = self.hands.iter().enumerate();
+        hands
+            .filter(|(_, hand)| hand.is_running())
+            .min_by_key(|(_, hand)| hand.legs)
+            .map(|(index, _)| index)
+    }
+
+    /// Legs on each worker.
+    #[cfg(test)]
+    pub fn loads(&self) -> Vec<usize> {
+        self.hands.iter().map(|hand| hand.legs).collect()
+    }
+
+    /// Counts a leg to a worker or off it. A leg on its way counts where it goes.
+    pub fn recount(&mut self, worker: usize, by: isize) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.legs = hand.legs.saturating_add_signed(by);
+        }
+    }
+
+    /// A slot of a worker for a port to come.
+    pub fn take_slot(&mut self, worker: usize) -> u32 {
+        let Some(hand) = self.hands.get_mut(worker) else {
+            return 0;
+        };
+        // No more ports exist than a worker has slots, so a fresh one is always within its table.
+        hand.free.pop().unwrap_or_else(|| {
+            hand.fresh += 1;
+            hand.fresh - 1
+        })
+    }
+
+    /// A slot is empty again.
+    pub fn free_slot(&mut self, worker: usize, slot: u32) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.free.push(slot);
+        }
+    }
+
+    /// Sends an order to the leg in a slot.
+    pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.push(Command { slot, order });
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub fn flush(&mut self) {
+        for hand in &mut self.hands {
+            hand.flush();
+        }
+    }
+
+    /// Whether `next_report` has something.
+    pub fn has_reports(&self) -> bool {
+        self.hands.iter().any(|hand| !hand.reports.is_empty())
+    }
+
+    /// The next report and whose it is, the workers in turn.
+    pub fn next_report(&mut self) -> Option<(usize, Report)> {
+        for _ in 0..self.hands.len() {
+            let worker = self.turn;
+            let hand = self.hands.get_mut(worker)?;
+            if let Ok(report) = hand.reports.pop() {
+                return Some((worker, report));
+            }
+            self.turn = (worker + 1) % self.hands.len();
+        }
+        None
+    }
+
+    /// Adds all workers' counters.
+    pub fn add_to(&self, census: &mut Census) {
+        for hand in &self.hands {
+            census.add(&hand.shared.counters);
+        }
+    }
+
+    /// Ends the threads. What they had is dropped; what they report meanwhile too.
+    pub fn shutdown(&mut self) {
+        for hand in &mut self.hands {
+            hand.backlog.clear();
+            hand.commands = None;
+            hand.shared.wake.ring();
+        }
+        for hand in &mut self.hands {
+            let Some(thread) = hand.thread.take() else {
+                continue;
+            };
+            while !thread.is_finished() {
+                // A worker with a full ring of reports would not get to its end.
+                while hand.reports.pop().is_ok() {}
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            while hand.reports.pop().is_ok() {}
+            if thread.join().is_err() {
+                tracing::error!("a media thread had panicked");
+            }
+        }
+    }
+}
+
+impl Hand {
+    fn start(number: usize, slots: usize, start: Instant, bell: &Arc<Bell>) -> io::Result<Hand> {
+        let shared = Arc::new(Shared::new()?);
+        let (commands, command_ring) = RingBuffer::new(COMMANDS);
+        let (report_ring, reports) = RingBuffer::new(REPORTS);
+        let worker = Worker::new(
+            start,
+            slots,
+            Arc::clone(&shared),
+            command_ring,
+            report_ring,
+            Arc::clone(bell),
+        )?;
+        let thread = std::thread::Builder::new()
+            .name(format!("media-{number}"))
+            .spawn(move || run(worker))?;
+        Ok(Hand {
+            shared,
+            commands: Some(commands),
+            reports,
+            backlog: VecDeque::new(),
+            free: Vec::new(),
+            fresh: 0,
+            legs: 0,
+            thread: Some(thread),
+        })
+    }
+
+    fn is_running(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn push(&mut self, command: Command) {
+        let Some(commands) = &mut self.commands else {
+            return;
+        };
+        let left = if self.backlog.is_empty() {
+            match commands.push(command) {
+                Ok(()) => None,
+                Err(rtrb::PushError::Full(command)) => Some(command),
+            }
+        } else {
+            Some(command)
+        };
+        if let Some(command) = left {
+            self.backlog.push_back(command);
+            self.shared.starved.store(true, Ordering::SeqCst);
+        }
+        self.shared.wake();
+    }
+
+    fn flush(&mut self) {
+        let Some(commands) = &mut self.commands else {
+            return;
+        };
+        if self.backlog.is_empty() {
+            return;
+        }
+        while let Some(command) = self.backlog.pop_front() {
+            if let Err(rtrb::PushError::Full(command)) = commands.push(command) {
+                self.backlog.push_front(command);
+                self.shared.starved.store(true, Ordering::SeqCst);
+                break;
+            }
+        }
+        self.shared.wake();
+    }
+}
+
+fn run(worker: Worker) {
+    static WARNED: Once = Once::new();
+    match priority::raise() {
+        Priority::Realtime => tracing::debug!("the media thread runs at real-time priority"),
+        Priority::Nice => tracing::debug!("the media thread runs at raised priority"),
+        Priority::Normal => WARNED.call_once(|| {
+            tracing::warn!(
+                "media threads run at normal priority: sound suffers when the machine is busy \
+                 (CAP_SYS_NICE or LimitRTPRIO would help)"
+            );
+        }),
+    }
+    if let Err(error) = worker.run() {
+        tracing::error!(%error, "a media thread ended");
+    }
+}
+
+/// Commands in a ring: several for each leg of a burst of calls.
+const COMMANDS: usize = 2048;
+/// Reports in a ring: a port, a clip and an event for each.
+const REPORTS: usize = 4096;

@@ -1,0 +1,117 @@
+//! Placement without waiting for the network: acts in any order leave nothing behind.
+
+use super::*;
+use crate::audio::clip::Clip;
+use crate::call::media::PlayMode;
+use crate::ledger::id::BridgeId;
+use crate::media::tap::tap;
+use crate::sdp::negotiate::{Agreed, Codec, Direction};
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn plane(workers: usize, ports: RangeInclusive<u16>) -> Plane {
+    Plane::start(PlaneSettings {
+        workers,
+        ports,
+        bind: LOOPBACK,
+        advertised: Box::new(|towards| towards),
+        start: Instant::now(),
+    })
+    .unwrap()
+}
+
+fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<Clip>) {
+    let act = match kind {
+        0 | 1 => MediaAct::Open {
+            leg,
+            towards: LOOPBACK,
+        },
+        2 => MediaAct::Agree {
+            leg,
+            agreed: Agreed {
+                remote: Some(SocketAddr::from(([127, 0, 0, 1], 9))),
+                codec: Codec::Pcma,
+                send_payload_type: 8,
+                receive_payload_type: 8,
+                telephone_event: None,
+                packet_time_ms: 20,
+                direction: Direction::SendRecv,
+            },
+        },
+        3..=6 => MediaAct::Join { leg, bridge },
+        7 => MediaAct::Leave { leg },
+        8 => MediaAct::Play {
+            leg,
+            clip: Arc::clone(clip),
+            mode: PlayMode::Loop,
+            token: 1,
+        },
+        9 => MediaAct::StopPlaying { leg },
+        10 => MediaAct::Echo { leg },
+        11 => {
+            let (writer, _) = tap();
+            plane.attach_tap(leg, writer);
+            return plane.send_key(leg, '1');
+        }
+        12 => return plane.detach_tap(leg),
+        _ => MediaAct::Close { leg },
+    };
+    plane.act(Mono::ZERO, act);
+}
+
+#[test]
+fn the_signalling_task_may_be_moved_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let plane = plane(1, 30_100..=30_119);
+    is_send(&plane);
+    is_send(&plane.ready());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn acts_in_any_order_leave_nothing_behind(
+        acts in proptest::collection::vec((0u8..15, 0u128..8, 0u128..3, any::<bool>()), 1..400)
+    ) {
+        let clip = Clip::from_samples("x", &[1; 1000]);
+        let mut plane = plane(3, 30_000..=30_099);
+        for (kind, leg, bridge, poll) in acts {
+            act_on(&mut plane, kind, LegId::from_u128(leg), BridgeId::from_u128(bridge), &clip);
+            if poll {
+                while plane.poll_report().is_some() {}
+            }
+        }
+        // Whoever is in a bridge with another ends up on the same worker, each hearing the other.
+        for bridge in 0..3 {
+            let members = plane.bridges.members(BridgeId::from_u128(bridge));
+            let Some((&first, &second)) = members.first().zip(members.get(1)) else {
+                continue;
+            };
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while plane.places[&first].heard_by() != HeardBy::Leg(second)
+                || plane.places[&second].heard_by() != HeardBy::Leg(first)
+            {
+                while plane.poll_report().is_some() {}
+                prop_assert!(Instant::now() < deadline);
+                std::thread::yield_now();
+            }
+        }
+        for leg in 0..8 {
+            plane.act(Mono::ZERO, MediaAct::Close { leg: LegId::from_u128(leg) });
+        }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while plane.census().open_sockets > 0 {
+            while plane.poll_report().is_some() {}
+            prop_assert!(Instant::now() < deadline, "{:?}", plane);
+            std::thread::yield_now();
+        }
+        let census = plane.census();
+        prop_assert_eq!((census.legs, census.bridges, census.ring_full), (0, 0, 0));
+        prop_assert_eq!(census.free_ports, plane.capacity());
+        prop_assert_eq!(plane.crew.loads(), vec![0; 3]);
+        drop(plane);
+        prop_assert_eq!(Arc::strong_count(&clip), 1);
+    }
+}

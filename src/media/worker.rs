@@ -1,0 +1,460 @@
+//! One media thread: wait, pass packets on, carry out orders, beat every 20 ms.
+//!
+//! Nothing is allocated or freed here once the thread runs: ports, clips and taps come over the command ring and go back
+//! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
+//! had to tell is lost and counted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rtrb::{Consumer, Producer};
+
+use super::command::{Command, Order, Report};
+use super::counters::{Counters, Reason};
+use super::io::epoll::{Bell, Metronome, Poller};
+use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::port::{Link, MediaPort};
+use super::tap::TapHeader;
+use crate::ledger::clock::Mono;
+
+/// What a worker and the signalling task both hold.
+#[derive(Debug)]
+pub struct Shared {
+    /// Rung when there are commands.
+    pub wake: Bell,
+    /// Whether it was rung and not answered yet.
+    pub rung: AtomicBool,
+    /// Whether the signalling task has commands that did not fit into the ring.
+    pub starved: AtomicBool,
+    /// Counted by the worker.
+    pub counters: Counters,
+}
+
+impl Shared {
+    /// Nothing rung, nothing counted.
+    pub fn new() -> io::Result<Shared> {
+        Ok(Shared {
+            wake: Bell::new()?,
+            rung: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Wakes the worker: one system call for any number of commands that it has not looked at.
+    pub fn wake(&self) {
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            self.wake.ring();
+        }
+    }
+}
+
+/// What a worker starts with.
+#[derive(Debug)]
+pub struct Worker {
+    start: Instant,
+    shared: Arc<Shared>,
+    commands: Consumer<Command>,
+    reports: Reports,
+    poller: Poller,
+    metronome: Metronome,
+    ports: Vec<Option<Box<MediaPort>>>,
+    generation: u32,
+    /// Slots of the legs that want beats.
+    beating: Vec<u32>,
+    /// When the next beat is due; the metronome runs while it is set.
+    next_beat: Option<Mono>,
+    next_look: Mono,
+    datagram: [u8; ROOM],
+    scratch: Scratch,
+}
+
+#[derive(Debug)]
+struct Reports {
+    ring: Producer<Report>,
+    /// Rung when there are reports.
+    bell: Arc<Bell>,
+    pushed: bool,
+}
+
+impl Reports {
+    fn has_room(&self) -> bool {
+        self.ring.slots() >= ROOM_FOR_LEFTOVERS
+    }
+
+    /// Gives `report` back when the ring is full.
+    fn push(&mut self, report: Report) -> Result<(), Report> {
+        match self.ring.push(report) {
+            Ok(()) => {
+                self.pushed = true;
+                Ok(())
+            }
+            Err(rtrb::PushError::Full(report)) => Err(report),
+        }
+    }
+
+    /// For reports that hold nothing which must go back.
+    fn tell(&mut self, report: Report, counters: &Counters) {
+        // Room for leftovers is kept, so that packets never keep orders from being carried out.
+        if !self.has_room() || self.push(report).is_err() {
+            counters.ring_full.count();
+        }
+    }
+
+    /// For leftovers; `has_room` was true before.
+    fn give_back(&mut self, report: Report, counters: &Counters) {
+        if let Err(report) = self.push(report) {
+            counters.ring_full.count();
+            // Freeing it here would be a moment's delay; losing a socket would be a leak.
+            drop(report);
+        }
+    }
+}
+
+impl Worker {
+    /// A worker for up to `slots` legs. Everything that it will ever need is allocated here.
+    pub fn new(
+        start: Instant,
+        slots: usize,
+        shared: Arc<Shared>,
+        commands: Consumer<Command>,
+        reports: Producer<Report>,
+        bell: Arc<Bell>,
+    ) -> io::Result<Worker> {
+        let poller = Poller::new(BATCH)?;
+        let metronome = Metronome::new()?;
+        poller.add(shared.wake.as_fd(), WAKE)?;
+        poller.add(metronome.as_fd(), BEATS)?;
+        Ok(Worker {
+            start,
+            shared,
+            commands,
+            reports: Reports {
+                ring: reports,
+                bell,
+                pushed: false,
+            },
+            poller,
+            metronome,
+            ports: std::iter::repeat_with(|| None).take(slots).collect(),
+            generation: 0,
+            beating: Vec::with_capacity(slots),
+            next_beat: None,
+            next_look: Mono::ZERO,
+            datagram: [0; ROOM],
+            scratch: Scratch::new(),
+        })
+    }
+
+    /// Works until the signalling task has let go of the rings, or until the set of sockets cannot be waited on.
+    pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let timeout = if self.commands.is_empty() { LOOK } else { BEAT };
+            let told = self.poller.wait(timeout)?;
+            for index in 0..told {
+                match self.poller.token(index) {
+                    Some(WAKE) => {
+                        // Not rung after all is as good. Taken back before the ring is looked at, so no ring is missed.
+                        let _silent = self.shared.wake.clear();
+                        self.shared.rung.store(false, Ordering::SeqCst);
+                    }
+                    Some(BEATS) => {
+                        let _none = self.metronome.clear();
+                    }
+                    _ => {}
+                }
+            }
+            // Before the packets: what was agreed before a packet was sent holds for it.
+            if !self.take_commands()? {
+                return Ok(());
+            }
+            for index in 0..told {
+                match self.poller.token(index) {
+                    Some(WAKE | BEATS) | None => {}
+                    Some(token) => self.receive(token),
+                }
+            }
+            let now = self.now();
+            self.beat_if_due(now)?;
+            self.look_for_silence(now);
+            if self.reports.pushed {
+                self.reports.pushed = false;
+                self.reports.bell.ring();
+            }
+        }
+    }
+
+    fn now(&self) -> Mono {
+        Mono::ZERO + self.start.elapsed()
+    }
+
+    /// One datagram is read per wake-up: level-triggered polling tells of the next one, and saves the read that finds none.
+    fn receive(&mut self, token: u64) {
+        let now = self.now();
+        let slot = token as u32;
+        let generation = (token >> 32) as u32;
+        let counters = &self.shared.counters;
+        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if port.generation != generation {
+            return;
+        }
+        let (length, from) = match port.socket.recv_from(&mut self.datagram) {
+            Ok(received) => received,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    counters.drop(Reason::ReceiveFailed);
+                }
+                return;
+            }
+        };
+        counters.received.count();
+        let datagram = self.datagram.get(..length).unwrap_or_default();
+        let accepted = match port.leg.receive(now, from, datagram) {
+            Ok(accepted) => accepted,
+            Err(reason) => {
+                counters.drop(reason);
+                return;
+            }
+        };
+        if accepted.first {
+            self.reports.tell(Report::Ready(accepted.leg), counters);
+        }
+        if let Some(key) = accepted.key {
+            self.reports.tell(Report::Key(accepted.leg, key), counters);
+        }
+        copy_to_tap(port, now, &accepted);
+        let listener = match port.link {
+            Link::Nobody => None,
+            Link::Echo => Some(slot),
+            Link::To(listener) => Some(listener),
+        };
+        let listener = listener
+            .and_then(|slot| self.ports.get_mut(slot as usize))
+            .and_then(Option::as_mut);
+        let Some(listener) = listener else {
+            counters.drop(Reason::Unheard);
+            return;
+        };
+        match listener.leg.hear(now, &accepted, &mut self.scratch) {
+            Ok((length, to)) => send(listener, self.scratch.datagram(length), to, counters),
+            Err(reason) => counters.drop(reason),
+        }
+    }
+
+    /// Carries out what is in the ring; `false` when the signalling task is gone.
+    fn take_commands(&mut self) -> io::Result<bool> {
+        while self.reports.has_room() {
+            match self.commands.pop() {
+                Ok(Command { slot, order }) => self.carry_out(slot, order)?,
+                Err(rtrb::PopError::Empty) => {
+                    // The plane has gone: nobody would take what is left.
+                    if self.commands.is_abandoned() && self.commands.is_empty() {
+                        return Ok(false);
+                    }
+                    if self.shared.starved.swap(false, Ordering::SeqCst) {
+                        self.reports.pushed = true;
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        self.shared.counters.ring_full.count();
+        // The signalling task must take reports before more commands can be carried out.
+        self.reports.pushed = true;
+        Ok(true)
+    }
+
+    fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let Some(place) = self.ports.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        let order = match order {
+            Order::Insert(port) => return self.insert(slot, port),
+            Order::Remove => {
+                if let Some(port) = place.take() {
+                    self.remove(slot, port);
+                }
+                return Ok(());
+            }
+            order => order,
+        };
+        let Some(port) = place else {
+            return self.refuse(order);
+        };
+        let left = port.carry_out(order);
+        if let Some(left) = left {
+            self.reports.give_back(left, &self.shared.counters);
+        }
+        self.list_for_beats(slot)
+    }
+
+    fn refuse(&mut self, order: Order) -> io::Result<()> {
+        let left = match order {
+            Order::Play(clip, ..) => Report::SpentClip(clip),
+            Order::Tap(tap) => Report::SpentTap(tap),
+            _ => return Ok(()),
+        };
+        self.reports.give_back(left, &self.shared.counters);
+        Ok(())
+    }
+
+    fn insert(&mut self, slot: u32, mut port: Box<MediaPort>) -> io::Result<()> {
+        self.generation = (self.generation + 1) & GENERATIONS;
+        port.generation = self.generation;
+        port.beats = false;
+        let token = u64::from(self.generation) << 32 | u64::from(slot);
+        if self.poller.add(port.socket.as_fd(), token).is_err() {
+            // The leg stays: it can still play, and its silence will be told.
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        if let Some(place) = self.ports.get_mut(slot as usize) {
+            *place = Some(port);
+        }
+        self.list_for_beats(slot)
+    }
+
+    fn remove(&mut self, slot: u32, mut port: Box<MediaPort>) {
+        if self.poller.remove(port.socket.as_fd()).is_err() {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        if port.beats {
+            self.beating.retain(|beating| *beating != slot);
+        }
+        port.link = Link::Nobody;
+        self.reports
+            .give_back(Report::Removed(slot, port), &self.shared.counters);
+    }
+
+    /// Puts a leg that wants beats on the list, and starts the metronome for the first one.
+    fn list_for_beats(&mut self, slot: u32) -> io::Result<()> {
+        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        if port.beats || !port.leg.wants_beats() {
+            return Ok(());
+        }
+        port.beats = true;
+        self.beating.push(slot);
+        if self.next_beat.is_none() {
+            let now = self.now();
+            self.metronome.start(BEAT, BEAT)?;
+            self.next_beat = Some(now + BEAT);
+        }
+        Ok(())
+    }
+
+    fn beat_if_due(&mut self, now: Mono) -> io::Result<()> {
+        let Some(mut due) = self.next_beat else {
+            return Ok(());
+        };
+        // The metronome was started a moment before its beats were computed.
+        while due <= now + SLACK {
+            self.beat(now);
+            due = due + BEAT;
+            if now.since(due) > TOO_LATE {
+                while now.since(due) >= BEAT {
+                    due = due + BEAT;
+                    self.shared.counters.beats_missed.count();
+                }
+            }
+        }
+        self.next_beat = Some(due);
+        if self.beating.is_empty() {
+            self.metronome.stop()?;
+            self.next_beat = None;
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self, now: Mono) {
+        let Worker {
+            ports,
+            beating,
+            reports,
+            scratch,
+            shared,
+            ..
+        } = self;
+        let counters = &shared.counters;
+        beating.retain(|slot| {
+            let Some(port) = ports.get_mut(*slot as usize).and_then(Option::as_mut) else {
+                return false;
+            };
+            if !reports.has_room() {
+                // A clip that ends now could not be given back.
+                counters.ring_full.count();
+                return true;
+            }
+            let socket = &port.socket;
+            let finished = port.leg.beat(now, scratch, |datagram, to| {
+                count_sent(socket.send_to(datagram, to), counters);
+            });
+            if let Some(finished) = finished {
+                let played = Report::Played(port.leg.id(), finished.token, finished.clip);
+                reports.give_back(played, counters);
+            }
+            port.beats = port.leg.wants_beats();
+            port.beats
+        });
+    }
+
+    fn look_for_silence(&mut self, now: Mono) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + LOOK;
+        for port in self.ports.iter_mut().flatten() {
+            if self.reports.has_room() && port.leg.fell_silent(now) {
+                self.reports
+                    .tell(Report::Silent(port.leg.id()), &self.shared.counters);
+            }
+        }
+    }
+}
+
+fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
+    if let (Some(tap), Sound::Voice(codec)) = (&mut port.tap, accepted.sound) {
+        let header = TapHeader {
+            arrival: now,
+            timestamp: accepted.packet.timestamp,
+            ssrc: accepted.packet.ssrc,
+            codec,
+        };
+        // The tap counts what does not fit; its reader asks for that.
+        let _fits = tap.push(header, accepted.packet.payload);
+    }
+}
+
+fn send(listener: &MediaPort, datagram: &[u8], to: SocketAddr, counters: &Counters) {
+    count_sent(listener.socket.send_to(datagram, to), counters);
+}
+
+fn count_sent(result: io::Result<usize>, counters: &Counters) {
+    match result {
+        Ok(_) => counters.sent.count(),
+        Err(_) => counters.drop(Reason::SendFailed),
+    }
+}
+
+/// Tokens told at once.
+const BATCH: usize = 256;
+/// The token of the bell. Generations stay below it.
+const WAKE: u64 = u64::MAX;
+/// The token of the metronome.
+const BEATS: u64 = u64::MAX - 1;
+/// Generations wrap here.
+const GENERATIONS: u32 = u32::MAX >> 1;
+/// How often silence is looked for, and the longest sleep.
+const LOOK: Duration = Duration::from_secs(1);
+/// Beats this little early are due.
+const SLACK: Duration = Duration::from_micros(500);
+/// A thread this late leaves beats out instead of sending them all at once.
+const TOO_LATE: Duration = Duration::from_millis(200);
+/// Reports that one order or one beat of a leg may need.
+const ROOM_FOR_LEFTOVERS: usize = 4;

@@ -1,0 +1,56 @@
+//! Records for this module's tests.
+
+use crate::ledger::call::CallRecord;
+use crate::ledger::cause::Direction;
+use crate::ledger::clock::Wall;
+use crate::ledger::id::{CallId, RecordingId, Tenant};
+use crate::ledger::journal::{RecordingKind, RecordingRecord};
+
+/// A running inbound call.
+pub fn call(id: u128, caller: Option<&str>, number: Option<&str>) -> CallRecord {
+    CallRecord {
+        tenant: Tenant::default(),
+        call_id: CallId::from_u128(id),
+        direction: Direction::Inbound,
+        caller: caller.map(str::to_owned),
+        number: number.map(str::to_owned),
+        party: caller.map(str::to_owned),
+        landing_page: None,
+        trunk: None,
+        arrived_at: Wall::from_micros(1_772_960_700_000_000),
+        connected_at: None,
+        answered_at: None,
+        ended_at: None,
+        result: None,
+        cause: None,
+        flags: Vec::new(),
+        wait_total_ms: None,
+        wait_hunt_ms: None,
+        talk_ms: None,
+        operator: None,
+        hunt: None,
+        path: Vec::new(),
+        recording_id: None,
+        voicemail_id: None,
+        ended_by: None,
+        sip_code: None,
+        plan_version: 1,
+        sequence: 1,
+    }
+}
+
+/// A conversation that is being written to `path`.
+pub fn record(path: &str) -> RecordingRecord {
+    RecordingRecord {
+        recording_id: RecordingId::from_u128(9),
+        tenant: Tenant::default(),
+        call_id: CallId::from_u128(7),
+        kind: RecordingKind::Conversation,
+        voicemail_box: None,
+        path: path.to_owned(),
+        started_at: Wall::from_micros(1_772_960_700_000_000),
+        duration_ms: None,
+        bytes: None,
+        sha256: None,
+    }
+}

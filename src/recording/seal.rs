@@ -1,0 +1,48 @@
+//! The thread that completes closed files: to the disk, measured, hashed, into the journal. Apart from the writer, because
+//! hashing hours of sound would hold up everybody else's recording.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+
+use super::repair::complete;
+use crate::ledger::journal::{Entry, RecordingRecord};
+
+/// What the writer tells.
+pub enum Seal {
+    /// A recording began.
+    Begun(RecordingRecord),
+    /// Its file is closed and as long as it will be.
+    Closed(RecordingRecord),
+    /// It was thrown away, or could not be begun.
+    Gone,
+}
+
+/// Runs until the writer is gone.
+pub fn run(
+    root: PathBuf,
+    inbox: Receiver<Seal>,
+    journal: Box<dyn Fn(Entry) + Send>,
+    census: Arc<AtomicUsize>,
+) {
+    for message in inbox {
+        match message {
+            Seal::Begun(record) => journal(Entry::RecordingStarted(record)),
+            Seal::Closed(record) => {
+                let record = complete(&root, &record).unwrap_or_else(|error| {
+                    tracing::error!(
+                        recording = %record.recording_id, path = record.path, %error,
+                        "the recording's file cannot be completed"
+                    );
+                    record
+                });
+                journal(Entry::RecordingEnded(record));
+                census.fetch_sub(1, Ordering::Relaxed);
+            }
+            Seal::Gone => {
+                census.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

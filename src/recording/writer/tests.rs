@@ -1,0 +1,378 @@
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::audio::{goertzel, tone, wav};
+use crate::ledger::clock::Wall;
+use crate::ledger::id::{Name, VoicemailId};
+use crate::ledger::journal::Entry;
+use crate::media::tap::{TapHeader, TapWriter, tap};
+use crate::recording::repair::{complete, repair};
+use crate::recording::{Recorder, RecorderSettings, samples};
+
+const RECORDING: RecordingId = RecordingId::from_u128(42);
+const CALLER: LegId = LegId::from_u128(1);
+const OPERATOR: LegId = LegId::from_u128(2);
+
+fn now(ms: u64) -> Now {
+    Now {
+        mono: Mono::from_micros(5_000_000 + ms * 1_000),
+        wall: Wall::from_micros(1_772_960_700_000_000 + ms as i64 * 1_000),
+    }
+}
+
+fn begin(kind: RecordingKind) -> Box<Begin> {
+    Box::new(Begin {
+        recording: RECORDING,
+        kind,
+        mailbox: Some(Name::from("sales")),
+        call: samples::call(7, Some("+79991234567"), Some("+74951000001")),
+    })
+}
+
+/// A writer in virtual time with what it told.
+struct Rig {
+    root: tempfile::TempDir,
+    writer: Writer,
+    told: Receiver<Seal>,
+}
+
+impl Rig {
+    fn new() -> Rig {
+        let root = tempfile::tempdir().unwrap();
+        let (seal, told) = channel();
+        let writer = Writer::new(root.path().to_owned(), seal);
+        Rig { root, writer, told }
+    }
+
+    fn begin(&mut self, kind: RecordingKind) -> RecordingRecord {
+        self.writer.take(Message::Begin(begin(kind), now(0)));
+        self.begun()
+    }
+
+    fn begun(&mut self) -> RecordingRecord {
+        match self.told.try_recv() {
+            Ok(Seal::Begun(record)) => record,
+            _ => panic!("not begun"),
+        }
+    }
+
+    fn attach(&mut self, leg: LegId, side: Side) -> TapWriter {
+        let (writer, reader) = tap();
+        self.writer
+            .take(Message::Attach(RECORDING, leg, side, reader));
+        writer
+    }
+
+    /// Both taps get 20 ms every 20 ms; the writer polls every 40 ms.
+    fn talk(&mut self, from_ms: u64, to_ms: u64, taps: &mut [(&mut TapWriter, f64, Codec)]) {
+        for at in (from_ms..to_ms).step_by(20) {
+            for (index, (tap, frequency, codec)) in taps.iter_mut().enumerate() {
+                let whole = tone::tone(&[*frequency], -6.0, to_ms as u32);
+                let payload: Vec<u8> = whole[at as usize * 8..][..160]
+                    .iter()
+                    .map(|&sample| match codec {
+                        Codec::Pcmu => g711::ulaw_encode(sample),
+                        Codec::Pcma => g711::alaw_encode(sample),
+                    })
+                    .collect();
+                let header = TapHeader {
+                    arrival: now(at).mono,
+                    timestamp: at as u32 * 8 + index as u32 * 90_000,
+                    ssrc: index as u32,
+                    codec: *codec,
+                };
+                assert!(tap.push(header, &payload));
+            }
+            if at % 40 == 0 {
+                self.writer.poll(now(at).mono);
+            }
+        }
+    }
+
+    fn closed(&mut self) -> RecordingRecord {
+        match self.told.try_recv() {
+            Ok(Seal::Closed(record)) => complete(self.root.path(), &record).unwrap(),
+            _ => panic!("not closed"),
+        }
+    }
+
+    fn channels(&self, record: &RecordingRecord) -> Vec<Vec<i16>> {
+        read(&self.root.path().join(&record.path))
+    }
+}
+
+fn read(path: &Path) -> Vec<Vec<i16>> {
+    wav::read_channels(&fs::read(path).unwrap()).unwrap().1
+}
+
+/// Every 20 ms of it is this tone and nothing else.
+fn assert_tone(samples: &[i16], frequency: f64) {
+    for (n, part) in samples.chunks_exact(160).enumerate() {
+        assert!(
+            goertzel::share(part, frequency) > 0.99,
+            "{frequency} Hz at {} ms",
+            n * 20
+        );
+    }
+}
+
+#[test]
+fn left_is_the_caller_and_right_the_operator_without_a_gap() {
+    let mut rig = Rig::new();
+    let begun = rig.begin(RecordingKind::Conversation);
+    assert_eq!(begun.started_at, now(0).wall);
+    let mut caller = rig.attach(CALLER, Side::Left);
+    let mut operator = rig.attach(OPERATOR, Side::Right);
+    rig.talk(
+        0,
+        5_000,
+        &mut [
+            (&mut caller, 450.0, Codec::Pcma),
+            (&mut operator, 1_000.0, Codec::Pcmu),
+        ],
+    );
+    rig.writer.take(Message::Stop(RECORDING, now(5_000).mono));
+    let record = rig.closed();
+    assert_eq!(record.duration_ms, Some(5_000));
+    assert_eq!(record.bytes, Some(44 + 5_000 * 32));
+    let channels = rig.channels(&record);
+    assert_tone(&channels[0], 450.0);
+    assert_tone(&channels[1], 1_000.0);
+}
+
+#[test]
+fn silence_fills_what_nobody_said_and_the_end_is_the_stop() {
+    let mut rig = Rig::new();
+    rig.begin(RecordingKind::Conversation);
+    let mut caller = rig.attach(CALLER, Side::Left);
+    rig.talk(1_000, 1_500, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    rig.writer.take(Message::Stop(RECORDING, now(3_210).mono));
+    let record = rig.closed();
+    assert_eq!(record.duration_ms, Some(3_210));
+    let channels = rig.channels(&record);
+    // The G.711 code nearest to nothing is not 0 in A-law; silence that was not sent is.
+    assert!(channels[0][..8_000].iter().all(|&sample| sample == 0));
+    assert_tone(&channels[0][8_000..12_000], 450.0);
+    assert!(channels[0][12_000..].iter().all(|&sample| sample == 0));
+    assert!(channels[1].iter().all(|&sample| sample == 0));
+}
+
+#[test]
+fn a_transfer_changes_the_leg_of_a_side() {
+    let mut rig = Rig::new();
+    rig.begin(RecordingKind::Conversation);
+    let mut first = rig.attach(OPERATOR, Side::Right);
+    rig.talk(0, 1_000, &mut [(&mut first, 450.0, Codec::Pcma)]);
+    rig.writer.take(Message::Detach(RECORDING, OPERATOR));
+    let mut second = rig.attach(LegId::from_u128(3), Side::Right);
+    rig.talk(1_000, 2_000, &mut [(&mut second, 1_000.0, Codec::Pcmu)]);
+    assert!(!first.push(
+        TapHeader {
+            arrival: now(1_000).mono,
+            timestamp: 0,
+            ssrc: 0,
+            codec: Codec::Pcma
+        },
+        &[0; 160]
+    ));
+    drop(second);
+    rig.writer.poll(now(2_000).mono);
+    rig.writer.take(Message::Shutdown(now(2_000).mono));
+    let record = rig.closed();
+    let channels = rig.channels(&record);
+    assert_tone(&channels[1][..8_000], 450.0);
+    assert_tone(&channels[1][8_000..], 1_000.0);
+}
+
+#[test]
+fn a_message_is_mono() {
+    let mut rig = Rig::new();
+    let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    let mut caller = rig.attach(CALLER, Side::Left);
+    rig.talk(0, 400, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    assert!(rig.told.try_recv().is_err());
+    rig.writer.take(Message::Stop(RECORDING, now(400).mono));
+    let begun = rig.begun();
+    assert_eq!(
+        (begun.kind, begun.voicemail_box),
+        (kind, Some(Name::from("sales")))
+    );
+    let record = rig.closed();
+    assert_eq!(record.duration_ms, Some(400));
+    let channels = rig.channels(&record);
+    assert_eq!(channels.len(), 1);
+    assert_tone(&channels[0], 450.0);
+}
+
+#[test]
+fn an_empty_message_leaves_nothing_behind() {
+    let mut rig = Rig::new();
+    let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
+    let files = |rig: &Rig| {
+        let folder = rig.root.path().join("default/2026/03/08");
+        fs::read_dir(folder).unwrap().count()
+    };
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    rig.writer.poll(now(900).mono);
+    assert_eq!(files(&rig), 1);
+    rig.writer.take(Message::Discard(RECORDING));
+    assert_eq!(files(&rig), 0);
+    assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
+
+    rig.writer.take(Message::Begin(begin(kind), now(0)));
+    rig.writer.poll(now(2_300).mono);
+    assert_eq!(rig.begun().kind, kind);
+}
+
+#[test]
+fn a_killed_process_loses_less_than_a_second() {
+    let mut rig = Rig::new();
+    let begun = rig.begin(RecordingKind::Conversation);
+    let path = rig.root.path().join(&begun.path);
+    assert_eq!(fs::metadata(&path).unwrap().len(), 44);
+    let mut caller = rig.attach(CALLER, Side::Left);
+    let copy = tempfile::tempdir().unwrap();
+    for second in 0..5 {
+        let (from, to) = (second * 970, (second + 1) * 970);
+        rig.talk(
+            from / 20 * 20,
+            to / 20 * 20,
+            &mut [(&mut caller, 450.0, Codec::Pcma)],
+        );
+        // As a player would see it …
+        let copied = copy.path().join("copy.wav");
+        fs::copy(&path, &copied).unwrap();
+        let heard = hound::WavReader::open(&copied).unwrap().duration();
+        assert!(u64::from(heard) + 8_000 >= to * 8, "{heard} of {}", to * 8);
+        // … and as the next start finds it.
+        let record = RecordingRecord {
+            path: "copy.wav".into(),
+            ..begun.clone()
+        };
+        let repaired = repair(copy.path(), vec![record]);
+        assert!(repaired[0].duration_ms.unwrap() + 1_000 >= to);
+        let left = &read(&copied)[0];
+        assert_tone(&left[..left.len() / 160 * 160], 450.0);
+    }
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
+    let mut rig = Rig::new();
+    rig.begin(RecordingKind::Conversation);
+    let mut caller = rig.attach(CALLER, Side::Left);
+    rig.talk(0, 1_000, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    rig.writer
+        .fail(RECORDING, &io::Error::from(io::ErrorKind::StorageFull));
+    let record = rig.closed();
+    assert!(record.duration_ms.unwrap() >= 700);
+    rig.writer.take(Message::Stop(RECORDING, now(2_000).mono));
+    rig.writer.take(Message::Detach(RECORDING, CALLER));
+    assert!(rig.told.try_recv().is_err());
+
+    fs::remove_dir_all(rig.root.path()).unwrap();
+    fs::write(rig.root.path(), "no folder").unwrap();
+    rig.writer
+        .take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
+    assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
+}
+
+#[test]
+fn the_threads_record_in_real_time() {
+    let root = tempfile::tempdir().unwrap();
+    let started = std::time::Instant::now();
+    let clock: Clock = Arc::new(move || now(started.elapsed().as_millis() as u64));
+    let journal = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&journal);
+    let settings = RecorderSettings {
+        root: root.path().to_owned(),
+        clock: Arc::clone(&clock),
+    };
+    let recorder = Recorder::start(
+        settings,
+        Box::new(move |entry| sink.lock().unwrap().push(entry)),
+    )
+    .unwrap();
+    recorder.begin(*begin(RecordingKind::Conversation));
+    assert_eq!(recorder.census(), 1);
+    let (mut left, reader) = tap();
+    recorder.attach(RECORDING, CALLER, Side::Left, reader);
+    let sound = tone::tone(&[450.0], -6.0, 600);
+    for (n, part) in sound.chunks_exact(160).enumerate() {
+        let payload: Vec<u8> = part
+            .iter()
+            .map(|&sample| g711::alaw_encode(sample))
+            .collect();
+        let header = TapHeader {
+            arrival: clock().mono,
+            timestamp: n as u32 * 160,
+            ssrc: 1,
+            codec: Codec::Pcma,
+        };
+        assert!(left.push(header, &payload));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = started.elapsed().as_millis() as u64;
+    recorder.stop(RECORDING);
+    recorder.clone().shutdown();
+    assert_eq!(recorder.census(), 0);
+    recorder.begin(*begin(RecordingKind::Conversation));
+    assert_eq!(recorder.census(), 0, "after the shutdown nothing begins");
+    let entries = journal.lock().unwrap();
+    let [Entry::RecordingStarted(begun), Entry::RecordingEnded(ended)] = entries.as_slice() else {
+        panic!("{entries:?}");
+    };
+    assert_eq!(
+        (begun.path.as_str(), begun.bytes),
+        (ended.path.as_str(), None)
+    );
+    let duration = ended.duration_ms.unwrap();
+    assert!(duration.abs_diff(asked) <= 5, "{duration} of {asked}");
+    assert_eq!(ended.sha256.as_ref().map(String::len), Some(64));
+    let channels = read(&root.path().join(&ended.path));
+    let first = channels[0].iter().position(|&sample| sample != 0).unwrap();
+    assert_tone(&channels[0][first..first + 4_640], 450.0);
+}
+
+#[test]
+fn handles_may_simply_go_away() {
+    let root = tempfile::tempdir().unwrap();
+    let (sender, inbox) = channel();
+    let settings = RecorderSettings {
+        root: root.path().to_owned(),
+        clock: Arc::new(|| now(500)),
+    };
+    let journal = Box::new(move |entry| sender.send(entry).unwrap());
+    let recorder = Recorder::start(settings, journal).unwrap();
+    recorder.begin(*begin(RecordingKind::Conversation));
+    drop(recorder);
+    let entries: Vec<Entry> = inbox.into_iter().collect();
+    assert!(matches!(
+        entries.as_slice(),
+        [Entry::RecordingStarted(_), Entry::RecordingEnded(record)] if record.duration_ms == Some(0)
+    ));
+}
+
+#[test]
+fn the_census_counts_what_is_open() {
+    // The seal thread alone answers for the count.
+    let (seal, inbox) = channel();
+    let census = Arc::new(AtomicUsize::new(2));
+    seal.send(Seal::Gone).unwrap();
+    seal.send(Seal::Closed(samples::record("none.wav")))
+        .unwrap();
+    drop(seal);
+    let root = tempfile::tempdir().unwrap();
+    crate::recording::seal::run(
+        root.path().to_owned(),
+        inbox,
+        Box::new(|_| {}),
+        Arc::clone(&census),
+    );
+    assert_eq!(census.load(std::sync::atomic::Ordering::Relaxed), 0);
+}

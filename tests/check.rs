@@ -1,0 +1,895 @@
+//! `vats check` and `vats route` from the outside: each class of problem with its place, its line and its hint, and the ways of calls.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A small plan without a problem.
+const PLAN: &str = r##"[server]
+sip = ["udp://127.0.0.1:0"]
+http = "127.0.0.1:0"
+rtp_ports = "20000-20099"
+time_zone = "Europe/Moscow"
+music = "prompts/music.wav"
+
+[trunks.acme]
+peer = "127.0.0.1:5070"
+accept = ["127.0.0.0/8"]
+
+[operators.anna]
+password = "secret-of-anna"
+extension = "101"
+
+[operators.boris]
+password = "generate"
+extension = "102"
+otherwise = "voicemail:sales"
+
+[numbers."+74951000001"]
+landing_page = "/sofas"
+to = "menu:main"
+
+[numbers."+74951000002"]
+to = "schedule:office"
+trunk = "acme"
+
+[menus.main]
+prompt = "prompts/menu.wav"
+keys = { 1 = "hunt:sales", 2 = "forward:mobile", "#" = "hangup" }
+otherwise = "hunt:sales"
+
+[hunts.sales]
+members = ["anna", "boris", "forward:mobile"]
+wait = "20s"
+otherwise = "voicemail:sales"
+
+[schedules.office]
+open = ["mon-fri 09:00-21:00", "fri 23:00-02:00"]
+holidays = ["2026-01-01"]
+when_open = "operator:boris"
+when_closed = "announcement:closed"
+
+[forwards.mobile]
+to = "8 999 000-00-00"
+trunk = "acme"
+
+[announcements.closed]
+prompt = "prompts/closed.wav"
+then = "voicemail:sales"
+
+[voicemails.sales]
+prompt = "prompts/leave_message.wav"
+
+[outbound.russia]
+prefixes = ["+7"]
+trunks = ["acme"]
+caller_id = "+74951000001"
+allow = ["anna"]
+
+[[test]]
+name = "key 1 is sales"
+to = "+74951000001"
+keys = "1"
+expect = "hunt:sales"
+"##;
+
+/// A directory with `vats.toml` and the prompts that it names.
+fn directory(text: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "vats.toml", text);
+    prompts(directory.path());
+    directory
+}
+
+fn prompts(directory: &Path) {
+    std::fs::create_dir_all(directory.join("prompts")).unwrap();
+    for name in [
+        "greeting",
+        "menu",
+        "please_wait",
+        "leave_message",
+        "closed",
+        "all_busy",
+        "goodbye",
+        "music",
+    ] {
+        let wav = vats::audio::wav::write_mono(&[0; 800]).unwrap();
+        std::fs::write(directory.join(format!("prompts/{name}.wav")), wav).unwrap();
+    }
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    std::fs::create_dir_all(directory.join(name).parent().unwrap()).unwrap();
+    std::fs::write(directory.join(name), text).unwrap();
+}
+
+fn vats(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vats"))
+        .args(arguments)
+        .arg("--config")
+        .arg(".")
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+fn check(text: &str) -> (bool, String) {
+    let directory = directory(text);
+    let output = vats(directory.path(), &["check"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), said)
+}
+
+/// A part of the plan replaced; `«` in the replacement stands before the place that must be named.
+struct Fault {
+    part: &'static str,
+    by: &'static str,
+    says: &'static str,
+    hints: &'static str,
+}
+
+fn fault(part: &'static str, by: &'static str, says: &'static str, hints: &'static str) -> Fault {
+    Fault {
+        part,
+        by,
+        says,
+        hints,
+    }
+}
+
+/// The plan with the fault in it, and the place as `line:column`.
+fn broken(fault: &Fault) -> (String, String) {
+    assert!(PLAN.contains(fault.part), "{}", fault.part);
+    let marked = PLAN.replacen(fault.part, fault.by, 1);
+    let before = &marked[..marked.find('«').expect("a mark")];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+    (marked.replace('«', ""), format!("{line}:{column}"))
+}
+
+fn must_say(faults: &[Fault], succeeds: bool) {
+    for fault in faults {
+        let (text, place) = broken(fault);
+        let (success, said) = check(&text);
+        assert_eq!(success, succeeds, "{}\n{said}", fault.by);
+        assert!(
+            said.contains(&format!("vats.toml:{place}\n")),
+            "{} at {place}\n{said}",
+            fault.by
+        );
+        for words in [fault.says, fault.hints] {
+            assert!(said.contains(words), "{}: {words}\n{said}", fault.by);
+        }
+        let line: usize = place.split(':').next().unwrap().parse().unwrap();
+        let written = text.lines().nth(line - 1).unwrap().trim_end();
+        assert!(said.contains(written), "the line {written}\n{said}");
+        assert!(said.contains('^'), "a caret\n{said}");
+    }
+}
+
+#[test]
+fn a_plan_without_problems_passes() {
+    let (success, said) = check(PLAN);
+    assert!(success, "{said}");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn the_sample_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    prompts(directory.path());
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for entry in std::fs::read_dir(&sample).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    // The shipped prompts, where they are already.
+    if let Ok(shipped) = std::fs::read_dir(sample.join("prompts")) {
+        for path in shipped
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+        {
+            std::fs::copy(
+                &path,
+                directory
+                    .path()
+                    .join("prompts")
+                    .join(path.file_name().unwrap()),
+            )
+            .unwrap();
+        }
+    }
+    let output = vats(directory.path(), &["check"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(
+        !directory.path().join("data").exists(),
+        "check makes no secrets"
+    );
+}
+
+#[test]
+fn syntax_and_shape() {
+    must_say(
+        &[
+            fault("wait = \"20s\"", "wait = «20s", "20s", ""),
+            fault("[hunts.sales]", "[hunts.sales«", "", ""),
+            fault(
+                "[hunts.sales]",
+                "[«hunt.sales]",
+                "`hunt` is no section",
+                "did you mean `hunts`?",
+            ),
+            fault(
+                "[server]",
+                "«speed = 1\n[server]",
+                "`speed` is no section",
+                "the sections are server",
+            ),
+            fault(
+                "wait = ",
+                "«wiat = ",
+                "`hunts.sales` has no key `wiat`",
+                "did you mean `wait`?",
+            ),
+            fault(
+                "wait = ",
+                "«colour = 1\nwait = ",
+                "has no key `colour`",
+                "its keys are members, strategy",
+            ),
+            fault(
+                "[hunts.sales]",
+                "[hunts]\n«wait = 1\n[hunts.sales]",
+                "entries of its own",
+                "[hunts.NAME]",
+            ),
+            fault(
+                "[hunts.sales]",
+                "[hunts.«\"sales team\"]\n[hunts.sales]",
+                "cannot be a name",
+                "letters, digits",
+            ),
+            fault(
+                "[numbers.\"+74951000001\"]\nlanding_page = \"/sofas\"\nto = \"menu:main\"",
+                "[numbers.«\"+74951000001\"]",
+                "has no `to`",
+                "add to = …: a destination",
+            ),
+            fault(
+                "wait = \"20s\"",
+                "wait = «20",
+                "takes a duration such as \"20s\"",
+                "write the unit: \"20s\"",
+            ),
+            fault(
+                "wait = \"20s\"",
+                "wait = «\"20\"",
+                "\"20\" is no duration",
+                "ms, s, m or h",
+            ),
+            fault(
+                "wait = \"20s\"",
+                "wait = «\"0s\"",
+                "`wait` must be from 1s to 1h",
+                "",
+            ),
+            fault(
+                "[\"anna\"]\n",
+                "«\"anna\"\n",
+                "takes a list",
+                "write [\"anna\"]",
+            ),
+            fault(
+                "\"secret-of-anna\"",
+                "«1234",
+                "not an integer",
+                "write it in quotes: \"1234\"",
+            ),
+            fault(
+                "landing_page = \"/sofas\"",
+                "landing_page = \"/sofas\"\nrecord = «\"no\"",
+                "true or false, not a string",
+                "",
+            ),
+            fault(
+                "otherwise = \"hunt:sales\"",
+                "attempts = «0\notherwise = \"hunt:sales\"",
+                "`attempts` must be from 1 to 10",
+                "",
+            ),
+            fault(
+                "wait = \"20s\"",
+                "wait = \"20s\"\n«wait = \"20s\"",
+                "twice",
+                "",
+            ),
+            fault(
+                "\"anna\", \"boris\"",
+                "\"anna\", «\"anna\"",
+                "named twice",
+                "name it once",
+            ),
+            fault(
+                "landing_page = \"/sofas\"",
+                "landing_page = «\"\"",
+                "is empty",
+                "",
+            ),
+            fault(
+                "members = [\"anna\", \"boris\", \"forward:mobile\"]",
+                "«members = []",
+                "`members` is empty",
+                "an operator's name",
+            ),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn names_and_destinations() {
+    must_say(
+        &[
+            fault(
+                "1 = \"hunt:sales\"",
+                "1 = «\"hunt:sale\"",
+                "there is no [hunts.sale]",
+                "did you mean \"hunt:sales\"?",
+            ),
+            fault(
+                "1 = \"hunt:sales\"",
+                "1 = «\"hunts:sales\"",
+                "\"hunts:sales\" is no destination",
+                "did you mean \"hunt:sales\"?",
+            ),
+            fault(
+                "1 = \"hunt:sales\"",
+                "1 = «\"sales\"",
+                "\"sales\" is no destination",
+                "did you mean \"hunt:sales\"?",
+            ),
+            fault(
+                "1 = \"hunt:sales\"",
+                "1 = «\"nowhere:x\"",
+                "is no destination",
+                "a destination is menu:NAME",
+            ),
+            fault(
+                "1 = \"hunt:sales\"",
+                "«12 = \"hunt:sales\"",
+                "no key \"12\"",
+                "\"*\" and \"#\"",
+            ),
+            fault(
+                "keys = { 1 = \"hunt:sales\", 2 = \"forward:mobile\", \"#\" = \"hangup\" }",
+                "«keys = {}",
+                "the menu main has no keys",
+                "or use an announcement",
+            ),
+            fault(
+                "\"anna\", \"boris\"",
+                "\"anna\", «\"boriz\"",
+                "there is no [operators.boriz]",
+                "did you mean `boris`?",
+            ),
+            fault(
+                "\"boris\", \"forward:mobile\"",
+                "\"boris\", «\"mobile\"",
+                "there is no [operators.mobile]",
+                "did you mean \"forward:mobile\"?",
+            ),
+            fault(
+                "\"boris\", \"forward:mobile\"",
+                "\"boris\", «\"menu:main\"",
+                "cannot be rung",
+                "forward:NAME",
+            ),
+            fault(
+                "trunk = \"acme\"",
+                "trunk = «\"acne\"",
+                "there is no [trunks.acne]",
+                "did you mean `acme`?",
+            ),
+            fault(
+                "extension = \"102\"",
+                "extension = «\"101\"",
+                "the extension 101 is given twice",
+                "first given",
+            ),
+            fault(
+                "extension = \"102\"",
+                "extension = «\"10x\"",
+                "is no extension",
+                "one to six digits",
+            ),
+            fault(
+                "\"+74951000002\"",
+                "«\"8 495 100-00-01\"",
+                "+74951000001 is defined twice",
+                "first defined",
+            ),
+            fault(
+                "\"+74951000002\"",
+                "«\"office\"",
+                "\"office\" is no telephone number",
+                "E.164",
+            ),
+            fault(
+                "prompt = \"prompts/closed.wav\"",
+                "prompt = «\"prompts/open.wav\"",
+                "\"prompts/open.wav\" cannot be played",
+                "relative to the configuration directory",
+            ),
+            fault(
+                "otherwise = \"voicemail:sales\"\n\n[sch",
+                "otherwise = «3\n\n[sch",
+                "takes a destination such as",
+                "",
+            ),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn values() {
+    must_say(
+        &[
+            fault(
+                "\"20000-20099\"",
+                "«\"20000\"",
+                "no range of ports",
+                "20000-29999",
+            ),
+            fault(
+                "\"20000-20099\"",
+                "«\"20099-20000\"",
+                "below the first",
+                "did you mean \"20000-20099\"?",
+            ),
+            fault(
+                "\"20000-20099\"",
+                "«\"20000-20100\"",
+                "in pairs",
+                "\"20000-20101\"",
+            ),
+            fault("\"20000-20099\"", "«\"80-99\"", "below 1024", ""),
+            fault(
+                "\"udp://127.0.0.1:0\"",
+                "«\"127.0.0.1:5060\"",
+                "is no listener",
+                "udp://127.0.0.1:5060",
+            ),
+            fault(
+                "\"Europe/Moscow\"",
+                "«\"Europe/Moskva\"",
+                "is no time zone",
+                "IANA",
+            ),
+            fault(
+                "[server]",
+                "[server]\ncountry = «\"Russia\"",
+                "is no country",
+                "two letters",
+            ),
+            fault(
+                "\"127.0.0.0/8\"",
+                "«\"127.0.0.1/8\"",
+                "bits behind",
+                "did you mean \"127.0.0.0/8\"?",
+            ),
+            fault(
+                "peer = \"127.0.0.1:5070\"",
+                "peer = «\"sip:host\"",
+                "no host and port",
+                "sip.provider.example:5060",
+            ),
+            fault(
+                "\"secret-of-anna\"",
+                "«\"env:VATS_NOT_SET\"",
+                "VATS_NOT_SET is not set",
+                "in its environment",
+            ),
+            fault(
+                "\"mon-fri 09:00-21:00\"",
+                "«\"mon-fre 09:00-21:00\"",
+                "\"fre\" is no day",
+                "mon-fri 09:00-21:00",
+            ),
+            fault(
+                "\"mon-fri 09:00-21:00\"",
+                "«\"mon-fri 9-21\"",
+                "no time of day",
+                "",
+            ),
+            fault("\"2026-01-01\"", "«\"2026-02-30\"", "is no date", ""),
+            fault(
+                "\"8 999 000-00-00\"",
+                "«\"101\"",
+                "is no telephone number",
+                "E.164",
+            ),
+            fault(
+                "prefixes = [\"+7\"]",
+                "prefixes = [«\"8\"]",
+                "does not begin with +",
+                "international form",
+            ),
+            fault(
+                "[outbound.russia]",
+                "[webhooks.crm]\nurl = «\"crm.example\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [\"call.missed\"]\n[outbound.russia]",
+                "is no URL",
+                "https://",
+            ),
+            fault(
+                "[outbound.russia]",
+                "[webhooks.crm]\nurl = \"http://crm.example:8080/vats\"\nsecret = «\"abc\"\nevents = [\"call.missed\"]\n[outbound.russia]",
+                "begins with whsec_",
+                "head -c 32",
+            ),
+            fault(
+                "[outbound.russia]",
+                "[webhooks.crm]\nurl = \"http://[::1]:8080/vats\"\nsecret = \"whsec_MDEyMzQ1Njc4OWFiY2RlZg==\"\nevents = [«\"call.mised\"]\n[outbound.russia]",
+                "no event \"call.mised\"",
+                "did you mean \"call.missed\"?",
+            ),
+            fault(
+                "keys = \"1\"",
+                "keys = «\"1a\"",
+                "no key \"a\"",
+                "let a menu time out",
+            ),
+            fault(
+                "keys = \"1\"",
+                "keys = \"1\"\nat = «\"yesterday\"",
+                "is no local time",
+                "2026-03-08T23:00",
+            ),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn what_later_versions_bring_is_refused() {
+    let later = "not available in this version";
+    must_say(
+        &[
+            fault(
+                "\"udp://127.0.0.1:0\"",
+                "«\"tcp://127.0.0.1:0\"",
+                later,
+                "use udp://",
+            ),
+            fault(
+                "\"udp://127.0.0.1:0\"",
+                "«\"wss://127.0.0.1:0\"",
+                later,
+                "use udp://",
+            ),
+            fault("[server]", "[server]\n«watch = true", later, "SIGHUP"),
+            fault(
+                "[server]",
+                "[server]\ndatabase = «\"postgres://db/vats\"",
+                later,
+                "sqlite://",
+            ),
+            fault(
+                "[trunks.acme]",
+                "[recordings]\nformat = «\"opus\"\n[trunks.acme]",
+                later,
+                "use \"wav\"",
+            ),
+            fault(
+                "[trunks.acme]",
+                "[trunks.acme]\n«peers = [\"a\"]",
+                later,
+                "accept",
+            ),
+            fault(
+                "[trunks.acme]",
+                "[trunks.acme]\ncodecs = [«\"g722\"]",
+                later,
+                "\"pcma\" or \"pcmu\"",
+            ),
+            fault(
+                "[menus.main]",
+                "[«pools.sofas]\nlease = \"5m\"\n[menus.main]",
+                later,
+                "",
+            ),
+            fault(
+                "[menus.main]",
+                "[menus.main]\n«say = \"Hello\"",
+                later,
+                "prompt",
+            ),
+            fault(
+                "[voicemails.sales]",
+                "[voicemails.sales]\n«say = \"Hello\"",
+                later,
+                "prompt",
+            ),
+            fault(
+                "wait = \"20s\"",
+                "strategy = «\"longest-idle\"",
+                later,
+                "\"ring-all\" or \"linear\"",
+            ),
+            fault("1 = \"hunt:sales\"", "1 = «\"callback:x\"", later, ""),
+            fault("1 = \"hunt:sales\"", "1 = «\"conference:x\"", later, ""),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn what_only_the_whole_plan_shows() {
+    must_say(
+        &[
+            fault(
+                "[operators.boris]\npassword = \"generate\"\nextension = \"102\"\notherwise = \"voicemail:sales\"",
+                "[operators.«boris]\npassword = \"generate\"\notherwise = \"schedule:office\"",
+                "circle without end",
+                "operator:boris",
+            ),
+            fault(
+                "[forwards.mobile]",
+                "[trunks.mute]\naccept = [\"192.0.2.1\"]\n[forwards.«away]\nto = \"+79990000001\"\ntrunk = \"mute\"\n[forwards.mobile]",
+                "has no peer",
+                "add peer",
+            ),
+            fault(
+                "[trunks.acme]",
+                "[trunks.«none]\n[trunks.acme]",
+                "has no address",
+                "add peer",
+            ),
+            fault(
+                "[trunks.acme]\npeer = \"127.0.0.1:5070\"",
+                "[trunks.other]\npeer = \"127.0.0.1:5070\"\n[trunks.acme]\npeer = «\"127.0.0.1:5070\"",
+                "the same peer",
+                "give both a register",
+            ),
+            fault(
+                "expect = \"hunt:sales\"",
+                "expect = «\"hangup\"",
+                "expects hangup and reaches hunt:sales",
+                "key 1 goes to hunt:sales",
+            ),
+        ],
+        false,
+    );
+}
+
+#[test]
+fn warnings_do_not_fail() {
+    must_say(
+        &[
+            fault(
+                "[hunts.sales]",
+                "[hunts.«more]\nmembers = [\"anna\"]\nwait = \"15s\"\notherwise = \"hunt:sales\"\n[hunts.sales]",
+                "can wait 35s in hunt:more and hunt:sales",
+                "give up after 20s",
+            ),
+            fault(
+                "caller_id = \"+74951000001\"",
+                "caller_id = «\"+74957000000\"",
+                "none of [numbers.*]",
+                "numbers of your own",
+            ),
+            fault(
+                "http = \"127.0.0.1:0\"",
+                "http = «\"0.0.0.0:0\"",
+                "only this machine",
+                "api_token",
+            ),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let text = PLAN
+        .replace("wait = \"20s\"", "wait = 20")
+        .replace("1 = \"hunt:sales\"", "1 = \"hunt:sale\"")
+        .replace("extension = \"102\"", "extension = \"101\"");
+    let (success, said) = check(&text);
+    assert!(!success);
+    assert_eq!(said.matches("error: ").count(), 3, "{said}");
+    assert!(said.contains("3 errors"));
+}
+
+#[test]
+fn a_name_in_two_files_names_both_places() {
+    let directory = directory(PLAN);
+    write(
+        directory.path(),
+        "conf.d/more.toml",
+        "[hunts.support]\nmembers = [\"boris\"]\n\n[hunts.sales]\nmembers = [\"anna\"]\n\n[server]\nsip = []\n",
+    );
+    let output = vats(directory.path(), &["check"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(said.contains("`hunts.sales` is defined twice"), "{said}");
+    assert!(said.contains("conf.d/more.toml:4:8"), "{said}");
+    assert!(
+        said.contains("vats.toml:34:8") && said.contains("first defined"),
+        "{said}"
+    );
+    assert!(said.contains("`server.sip` is defined twice"), "{said}");
+}
+
+#[test]
+fn files_are_merged() {
+    let directory = directory(&PLAN.replace(
+        "[voicemails.sales]\nprompt = \"prompts/leave_message.wav\"\n",
+        "",
+    ));
+    write(
+        directory.path(),
+        "conf.d/voicemail.toml",
+        "[voicemails.sales]\nprompt = \"prompts/leave_message.wav\"\n[[test]]\nname = \"two files\"\nto = \"+74951000002\"\nat = 2026-03-08T12:00:00\nexpect = \"voicemail:sales\"\n",
+    );
+    let output = vats(directory.path(), &["check"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("2 tests passed"));
+}
+
+#[test]
+fn a_missing_directory_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = vats(directory.path(), &["check"]);
+    assert!(!empty.status.success());
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("no *.toml file"));
+    let output = Command::new(env!("CARGO_BIN_EXE_vats"))
+        .args(["check", "--config", "/nowhere/at/all"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nowhere/at/all cannot be read"));
+}
+
+fn route(arguments: &[&str]) -> (bool, String) {
+    let directory = directory(PLAN);
+    let arguments: Vec<&str> = ["route"].iter().chain(arguments).copied().collect();
+    let output = vats(directory.path(), &arguments);
+    let mut said = String::from_utf8(output.stdout).unwrap();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), said)
+}
+
+#[test]
+fn routes() {
+    let at = "2026-03-09T10:00";
+    for (arguments, end) in [
+        (
+            &["--to", "84951000001", "--keys", "1"][..],
+            "hunt:sales: a person answers",
+        ),
+        (
+            &["--to", "+74951000001", "--keys", "2"],
+            "forward:mobile: the outside number answers",
+        ),
+        (
+            &[
+                "--to",
+                "+74951000001",
+                "--keys",
+                "2",
+                "--busy",
+                "forward:mobile",
+            ],
+            "hangup: the call is ended",
+        ),
+        (
+            &["--to", "+74951000001", "--keys", "-5"],
+            "hunt:sales: a person",
+        ),
+        (
+            &["--to", "+74951000001", "--keys", "#"],
+            "hangup: the call is ended",
+        ),
+        (
+            &[
+                "--to",
+                "+74951000001",
+                "--busy",
+                "anna,boris",
+                "--offline",
+                "forward:mobile",
+            ],
+            "voicemail:sales: the caller leaves a message, 30.2 s after",
+        ),
+        (
+            &["--to", "+74951000002", "--at", at],
+            "operator:boris: a person answers",
+        ),
+        (
+            &["--to", "+74951000002", "--at", at, "--offline", "boris"],
+            "voicemail:sales: the caller",
+        ),
+        (
+            &["--to", "+74951000002", "--at", "2026-03-07T01:59"],
+            "operator:boris",
+        ),
+        (
+            &["--to", "+74951000002", "--at", "2026-03-07T02:00"],
+            "voicemail:sales",
+        ),
+        (
+            &["--to", "102", "--from", "anna"],
+            "operator:boris: a person",
+        ),
+        (
+            &["--to", "boris", "--from", "anna", "--busy", "boris"],
+            "voicemail:sales",
+        ),
+        (
+            &["--to", "echo", "--from", "anna"],
+            "echo: the caller hears himself",
+        ),
+        (
+            &["--to", "84932000000", "--from", "anna"],
+            "+74932000000: dialled outside",
+        ),
+        (
+            &["--to", "84951000001", "--from", "anna", "--keys", "1"],
+            "hunt:sales",
+        ),
+    ] {
+        let (success, said) = route(arguments);
+        assert!(success, "{arguments:?}\n{said}");
+        assert!(
+            said.contains(&format!("ends at {end}")),
+            "{arguments:?}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn routes_that_lead_nowhere() {
+    for (arguments, end) in [
+        (&["--to", "+74959999999"][..], "ends at unknown"),
+        (&["--to", "102"], "102 is no telephone number"),
+        (
+            &["--to", "*72", "--from", "anna"],
+            "no code of this version",
+        ),
+        (
+            &["--to", "84932000000", "--from", "boris"],
+            "add boris to the allow of [outbound.russia]",
+        ),
+        (
+            &["--to", "+4930123456", "--from", "anna"],
+            "No [outbound.*] rule has a prefix of +4930123456",
+        ),
+        (
+            &["--to", "+74951000001", "--busy", "anne"],
+            "there is no operator anne",
+        ),
+        (&["--to", "+74951000001", "--keys", "x"], "no key \"x\""),
+        (
+            &["--to", "+74951000001", "--at", "noon"],
+            "noon is no local time",
+        ),
+    ] {
+        let (success, said) = route(arguments);
+        assert!(!success, "{arguments:?}\n{said}");
+        assert!(said.contains(end), "{arguments:?}\n{said}");
+    }
+}
