@@ -26,22 +26,60 @@ fn main() {
     }
     let server = Server::start();
     println!("B2BUA, INVITE to BYE, no media, journal on (one process, loopback)");
-    println!("{:<44} {:>12} {:>22} {:>8}", "what", "figure", "baseline", "ratio");
+    println!(
+        "{:<44} {:>12} {:>22} {:>8}",
+        "what", "figure", "baseline", "ratio"
+    );
     server.measure(200, Duration::from_secs(2));
     let quiet = server.measure(50, Duration::from_secs(8));
-    row("set-up time at 50 calls/s, p50 (ms)", quiet.percentile(0.50), "Asterisk 2.0", 2.0);
-    row("set-up time at 50 calls/s, p99 (ms)", quiet.percentile(0.99), "Asterisk 3.7", 3.7);
+    row(
+        "set-up time at 50 calls/s, p50 (ms)",
+        quiet.percentile(0.50),
+        "Asterisk 2.0",
+        2.0,
+    );
+    row(
+        "set-up time at 50 calls/s, p99 (ms)",
+        quiet.percentile(0.99),
+        "Asterisk 3.7",
+        3.7,
+    );
     let busy = server.measure(400, Duration::from_secs(8));
-    row("CPU of a call at 400 calls/s (ms)", busy.cpu_ms / busy.done as f64, "Asterisk 3.9", 3.9);
-    row("set-up time at 400 calls/s, p99 (ms)", busy.percentile(0.99), "Asterisk 3.7 at 50", 3.7);
+    row(
+        "CPU of a call at 400 calls/s (ms)",
+        busy.cpu_ms / busy.done as f64,
+        "Asterisk 3.9",
+        3.9,
+    );
+    row(
+        "set-up time at 400 calls/s, p99 (ms)",
+        busy.percentile(0.99),
+        "Asterisk 3.7 at 50",
+        3.7,
+    );
     let core = 1000.0 / (busy.cpu_ms / busy.done as f64);
-    row("calls per second on one core, by CPU", core, "Asterisk 300", 300.0);
-    println!("calls: {} started, {} done, {} failed", busy.started, busy.done, busy.failed);
-    println!("memory: {} KiB resident after {} calls", server.resident_kib(), quiet.done + busy.done);
+    row(
+        "calls per second on one core, by CPU",
+        core,
+        "Asterisk 300",
+        300.0,
+    );
+    println!(
+        "calls: {} started, {} done, {} failed",
+        busy.started, busy.done, busy.failed
+    );
+    println!(
+        "memory: {} KiB resident after {} calls",
+        server.resident_kib(),
+        quiet.done + busy.done
+    );
 }
 
 fn row(what: &str, figure: f64, name: &str, baseline: f64) {
-    println!("{what:<44} {figure:>12.3} {name:>22} {:>8.3}", figure / baseline);
+    println!(
+        "{what:<44} {figure:>12.3} {name:>22} {:>8.3}",
+        figure / baseline
+    );
 }
 
 /// The PBX under test.
@@ -105,16 +143,27 @@ impl Server {
     }
 
     fn cpu_ms(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split(' ').collect();
-        let ticks: f64 = [11, 12].iter().filter_map(|&i| fields.get(i)?.parse::<f64>().ok()).sum();
+        let ticks: f64 = [11, 12]
+            .iter()
+            .filter_map(|&i| fields.get(i)?.parse::<f64>().ok())
+            .sum();
         ticks * 10.0
     }
 
     fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or("");
-        line.split_whitespace().nth(1).and_then(|value| value.parse().ok()).unwrap_or(0)
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap_or("");
+        line.split_whitespace()
+            .nth(1)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(0)
     }
 }
 
@@ -137,8 +186,11 @@ struct Outcome {
 
 impl Outcome {
     fn percentile(&self, share: f64) -> f64 {
-        let index = ((self.setup.len() as f64 * share) as usize).min(self.setup.len().saturating_sub(1));
-        self.setup.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+        let index =
+            ((self.setup.len() as f64 * share) as usize).min(self.setup.len().saturating_sub(1));
+        self.setup
+            .get(index)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     }
 }
 
@@ -157,7 +209,9 @@ struct Load<'a> {
 
 impl<'a> Load<'a> {
     fn new(server: &'a Server) -> Load<'a> {
-        let settings = || Settings { product: "load".to_owned() };
+        let settings = || Settings {
+            product: "load".to_owned(),
+        };
         Load {
             server,
             clock: Clock::start(),
@@ -211,17 +265,26 @@ impl<'a> Load<'a> {
             other_headers: Vec::new(),
             give_up_after: None,
         };
-        self.caller.handle_command(now, Command::Invite(Box::new(invite)));
+        self.caller
+            .handle_command(now, Command::Invite(Box::new(invite)));
     }
 
     /// One round over sockets, timers and events; whether anything happened.
     fn turn(&mut self) -> bool {
         let mut busy = false;
         for far in [false, true] {
-            let socket = if far { &self.server.callee } else { &self.server.caller };
+            let socket = if far {
+                &self.server.callee
+            } else {
+                &self.server.caller
+            };
             while let Ok((length, remote)) = socket.recv_from(&mut self.scratch) {
                 let bytes = Bytes::copy_from_slice(&self.scratch[..length]);
-                let endpoint = if far { &mut self.callee } else { &mut self.caller };
+                let endpoint = if far {
+                    &mut self.callee
+                } else {
+                    &mut self.caller
+                };
                 endpoint.handle_message(self.clock.now(), flow(socket, remote), bytes);
                 busy = true;
             }
@@ -239,7 +302,13 @@ impl<'a> Load<'a> {
             self.on_callee(event);
         }
         while let Some(session) = self.held.pop_front() {
-            self.caller.handle_command(now, Command::End { session, reason: None });
+            self.caller.handle_command(
+                now,
+                Command::End {
+                    session,
+                    reason: None,
+                },
+            );
             self.outcome.done += 1;
         }
         self.flush();
@@ -247,7 +316,10 @@ impl<'a> Load<'a> {
     }
 
     fn flush(&mut self) {
-        for (endpoint, socket) in [(&mut self.caller, &self.server.caller), (&mut self.callee, &self.server.callee)] {
+        for (endpoint, socket) in [
+            (&mut self.caller, &self.server.caller),
+            (&mut self.callee, &self.server.callee),
+        ] {
             while let Some(transmit) = endpoint.poll_transmit() {
                 let _ = socket.send_to(&transmit.bytes, transmit.flow.remote);
             }
@@ -273,9 +345,23 @@ impl<'a> Load<'a> {
     fn on_callee(&mut self, event: Event) {
         let now = self.clock.now();
         if let Event::Incoming { session, .. } = event {
-            self.callee.handle_command(now, Command::Progress { session, code: 180, sdp: None });
+            self.callee.handle_command(
+                now,
+                Command::Progress {
+                    session,
+                    code: 180,
+                    sdp: None,
+                },
+            );
             let sdp = Bytes::from_static(ANSWER.as_bytes());
-            self.callee.handle_command(now, Command::Accept { session, sdp, headers: Vec::new() });
+            self.callee.handle_command(
+                now,
+                Command::Accept {
+                    session,
+                    sdp,
+                    headers: Vec::new(),
+                },
+            );
         }
     }
 }
@@ -304,4 +390,3 @@ fn seed() -> [u8; 32] {
     getrandom::fill(&mut seed).expect("the system's randomness");
     seed
 }
-

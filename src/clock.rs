@@ -13,12 +13,17 @@ pub struct Clock {
 impl Clock {
     /// A clock whose monotonic time begins now.
     pub fn start() -> Clock {
-        Clock { origin: Instant::now() }
+        Clock {
+            origin: Instant::now(),
+        }
     }
 
     /// Both clocks.
     pub fn now(&self) -> Now {
-        Now { mono: self.mono(), wall: wall() }
+        Now {
+            mono: self.mono(),
+            wall: wall(),
+        }
     }
 
     /// The monotonic clock alone.
@@ -38,6 +43,8 @@ impl Clock {
 }
 
 fn wall() -> Wall {
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    let micros = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros());
     Wall::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

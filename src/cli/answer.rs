@@ -83,7 +83,9 @@ struct Call {
 }
 
 async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
-    let time = |text: &str| script::duration(text).with_context(|| format!("{text} is no duration; write 3s or 500ms"));
+    let time = |text: &str| {
+        script::duration(text).with_context(|| format!("{text} is no duration; write 3s or 500ms"))
+    };
     let (host, port) = super::phone::host_port(&args.server)?;
     let remote = super::phone::resolve(&host, port).await?;
     let mut phone = Phone::start(remote, None)?;
@@ -140,16 +142,25 @@ impl Desk<'_> {
             None => Some(call.answer_at),
             Some(at) => self.length.map(|length| at + length),
         });
-        call.into_iter().chain([self.refresh_at]).min().unwrap_or(self.refresh_at)
+        call.into_iter()
+            .chain([self.refresh_at])
+            .min()
+            .unwrap_or(self.refresh_at)
     }
 
     fn register(&mut self, phone: &mut Phone, expires: u32) -> anyhow::Result<()> {
         let args = self.args;
         let (host, _) = super::phone::host_port(&args.server)?;
         let domain = args.domain.clone().unwrap_or(host);
-        let flow = phone.flow(self.remote).context("the server cannot be reached from this machine")?;
+        let flow = phone
+            .flow(self.remote)
+            .context("the server cannot be reached from this machine")?;
         let address = format!("<{}>", Uri::sip(Some(&args.user), &domain, None));
-        let contact = Uri::sip(Some(&args.user), &flow.advertised.ip().to_string(), Some(flow.advertised.port()));
+        let contact = Uri::sip(
+            Some(&args.user),
+            &flow.advertised.ip().to_string(),
+            Some(flow.advertised.port()),
+        );
         phone.command(Command::Request(Box::new(Request {
             id: RequestId(u64::from(self.cseq)),
             method: Method::Register,
@@ -179,7 +190,9 @@ impl Desk<'_> {
         if self.refresh_at <= now {
             self.register(phone, EXPIRES)?;
         }
-        let Some(call) = &mut self.call else { return Ok(None) };
+        let Some(call) = &mut self.call else {
+            return Ok(None);
+        };
         match call.answered {
             None if call.answer_at <= now => call.accept(phone).map(|()| None),
             Some(at) if self.length.is_some_and(|length| at + length <= now) => self.hang_up(phone),
@@ -187,10 +200,18 @@ impl Desk<'_> {
         }
     }
 
-    async fn on_sip(&mut self, phone: &mut Phone, event: Event) -> anyhow::Result<Option<ExitCode>> {
+    async fn on_sip(
+        &mut self,
+        phone: &mut Phone,
+        event: Event,
+    ) -> anyhow::Result<Option<ExitCode>> {
         match event {
             Event::Response { code, .. } => return Ok(self.on_registered(code)),
-            Event::Incoming { session, flow, message } => self.ring(phone, session, flow.remote, &message).await?,
+            Event::Incoming {
+                session,
+                flow,
+                message,
+            } => self.ring(phone, session, flow.remote, &message).await?,
             Event::Request { id, .. } => phone.command(Command::Reply {
                 id,
                 code: 200,
@@ -204,7 +225,10 @@ impl Desk<'_> {
                 println!("the caller hung up");
                 return self.over(phone, session);
             }
-            Event::Acked { session, sdp: Some(sdp) } => {
+            Event::Acked {
+                session,
+                sdp: Some(sdp),
+            } => {
                 if let Some(call) = self.call.as_mut().filter(|call| call.session == session) {
                     let agreed = call.negotiation.accept_answer(&sdp)?;
                     phone.agree(call.leg, &agreed);
@@ -240,16 +264,33 @@ impl Desk<'_> {
         }
     }
 
-    async fn ring(&mut self, phone: &mut Phone, session: SessionId, remote: SocketAddr, invite: &Message) -> anyhow::Result<()> {
+    async fn ring(
+        &mut self,
+        phone: &mut Phone,
+        session: SessionId,
+        remote: SocketAddr,
+        invite: &Message,
+    ) -> anyhow::Result<()> {
         if self.call.is_some() {
             let headers = Vec::new();
-            phone.command(Command::Reject { session, code: 486, headers });
+            phone.command(Command::Reject {
+                session,
+                code: 486,
+                headers,
+            });
             return Ok(());
         }
-        println!("ringing: {}", invite.header(HeaderName::From).unwrap_or("unknown"));
+        println!(
+            "ringing: {}",
+            invite.header(HeaderName::From).unwrap_or("unknown")
+        );
         let leg = LegId::from_u128(session.0);
         let negotiation = phone.open(leg, remote.ip()).await?;
-        phone.command(Command::Progress { session, code: 180, sdp: None });
+        phone.command(Command::Progress {
+            session,
+            code: 180,
+            sdp: None,
+        });
         self.call = Some(Call {
             leg,
             session,
@@ -262,14 +303,21 @@ impl Desk<'_> {
     }
 
     fn hang_up(&mut self, phone: &mut Phone) -> anyhow::Result<Option<ExitCode>> {
-        let Some(session) = self.call.as_ref().map(|call| call.session) else { return Ok(None) };
+        let Some(session) = self.call.as_ref().map(|call| call.session) else {
+            return Ok(None);
+        };
         println!("hung up");
-        phone.command(Command::End { session, reason: None });
+        phone.command(Command::End {
+            session,
+            reason: None,
+        });
         self.over(phone, session)
     }
 
     fn over(&mut self, phone: &mut Phone, session: SessionId) -> anyhow::Result<Option<ExitCode>> {
-        let Some(call) = self.call.take_if(|call| call.session == session) else { return Ok(None) };
+        let Some(call) = self.call.take_if(|call| call.session == session) else {
+            return Ok(None);
+        };
         phone.finish(call.leg, self.args.record.as_deref())?;
         Ok(self.args.once.then_some(ExitCode::SUCCESS))
     }

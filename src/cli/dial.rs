@@ -60,10 +60,14 @@ struct Call {
 }
 
 async fn call(args: &Args) -> anyhow::Result<ExitCode> {
-    let uri = Uri::parse(&args.uri).with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
+    let uri = Uri::parse(&args.uri)
+        .with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
     let script = Script::parse(&args.keys)?;
     let length = match &args.length {
-        Some(text) => Some(script::duration(text).with_context(|| format!("--for {text} is no duration; write 10s or 2m"))?),
+        Some(text) => Some(
+            script::duration(text)
+                .with_context(|| format!("--for {text} is no duration; write 10s or 2m"))?,
+        ),
         None => None,
     };
     let remote = super::phone::resolve(uri.host(), uri.port().unwrap_or(5060)).await?;
@@ -96,12 +100,20 @@ fn invite(
     leg: LegId,
     negotiation: &mut Negotiation,
 ) -> anyhow::Result<Invite> {
-    let flow = phone.flow(remote).with_context(|| format!("{remote} cannot be reached from this machine"))?;
+    let flow = phone
+        .flow(remote)
+        .with_context(|| format!("{remote} cannot be reached from this machine"))?;
     let from = match &args.from {
-        Some(text) => NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?,
+        Some(text) => {
+            NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?
+        }
         None => NameAddr {
             display: None,
-            uri: Uri::sip(Some("+79160000000"), &flow.advertised.ip().to_string(), None),
+            uri: Uri::sip(
+                Some("+79160000000"),
+                &flow.advertised.ip().to_string(),
+                None,
+            ),
             params: Vec::new(),
         },
     };
@@ -157,7 +169,8 @@ impl Call {
                         println!("key {key}");
                         phone.press(self.leg, key);
                     }
-                    if self.answered.is_some() && self.length.is_some_and(|length| length <= since) {
+                    if self.answered.is_some() && self.length.is_some_and(|length| length <= since)
+                    {
                         println!("hung up after {:.1} s", since.as_secs_f64());
                         return self.hang_up(phone);
                     }
@@ -169,7 +182,11 @@ impl Call {
     /// When the next key is pressed, or the call is hung up.
     fn deadline(&self) -> Option<Instant> {
         let answered = self.answered?;
-        [self.script.next_at(), self.length].into_iter().flatten().min().map(|at| answered + at)
+        [self.script.next_at(), self.length]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| answered + at)
     }
 
     fn on_sip(&mut self, phone: &mut Phone, event: Event) -> anyhow::Result<Option<ExitCode>> {
@@ -177,7 +194,8 @@ impl Call {
         match event {
             Event::Progress { code, sdp, .. } => {
                 println!("{code}");
-                if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok()) {
+                if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok())
+                {
                     phone.agree(self.leg, &agreed);
                 }
             }
@@ -204,9 +222,14 @@ impl Call {
                     }
                     None => self.negotiation.offer(),
                 };
-                phone.command(Command::AnswerOffer { session, sdp: answer });
+                phone.command(Command::AnswerOffer {
+                    session,
+                    sdp: answer,
+                });
             }
-            Event::Acked { sdp: Some(sdp), .. } => phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?),
+            Event::Acked { sdp: Some(sdp), .. } => {
+                phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?)
+            }
             Event::Ended { .. } => {
                 println!("the far side hung up");
                 return Ok(Some(ExitCode::SUCCESS));
@@ -218,7 +241,14 @@ impl Call {
 
     fn hang_up(&self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
         let session = self.session;
-        phone.command(Command::End { session, reason: None });
-        Ok(if self.answered.is_some() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        phone.command(Command::End {
+            session,
+            reason: None,
+        });
+        Ok(if self.answered.is_some() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
     }
 }

@@ -32,7 +32,8 @@ impl Advertiser {
     /// The address of ours that `remote` must be told: the public one for peers outside the local networks,
     /// else the one that the kernel would send from.
     pub fn towards(&self, remote: IpAddr) -> IpAddr {
-        let local = remote.is_loopback() || self.local_networks.iter().any(|net| net.contains(&remote));
+        let local =
+            remote.is_loopback() || self.local_networks.iter().any(|net| net.contains(&remote));
         if let Some(public) = self.public
             && !local
         {
@@ -41,7 +42,10 @@ impl Advertiser {
         if !self.bound.is_unspecified() {
             return self.bound;
         }
-        let mut routes = self.routes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut routes = self
+            .routes
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if routes.len() > MOST_ROUTES {
             routes.clear();
         }

@@ -30,7 +30,10 @@ pub struct Listeners {
 impl Listeners {
     /// Binds every address; port 0 takes any free one. Must be called within a tokio runtime.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Listeners> {
-        let sockets = addresses.iter().map(|&address| bind(address)).collect::<io::Result<_>>()?;
+        let sockets = addresses
+            .iter()
+            .map(|&address| bind(address))
+            .collect::<io::Result<_>>()?;
         Ok(Listeners {
             sockets,
             scratch: BytesMut::new(),
@@ -49,7 +52,9 @@ impl Listeners {
         let count = self.sockets.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
-            let Some(socket) = self.sockets.get(index) else { continue };
+            let Some(socket) = self.sockets.get(index) else {
+                continue;
+            };
             loop {
                 self.scratch.resize(LARGEST, 0);
                 let mut buffer = ReadBuf::new(&mut self.scratch);
@@ -70,7 +75,9 @@ impl Listeners {
 
     /// Sends one datagram; what the kernel does not take at once is counted and left to SIP's retransmission.
     pub fn send(&mut self, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
-        let Some(socket) = self.sockets.get(usize::from(listener.0)) else { return };
+        let Some(socket) = self.sockets.get(usize::from(listener.0)) else {
+            return;
+        };
         if socket.try_send_to(bytes, remote).is_err() {
             self.unsent += 1;
         }
@@ -78,16 +85,23 @@ impl Listeners {
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     // The kernel caps this silently at net.core.rmem_max; a smaller buffer works, too.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_nonblocking(true)?;
-    socket
-        .bind(&address.into())
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on udp://{address}: {error}")))?;
+    socket.bind(&address.into()).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on udp://{address}: {error}"),
+        )
+    })?;
     UdpSocket::from_std(socket.into())
 }
 
@@ -105,7 +119,10 @@ mod tests {
         for (index, address) in addresses.iter().enumerate() {
             sender.send_to(b"hello", address).unwrap();
             let (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)).await;
-            assert_eq!((listener.0 as usize, remote), (index, sender.local_addr().unwrap()));
+            assert_eq!(
+                (listener.0 as usize, remote),
+                (index, sender.local_addr().unwrap())
+            );
             assert_eq!(&bytes[..], b"hello");
         }
     }

@@ -19,7 +19,11 @@ impl Core {
     pub(super) fn answer_ask(&mut self, now: Now, ask: Ask) {
         // A reply that nobody waits for any more is no fault: the asker went away.
         match ask {
-            Ask::Originate { operator, to, reply } => {
+            Ask::Originate {
+                operator,
+                to,
+                reply,
+            } => {
                 let _ = reply.send(self.originate(now, operator, &to));
             }
             Ask::Hangup { call, reply } => {
@@ -42,12 +46,22 @@ impl Core {
             return Err("this PBX is shutting down and takes no new calls".to_owned());
         }
         if !self.plan.operators.contains_key(operator.as_str()) {
-            return Err(format!("there is no operator {operator}; see [operators.*] in the configuration"));
+            return Err(format!(
+                "there is no operator {operator}; see [operators.*] in the configuration"
+            ));
         }
         let (entry, dialled) = self.entry_for(&operator, to)?;
         let id = CallId::new(now.wall, &mut self.entropy);
         let entropy = self.entropy.split();
-        let call = Call::originate(now, Arc::clone(&self.plan), id, operator, dialled, entry, entropy);
+        let call = Call::originate(
+            now,
+            Arc::clone(&self.plan),
+            id,
+            operator,
+            dialled,
+            entry,
+            entropy,
+        );
         self.start_call(now, id, call, None);
         Ok(id)
     }
@@ -57,7 +71,11 @@ impl Core {
             return Err(format!("the call {call} is not running"));
         }
         let destination = self.destination(to)?;
-        self.give(now, call, Input::Command(CallCommand::Transfer { to: destination }));
+        self.give(
+            now,
+            call,
+            Input::Command(CallCommand::Transfer { to: destination }),
+        );
         Ok(())
     }
 
@@ -69,24 +87,43 @@ impl Core {
         let (known, destination) = match kind {
             "menu" => (plan.menus.contains_key(name), Destination::Menu(wanted)),
             "hunt" => (plan.hunts.contains_key(name), Destination::Hunt(wanted)),
-            "operator" => (plan.operators.contains_key(name), Destination::Operator(wanted)),
-            "forward" => (plan.forwards.contains_key(name), Destination::Forward(wanted)),
-            "voicemail" => (plan.voicemails.contains_key(name), Destination::Voicemail(wanted)),
-            "announcement" => (plan.announcements.contains_key(name), Destination::Announcement(wanted)),
-            "schedule" => (plan.schedules.contains_key(name), Destination::Schedule(wanted)),
+            "operator" => (
+                plan.operators.contains_key(name),
+                Destination::Operator(wanted),
+            ),
+            "forward" => (
+                plan.forwards.contains_key(name),
+                Destination::Forward(wanted),
+            ),
+            "voicemail" => (
+                plan.voicemails.contains_key(name),
+                Destination::Voicemail(wanted),
+            ),
+            "announcement" => (
+                plan.announcements.contains_key(name),
+                Destination::Announcement(wanted),
+            ),
+            "schedule" => (
+                plan.schedules.contains_key(name),
+                Destination::Schedule(wanted),
+            ),
             "echo" => (name.is_empty(), Destination::Echo),
             "hangup" => (name.is_empty(), Destination::Hangup),
             _ => (false, Destination::Hangup),
         };
         if !known {
-            return Err(format!("{text} is no destination of the dial plan; write it as the plan does, such as hunt:sales"));
+            return Err(format!(
+                "{text} is no destination of the dial plan; write it as the plan does, such as hunt:sales"
+            ));
         }
         Ok(destination)
     }
 
     fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
         if let Some(what) = needs_restart(&self.plan, &plan) {
-            return Err(format!("server.{what} changed, which needs a restart; the old plan stays in force"));
+            return Err(format!(
+                "server.{what} changed, which needs a restart; the old plan stays in force"
+            ));
         }
         if self.plan.server.domain != plan.server.domain {
             self.verifier = Verifier::new(&plan.server.domain, self.entropy.split());

@@ -47,14 +47,20 @@ impl Core {
 
     /// Carries out everything that a call asks for, and sets its timer.
     pub(super) fn drain_call(&mut self, now: Now, id: CallId) {
-        while let Some(output) = self.calls.get_mut(&id).and_then(|running| running.call.poll_output()) {
+        while let Some(output) = self
+            .calls
+            .get_mut(&id)
+            .and_then(|running| running.call.poll_output())
+        {
             if matches!(output, Output::Finished) {
                 self.drop_call(id);
                 return;
             }
             self.carry_out(now, id, output);
         }
-        let Some(running) = self.calls.get_mut(&id) else { return };
+        let Some(running) = self.calls.get_mut(&id) else {
+            return;
+        };
         let wanted = running.call.poll_timeout();
         if wanted == running.armed {
             return;
@@ -103,7 +109,11 @@ impl Core {
                 sdp,
                 headers: Vec::new(),
             },
-            LegAct::Reject { code, cause, sentence } => {
+            LegAct::Reject {
+                code,
+                cause,
+                sentence,
+            } => {
                 self.release_line(leg);
                 Command::Reject {
                     session,
@@ -145,8 +155,10 @@ impl Core {
             // The call that was to take the leg ended meanwhile: nobody owns the leg any more.
             let reason = Some(reasons::end_reason(EndReason::Normal));
             let session = SessionId(leg.as_u128());
-            self.endpoint.handle_command(now, Command::End { session, reason });
-            self.effects.push_back(Effect::Media(MediaAct::Close { leg }));
+            self.endpoint
+                .handle_command(now, Command::End { session, reason });
+            self.effects
+                .push_back(Effect::Media(MediaAct::Close { leg }));
             return;
         }
         if let Some(place) = self.legs.get_mut(&leg) {
@@ -158,11 +170,14 @@ impl Core {
         if let Some(running) = self.calls.get_mut(&into) {
             running.legs.push(leg);
         }
-        self.later.push_back((into, Input::Command(CallCommand::Adopt(moved))));
+        self.later
+            .push_back((into, Input::Command(CallCommand::Adopt(moved))));
     }
 
     fn drop_call(&mut self, id: CallId) {
-        let Some(running) = self.calls.remove(&id) else { return };
+        let Some(running) = self.calls.remove(&id) else {
+            return;
+        };
         if let Some(at) = running.armed {
             self.timers.remove(&(at, id));
         }
@@ -175,7 +190,9 @@ impl Core {
 
     fn show_call(&self, id: CallId, entry: &Entry) {
         match entry {
-            Entry::CallStarted(record) | Entry::CallAnswered(record) | Entry::CallChanged(record) => {
+            Entry::CallStarted(record)
+            | Entry::CallAnswered(record)
+            | Entry::CallChanged(record) => {
                 self.views.calls.insert(id, (**record).clone());
             }
             Entry::CallEnded { .. } => {

@@ -24,13 +24,19 @@ struct Unsendable {
 impl Core {
     pub(super) fn dial(&mut self, now: Now, call: CallId, leg: LegId, dial: Dial) {
         let (invite, trunk) = match &dial.target {
-            Target::Phone { operator, phone } => (self.invite_phone(leg, &dial, operator, &phone.0), None),
-            Target::Trunk { trunk, number } => (self.invite_trunk(leg, &dial, trunk, number), Some(trunk.clone())),
+            Target::Phone { operator, phone } => {
+                (self.invite_phone(leg, &dial, operator, &phone.0), None)
+            }
+            Target::Trunk { trunk, number } => (
+                self.invite_trunk(leg, &dial, trunk, number),
+                Some(trunk.clone()),
+            ),
         };
         match invite {
             Ok(invite) => {
                 self.place_leg(leg, call, trunk);
-                self.endpoint.handle_command(now, Command::Invite(Box::new(invite)));
+                self.endpoint
+                    .handle_command(now, Command::Invite(Box::new(invite)));
             }
             Err(why) => {
                 tracing::warn!(%call, %leg, "{}", why.sentence);
@@ -45,7 +51,13 @@ impl Core {
         }
     }
 
-    fn invite_phone(&self, leg: LegId, dial: &Dial, operator: &Name, contact: &str) -> Result<Invite, Unsendable> {
+    fn invite_phone(
+        &self,
+        leg: LegId,
+        dial: &Dial,
+        operator: &Name,
+        contact: &str,
+    ) -> Result<Invite, Unsendable> {
         let unreachable = |why: &str| Unsendable {
             code: 480,
             sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
@@ -79,32 +91,62 @@ impl Core {
 
     fn fixed_contact(&self, uri: &Uri) -> Result<Flow, &'static str> {
         let place = (uri.host().to_owned(), uri.port().unwrap_or(5060));
-        let address = self.names.get(&place).and_then(|addresses| addresses.first());
-        let address = address.copied().ok_or("it is not registered, and its contact's host name does not resolve")?;
-        self.reach.flow_to(address).ok_or("no listener of [server] sip reaches its address")
+        let address = self
+            .names
+            .get(&place)
+            .and_then(|addresses| addresses.first());
+        let address = address
+            .copied()
+            .ok_or("it is not registered, and its contact's host name does not resolve")?;
+        self.reach
+            .flow_to(address)
+            .ok_or("no listener of [server] sip reaches its address")
     }
 
-    fn invite_trunk(&self, leg: LegId, dial: &Dial, trunk: &Name, number: &str) -> Result<Invite, Unsendable> {
-        let failed = |sentence: String| Unsendable { code: 503, sentence };
+    fn invite_trunk(
+        &self,
+        leg: LegId,
+        dial: &Dial,
+        trunk: &Name,
+        number: &str,
+    ) -> Result<Invite, Unsendable> {
+        let failed = |sentence: String| Unsendable {
+            code: 503,
+            sentence,
+        };
         let Some(configured) = self.plan.trunks.get(trunk.as_str()) else {
             return Err(failed(format!("the trunk {trunk} is no longer configured")));
         };
         if !self.has_line(trunk) {
-            return Err(failed(format!("all lines of the trunk {trunk} are in use (max_calls)")));
+            return Err(failed(format!(
+                "all lines of the trunk {trunk} are in use (max_calls)"
+            )));
         }
         let Some(peer) = &configured.peer else {
-            return Err(failed(format!("the trunk {trunk} has no peer to send calls to; set trunks.{trunk}.peer")));
+            return Err(failed(format!(
+                "the trunk {trunk} has no peer to send calls to; set trunks.{trunk}.peer"
+            )));
         };
         let Some(address) = self.trunks.address(trunk) else {
-            return Err(failed(format!("the host {} of the trunk {trunk} does not resolve", peer.host)));
+            return Err(failed(format!(
+                "the host {} of the trunk {trunk} does not resolve",
+                peer.host
+            )));
         };
         let Some(flow) = self.reach.flow_to(address) else {
-            return Err(failed(format!("no listener of [server] sip reaches {address} of the trunk {trunk}")));
+            return Err(failed(format!(
+                "no listener of [server] sip reaches {address} of the trunk {trunk}"
+            )));
         };
         let port = (peer.port != 5060).then_some(peer.port);
         let uri = Uri::sip(Some(number), &peer.host, port);
         let domain = &self.plan.server.domain;
-        let shown = caller_id::towards_trunk(configured, domain, dial.caller.as_deref(), dial.display_name.as_deref());
+        let shown = caller_id::towards_trunk(
+            configured,
+            domain,
+            dial.caller.as_deref(),
+            dial.display_name.as_deref(),
+        );
         Ok(Invite {
             session: SessionId(leg.as_u128()),
             flow,
@@ -125,7 +167,10 @@ impl Core {
     /// Asks for the addresses of the operators' fixed contacts, those that are host names.
     pub(super) fn look_up_contacts(&mut self) {
         let plan = Arc::clone(&self.plan);
-        let contacts = plan.operators.values().filter_map(|operator| operator.contact.as_deref());
+        let contacts = plan
+            .operators
+            .values()
+            .filter_map(|operator| operator.contact.as_deref());
         for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
             let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
             if let Ok(ip) = host.parse::<IpAddr>() {

@@ -8,7 +8,9 @@ pub fn key(message: &Message) -> Option<char> {
         let text = String::from_utf8_lossy(&body).into_owned();
         let value = text.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("signal").then(|| value.trim().to_owned())
+            name.trim()
+                .eq_ignore_ascii_case("signal")
+                .then(|| value.trim().to_owned())
         })?;
         return single_key(&value);
     }
@@ -23,7 +25,8 @@ fn single_key(text: &str) -> Option<char> {
         _ => {
             let mut chars = text.chars();
             let key = chars.next()?.to_ascii_uppercase();
-            (chars.next().is_none() && matches!(key, '0'..='9' | '*' | '#' | 'A'..='D')).then_some(key)
+            (chars.next().is_none() && matches!(key, '0'..='9' | '*' | '#' | 'A'..='D'))
+                .then_some(key)
         }
     }
 }

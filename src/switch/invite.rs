@@ -22,13 +22,26 @@ use crate::trunk::identify::{self, Origin};
 const MAX_FORWARDS: u8 = 70;
 
 impl Core {
-    pub(super) fn on_invite(&mut self, now: Now, session: SessionId, flow: Flow, message: &Message) {
+    pub(super) fn on_invite(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        flow: Flow,
+        message: &Message,
+    ) {
         let source = match self.trunk_of(flow, message) {
             Some(trunk) => Source::Trunk(trunk),
             None => match self.authenticate(now, message) {
                 Ok(operator) => Source::Operator(operator),
                 Err(headers) => {
-                    self.endpoint.handle_command(now, Command::Reject { session, code: 401, headers });
+                    self.endpoint.handle_command(
+                        now,
+                        Command::Reject {
+                            session,
+                            code: 401,
+                            headers,
+                        },
+                    );
                     return;
                 }
             },
@@ -40,7 +53,14 @@ impl Core {
                 "Max-Forwards is used up: the call goes round in circles",
                 &self.plan.server.domain,
             );
-            self.endpoint.handle_command(now, Command::Reject { session, code: 483, headers });
+            self.endpoint.handle_command(
+                now,
+                Command::Reject {
+                    session,
+                    code: 483,
+                    headers,
+                },
+            );
             return;
         }
         let call = CallId::new(now.wall, &mut self.entropy);
@@ -72,18 +92,36 @@ impl Core {
     }
 
     fn claims_to_be_a_phone(&self, message: &Message) -> bool {
-        let from = message.header(HeaderName::From).and_then(|value| NameAddr::parse(value).ok());
-        from.and_then(|from| from.uri.user().map(|user| self.plan.operators.contains_key(&*user))).unwrap_or(false)
+        let from = message
+            .header(HeaderName::From)
+            .and_then(|value| NameAddr::parse(value).ok());
+        from.and_then(|from| {
+            from.uri
+                .user()
+                .map(|user| self.plan.operators.contains_key(&*user))
+        })
+        .unwrap_or(false)
     }
 
-    fn arrival(&self, call: CallId, session: SessionId, flow: Flow, message: &Message, source: Source) -> Arrival {
+    fn arrival(
+        &self,
+        call: CallId,
+        session: SessionId,
+        flow: Flow,
+        message: &Message,
+        source: Source,
+    ) -> Arrival {
         let plan = &self.plan;
         let dialled = Dialled::read(message);
         let (entry, text, calling, refuse) = match &source {
             Source::Trunk(trunk) => {
                 let called = dialled.p_called_party_id.as_deref();
-                let (entry, text) = routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
-                let country = plan.trunks.get(trunk.as_str()).map_or(plan.server.country, |trunk| trunk.country);
+                let (entry, text) =
+                    routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
+                let country = plan
+                    .trunks
+                    .get(trunk.as_str())
+                    .map_or(plan.server.country, |trunk| trunk.country);
                 let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
                 (entry, text, caller_id::from_trunk(message, country), full)
             }
@@ -109,7 +147,11 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
-            refuse: if self.drain.is_some() { Some(Cause::Overload) } else { refuse },
+            refuse: if self.drain.is_some() {
+                Some(Cause::Overload)
+            } else {
+                refuse
+            },
         }
     }
 

@@ -13,8 +13,14 @@ pub struct Reach {
 
 impl Reach {
     /// For these bound addresses; `advertise` tells which address of ours a far address must see.
-    pub fn new(listeners: Vec<SocketAddr>, advertise: Box<dyn Fn(IpAddr) -> IpAddr + Send>) -> Reach {
-        Reach { listeners, advertise }
+    pub fn new(
+        listeners: Vec<SocketAddr>,
+        advertise: Box<dyn Fn(IpAddr) -> IpAddr + Send>,
+    ) -> Reach {
+        Reach {
+            listeners,
+            advertise,
+        }
     }
 
     /// The flow that a datagram came on.
@@ -24,7 +30,10 @@ impl Reach {
         // A socket bound to one address is reached at that address only, unless a public one stands for it.
         let told = (self.advertise)(remote.ip());
         let ip = match local {
-            Some(address) if !address.ip().is_unspecified() && told.is_loopback() != address.ip().is_loopback() => {
+            Some(address)
+                if !address.ip().is_unspecified()
+                    && told.is_loopback() != address.ip().is_loopback() =>
+            {
                 address.ip()
             }
             Some(address) if address.ip().is_loopback() => address.ip(),
@@ -40,13 +49,19 @@ impl Reach {
 
     /// A flow to a far side that has not written first; `None` when no listener can reach it.
     pub fn flow_to(&self, remote: SocketAddr) -> Option<Flow> {
-        let index = self.listeners.iter().position(|local| reaches(local.ip(), remote.ip()))?;
+        let index = self
+            .listeners
+            .iter()
+            .position(|local| reaches(local.ip(), remote.ip()))?;
         Some(self.flow(ListenerId(u16::try_from(index).ok()?), remote))
     }
 
     /// The listener bound to this address, for bindings restored after a restart.
     pub fn listener(&self, local: SocketAddr) -> Option<ListenerId> {
-        let index = self.listeners.iter().position(|address| *address == local)?;
+        let index = self
+            .listeners
+            .iter()
+            .position(|address| *address == local)?;
         u16::try_from(index).ok().map(ListenerId)
     }
 
@@ -62,12 +77,15 @@ impl Reach {
 }
 
 fn reaches(local: IpAddr, remote: IpAddr) -> bool {
-    local.is_ipv4() == remote.is_ipv4() && (local.is_unspecified() || local.is_loopback() == remote.is_loopback())
+    local.is_ipv4() == remote.is_ipv4()
+        && (local.is_unspecified() || local.is_loopback() == remote.is_loopback())
 }
 
 impl fmt::Debug for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reach").field("listeners", &self.listeners).finish_non_exhaustive()
+        f.debug_struct("Reach")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +95,10 @@ mod tests {
 
     #[test]
     fn a_loopback_listener_does_not_reach_the_world() {
-        let reach = Reach::new(vec!["127.0.0.1:5060".parse().unwrap()], Box::new(|_| "127.0.0.1".parse().unwrap()));
+        let reach = Reach::new(
+            vec!["127.0.0.1:5060".parse().unwrap()],
+            Box::new(|_| "127.0.0.1".parse().unwrap()),
+        );
         assert!(reach.flow_to("127.0.0.9:5062".parse().unwrap()).is_some());
         assert!(reach.flow_to("192.0.2.1:5060".parse().unwrap()).is_none());
         assert!(reach.flow_to("[::1]:5060".parse().unwrap()).is_none());

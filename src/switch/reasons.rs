@@ -11,10 +11,16 @@ const RETRY_AFTER: u32 = 5;
 /// The value of `Reason` for a BYE or CANCEL.
 pub fn end_reason(reason: EndReason) -> String {
     match reason {
-        EndReason::AnsweredElsewhere => "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned(),
+        EndReason::AnsweredElsewhere => {
+            "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned()
+        }
         EndReason::Normal => "Q.850;cause=16;text=\"Normal call clearing\"".to_owned(),
         EndReason::Cause(cause) => {
-            format!("SIP;cause={};text=\"{}\"", cause.sip_status(), cause.sentence())
+            format!(
+                "SIP;cause={};text=\"{}\"",
+                cause.sip_status(),
+                cause.sentence()
+            )
         }
     }
 }
@@ -41,12 +47,20 @@ mod tests {
 
     #[test]
     fn losers_read_that_the_call_was_completed_elsewhere() {
-        assert_eq!(end_reason(EndReason::AnsweredElsewhere), "SIP;cause=200;text=\"Call completed elsewhere\"");
+        assert_eq!(
+            end_reason(EndReason::AnsweredElsewhere),
+            "SIP;cause=200;text=\"Call completed elsewhere\""
+        );
     }
 
     #[test]
     fn a_full_trunk_says_when_to_try_again() {
-        let headers = refusal(503, Some(Cause::TrunkCapacity), "All \"lines\" in use", "pbx.example");
+        let headers = refusal(
+            503,
+            Some(Cause::TrunkCapacity),
+            "All \"lines\" in use",
+            "pbx.example",
+        );
         assert_eq!(headers[0].1, "399 pbx.example \"All \\\"lines\\\" in use\"");
         assert_eq!(headers[1].1, "Q.850;cause=34");
         assert_eq!(headers[2], (Name::RetryAfter, "5".to_owned()));

@@ -33,7 +33,8 @@ impl Core {
             ),
             _ => (405, vec![(HeaderName::Allow, ALLOW.to_owned())]),
         };
-        self.endpoint.handle_command(now, Command::Reply { id, code, headers });
+        self.endpoint
+            .handle_command(now, Command::Reply { id, code, headers });
     }
 
     fn register(&mut self, now: Now, flow: Flow, message: &Message) -> (u16, Headers) {
@@ -47,7 +48,10 @@ impl Core {
             .and_then(|to| to.uri.user().map(|user| user.into_owned()));
         if to_user.as_deref() != Some(operator.as_str()) {
             let sentence = "The address-of-record belongs to another user than the credentials; register with the phone's own user name";
-            return (403, reasons::refusal(403, None, sentence, &self.plan.server.domain));
+            return (
+                403,
+                reasons::refusal(403, None, sentence, &self.plan.server.domain),
+            );
         }
         let registered = self.registrar.handle(now, &operator, message, flow);
         let changed = !registered.changes.is_empty();
@@ -69,9 +73,10 @@ impl Core {
         };
         match self.verifier.check(now.mono, message, lookup) {
             Verdict::Authenticated { user } => Ok(Name::from(user)),
-            Verdict::Challenge { values, .. } => {
-                Err(values.into_iter().map(|value| (HeaderName::WwwAuthenticate, value)).collect())
-            }
+            Verdict::Challenge { values, .. } => Err(values
+                .into_iter()
+                .map(|value| (HeaderName::WwwAuthenticate, value))
+                .collect()),
         }
     }
 
@@ -120,7 +125,9 @@ impl Core {
 
     /// Tells the desk which phones of an operator can be rung now.
     pub(super) fn refresh_phones(&mut self, now: Now, operator: &Name) {
-        let Some(configured) = self.plan.operators.get(operator.as_str()) else { return };
+        let Some(configured) = self.plan.operators.get(operator.as_str()) else {
+            return;
+        };
         let mut phones: Vec<Phone> = self
             .registrar
             .contacts(operator)
@@ -136,7 +143,13 @@ impl Core {
     }
 
     /// An operator's state changed: into the view and the journal.
-    pub(super) fn show_operator(&mut self, now: Now, operator: &Name, state: OperatorState, call: Option<CallId>) {
+    pub(super) fn show_operator(
+        &mut self,
+        now: Now,
+        operator: &Name,
+        state: OperatorState,
+        call: Option<CallId>,
+    ) {
         if let Some(mut view) = self.views.operators.get_mut(operator) {
             view.state = state.as_str();
             view.since = now.wall;
@@ -153,19 +166,28 @@ impl Core {
     /// The operators of the plan in force, in view and at the desk.
     pub(super) fn apply_operators(&mut self, now: Now) {
         let plan = Arc::clone(&self.plan);
-        let operators = plan.operators.values().map(|operator| (operator.id.clone(), operator.wrap_up));
+        let operators = plan
+            .operators
+            .values()
+            .map(|operator| (operator.id.clone(), operator.wrap_up));
         self.desk.configure(now.mono, operators);
-        self.views.operators.retain(|name, _| plan.operators.contains_key(name.as_str()));
+        self.views
+            .operators
+            .retain(|name, _| plan.operators.contains_key(name.as_str()));
         for operator in plan.operators.values() {
-            let mut view = self.views.operators.entry(operator.id.clone()).or_insert_with(|| OperatorView {
-                operator: operator.id.clone(),
-                name: String::new(),
-                extension: None,
-                state: OperatorState::Offline.as_str(),
-                since: now.wall,
-                call_id: None,
-                phones: Vec::new(),
-            });
+            let mut view = self
+                .views
+                .operators
+                .entry(operator.id.clone())
+                .or_insert_with(|| OperatorView {
+                    operator: operator.id.clone(),
+                    name: String::new(),
+                    extension: None,
+                    state: OperatorState::Offline.as_str(),
+                    since: now.wall,
+                    call_id: None,
+                    phones: Vec::new(),
+                });
             view.name.clone_from(&operator.name);
             view.extension.clone_from(&operator.extension);
         }

@@ -79,13 +79,16 @@ impl Task {
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
-                    self.core.handle_datagram(self.clock.now(), listener, remote, bytes);
+                    self.core
+                        .handle_datagram(self.clock.now(), listener, remote, bytes);
                     self.more_datagrams(&resolver).await;
                 }
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
                 Wake::Ask(None) => return (self.plane, self.recorder),
-                Wake::Resolved(what, addresses) => self.core.handle_resolved(self.clock.now(), what, addresses),
+                Wake::Resolved(what, addresses) => {
+                    self.core.handle_resolved(self.clock.now(), what, addresses)
+                }
             }
             self.hear_media(&resolver);
             let now = self.clock.now();
@@ -106,15 +109,21 @@ impl Task {
     }
 
     /// What else is already there, without another round through the timers.
-    async fn more_datagrams(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    async fn more_datagrams(
+        &mut self,
+        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
+    ) {
         for _ in 0..BURST {
             self.carry_out(resolver);
             let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
                 std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
                 std::task::Poll::Pending => std::task::Poll::Ready(None),
             });
-            let Some((listener, remote, bytes)) = next.await else { return };
-            self.core.handle_datagram(self.clock.now(), listener, remote, bytes);
+            let Some((listener, remote, bytes)) = next.await else {
+                return;
+            };
+            self.core
+                .handle_datagram(self.clock.now(), listener, remote, bytes);
         }
     }
 
@@ -135,15 +144,25 @@ impl Task {
                 self.do_effect(effect, resolver);
             }
             // Opening a port answers at once; what follows from it belongs to the same step.
-            let Some((leg, event)) = self.plane.poll_report() else { return };
+            let Some((leg, event)) = self.plane.poll_report() else {
+                return;
+            };
             self.hear(leg, event);
         }
     }
 
-    fn do_effect(&mut self, effect: Effect, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    fn do_effect(
+        &mut self,
+        effect: Effect,
+        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
+    ) {
         match effect {
             Effect::Transmit(transmit) => {
-                self.listeners.send(transmit.flow.listener, transmit.flow.remote, &transmit.bytes);
+                self.listeners.send(
+                    transmit.flow.listener,
+                    transmit.flow.remote,
+                    &transmit.bytes,
+                );
             }
             Effect::Media(act) => self.on_media_act(act),
             Effect::Record(act) => self.record(act),
@@ -192,7 +211,11 @@ impl Task {
                 mailbox: Some(mailbox),
                 call: *call,
             }),
-            RecordAct::Attach { recording, leg, side } => {
+            RecordAct::Attach {
+                recording,
+                leg,
+                side,
+            } => {
                 let (writer, reader) = tap();
                 self.plane.attach_tap(leg, writer);
                 self.recorder.attach(recording, leg, side, reader);

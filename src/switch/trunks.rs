@@ -48,7 +48,10 @@ struct Registered {
 impl Trunks {
     /// The first address of a trunk's peer.
     pub fn address(&self, trunk: &Name) -> Option<SocketAddr> {
-        self.addresses.get(trunk).and_then(|addresses| addresses.first()).copied()
+        self.addresses
+            .get(trunk)
+            .and_then(|addresses| addresses.first())
+            .copied()
     }
 
     /// The opaque user of our Contact at a trunk that we register with.
@@ -67,7 +70,10 @@ impl Trunks {
 
     /// When a registration or a look-up is due.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let registrations = self.accounts.values().filter_map(|account| account.machine.poll_timeout());
+        let registrations = self
+            .accounts
+            .values()
+            .filter_map(|account| account.machine.poll_timeout());
         registrations.chain(self.look_up_at).min()
     }
 }
@@ -84,7 +90,11 @@ impl Core {
 
     /// Whether a trunk has a line free.
     pub(super) fn has_line(&self, trunk: &Name) -> bool {
-        let most = self.plan.trunks.get(trunk.as_str()).and_then(|trunk| trunk.max_calls);
+        let most = self
+            .plan
+            .trunks
+            .get(trunk.as_str())
+            .and_then(|trunk| trunk.max_calls);
         most.is_none_or(|most| self.trunks.lines.calls(trunk) < most)
     }
 
@@ -123,8 +133,12 @@ impl Core {
             self.trunks.accounts.remove(&name);
             self.trunks.contact_users.remove(&name);
         }
-        self.trunks.addresses.retain(|name, _| plan.trunks.contains_key(name.as_str()));
-        self.views.trunks.retain(|name, _| plan.trunks.contains_key(name.as_str()));
+        self.trunks
+            .addresses
+            .retain(|name, _| plan.trunks.contains_key(name.as_str()));
+        self.views
+            .trunks
+            .retain(|name, _| plan.trunks.contains_key(name.as_str()));
         for trunk in plan.trunks.values() {
             self.apply_trunk(now, trunk);
         }
@@ -132,18 +146,25 @@ impl Core {
     }
 
     fn apply_trunk(&mut self, now: Now, trunk: &Trunk) {
-        self.views.trunks.entry(trunk.name.clone()).or_insert_with(|| TrunkView {
-            trunk: trunk.name.clone(),
-            state: "unregistered",
-            reason: None,
-            calls: self.trunks.lines.calls(&trunk.name),
-        });
-        let (Some(account), Some(peer)) = (&trunk.register, &trunk.peer) else { return };
+        self.views
+            .trunks
+            .entry(trunk.name.clone())
+            .or_insert_with(|| TrunkView {
+                trunk: trunk.name.clone(),
+                state: "unregistered",
+                reason: None,
+                calls: self.trunks.lines.calls(&trunk.name),
+            });
+        let (Some(account), Some(peer)) = (&trunk.register, &trunk.peer) else {
+            return;
+        };
         if self.trunks.accounts.contains_key(&trunk.name) {
             return;
         }
         let machine = Registration::new(now.mono, account.expires, self.entropy.split());
-        self.trunks.contact_users.insert(trunk.name.clone(), machine.contact_user().to_owned());
+        self.trunks
+            .contact_users
+            .insert(trunk.name.clone(), machine.contact_user().to_owned());
         let registered = Registered {
             account: account.clone(),
             peer: peer.clone(),
@@ -158,7 +179,9 @@ impl Core {
             let Some(peer) = &trunk.peer else { continue };
             match peer.host.parse::<IpAddr>() {
                 Ok(ip) => {
-                    self.trunks.addresses.insert(trunk.name.clone(), vec![(ip, peer.port).into()]);
+                    self.trunks
+                        .addresses
+                        .insert(trunk.name.clone(), vec![(ip, peer.port).into()]);
                 }
                 Err(_) => self.effects.push_back(Effect::Resolve {
                     what: Lookup::Peer(peer.host.clone(), peer.port),
@@ -171,14 +194,26 @@ impl Core {
     }
 
     /// The addresses of a host of the plan came; none: the old ones stay.
-    pub(super) fn peer_resolved(&mut self, now: Now, host: String, port: u16, addresses: Vec<SocketAddr>) {
+    pub(super) fn peer_resolved(
+        &mut self,
+        now: Now,
+        host: String,
+        port: u16,
+        addresses: Vec<SocketAddr>,
+    ) {
         if addresses.is_empty() {
             return;
         }
         let plan = Arc::clone(&self.plan);
         for trunk in plan.trunks.values() {
-            if trunk.peer.as_ref().is_some_and(|peer| peer.host == host && peer.port == port) {
-                self.trunks.addresses.insert(trunk.name.clone(), addresses.clone());
+            if trunk
+                .peer
+                .as_ref()
+                .is_some_and(|peer| peer.host == host && peer.port == port)
+            {
+                self.trunks
+                    .addresses
+                    .insert(trunk.name.clone(), addresses.clone());
             }
         }
         self.names.insert((host, port), addresses);
@@ -213,8 +248,16 @@ impl Core {
     }
 
     /// The final response to a REGISTER of ours.
-    pub(super) fn on_trunk_response(&mut self, now: Now, id: RequestId, code: u16, message: Option<&Message>) {
-        let Some(name) = self.trunks.requests.remove(&id) else { return };
+    pub(super) fn on_trunk_response(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        code: u16,
+        message: Option<&Message>,
+    ) {
+        let Some(name) = self.trunks.requests.remove(&id) else {
+            return;
+        };
         self.drive(now, &name, |machine| {
             let answer = Answer::read(code, message, machine.contact_user());
             machine.handle_response(now.mono, answer);
@@ -223,10 +266,14 @@ impl Core {
 
     /// Does something to a trunk's registration and carries out what comes of it.
     fn drive(&mut self, now: Now, name: &Name, act: impl FnOnce(&mut Registration)) {
-        let Some(registered) = self.trunks.accounts.get_mut(name) else { return };
+        let Some(registered) = self.trunks.accounts.get_mut(name) else {
+            return;
+        };
         act(&mut registered.machine);
         loop {
-            let Some(registered) = self.trunks.accounts.get_mut(name) else { return };
+            let Some(registered) = self.trunks.accounts.get_mut(name) else {
+                return;
+            };
             if let Some(send) = registered.machine.poll_send() {
                 self.send_register(now, name, send);
             } else if let Some(change) = registered.machine.poll_change() {
@@ -238,13 +285,21 @@ impl Core {
     }
 
     fn send_register(&mut self, now: Now, name: &Name, send: Send) {
-        let Some(registered) = self.trunks.accounts.get(name) else { return };
-        let flow = self.trunks.address(name).and_then(|address| self.reach.flow_to(address));
+        let Some(registered) = self.trunks.accounts.get(name) else {
+            return;
+        };
+        let flow = self
+            .trunks
+            .address(name)
+            .and_then(|address| self.reach.flow_to(address));
         let Some(flow) = flow else {
             // As when nobody answers: the machine tries again later.
             let answer = Answer {
                 code: 503,
-                phrase: format!("the host {} of the trunk does not resolve, or no listener reaches it", registered.peer.host),
+                phrase: format!(
+                    "the host {} of the trunk does not resolve, or no listener reaches it",
+                    registered.peer.host
+                ),
                 ..Answer::default()
             };
             self.drive_later(now, name, answer);
@@ -255,7 +310,11 @@ impl Core {
         let host = &registered.peer.host;
         let address = format!("<{}>", Uri::sip(Some(&registered.account.user), host, None));
         let told = flow.advertised;
-        let contact = Uri::sip(Some(&send.contact_user), &told.ip().to_string(), Some(told.port()));
+        let contact = Uri::sip(
+            Some(&send.contact_user),
+            &told.ip().to_string(),
+            Some(told.port()),
+        );
         let request = Request {
             id,
             method: Method::Register,
@@ -272,7 +331,8 @@ impl Core {
             ],
         };
         self.trunks.requests.insert(id, name.clone());
-        self.endpoint.handle_command(now, Command::Request(Box::new(request)));
+        self.endpoint
+            .handle_command(now, Command::Request(Box::new(request)));
     }
 
     fn drive_later(&mut self, now: Now, name: &Name, answer: Answer) {

@@ -16,7 +16,10 @@ const CALLS: u32 = 20;
 
 #[test]
 fn a_thousand_random_calls_end_in_one_result_each() {
-    if let Some(seed) = std::env::var("VATS_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    if let Some(seed) = std::env::var("VATS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
         println!("{:#?}", check(seed));
         return;
     }
@@ -40,8 +43,12 @@ fn check(seed: u64) -> BTreeMap<String, u32> {
     // A third of the worlds has a perfect network, where nothing may be explained by loss.
     let loss = if seed.is_multiple_of(3) { 0 } else { 10 };
     let outcome = std::panic::catch_unwind(|| World::new(seed, loss, CALLS).run());
-    let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} panicked: replay with VATS_SEED={seed}"));
+    let outcome =
+        outcome.unwrap_or_else(|_| panic!("seed {seed} panicked: replay with VATS_SEED={seed}"));
     let faults = outcome.faults;
-    assert!(faults.is_empty(), "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}");
+    assert!(
+        faults.is_empty(),
+        "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}"
+    );
     outcome.results
 }

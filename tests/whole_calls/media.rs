@@ -42,9 +42,15 @@ impl Media {
                 Some(open) => open.remote = agreed.remote,
                 None => self.faults.push(format!("{leg} agreed without a port")),
             },
-            MediaAct::Play { leg, clip, mode, token } => {
+            MediaAct::Play {
+                leg,
+                clip,
+                mode,
+                token,
+            } => {
                 let Some(open) = self.legs.get_mut(&leg) else {
-                    self.faults.push(format!("{leg} was played to without a port"));
+                    self.faults
+                        .push(format!("{leg} was played to without a port"));
                     return;
                 };
                 self.serial += 1;
@@ -89,7 +95,11 @@ impl Media {
                 break;
             }
             let ((_, serial), (leg, token)) = entry.remove_entry();
-            if self.legs.get(&leg).is_some_and(|open| open.current == serial) {
+            if self
+                .legs
+                .get(&leg)
+                .is_some_and(|open| open.current == serial)
+            {
                 self.reports.push_back((leg, MediaEvent::Played { token }));
             }
         }

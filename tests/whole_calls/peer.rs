@@ -100,7 +100,11 @@ impl Peer {
 
     /// Does what is due, then what follows from it.
     pub fn run(&mut self, now: Now) {
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= now.mono) {
+        if self
+            .endpoint
+            .poll_timeout()
+            .is_some_and(|at| at <= now.mono)
+        {
             self.endpoint.handle_timeout(now);
         }
         while let Some(entry) = self.plans.first_entry() {
@@ -133,14 +137,25 @@ impl Peer {
         match deed {
             Deed::Call(number) => self.call(now, &number),
             Deed::Register => self.register(now),
-            Deed::Ring(session) => self.with(now, session, |session| Command::Progress { session, code: 180, sdp: None }),
+            Deed::Ring(session) => self.with(now, session, |session| Command::Progress {
+                session,
+                code: 180,
+                sdp: None,
+            }),
             Deed::Answer(session) => self.answer(now, session),
             Deed::Refuse(session, code) => {
-                self.with(now, session, |session| Command::Reject { session, code, headers: Vec::new() });
+                self.with(now, session, |session| Command::Reject {
+                    session,
+                    code,
+                    headers: Vec::new(),
+                });
                 self.sessions.remove(&session);
             }
             Deed::End(session) => {
-                self.with(now, session, |session| Command::End { session, reason: None });
+                self.with(now, session, |session| Command::End {
+                    session,
+                    reason: None,
+                });
                 self.sessions.remove(&session);
             }
             Deed::Press(session, key) => {
@@ -158,9 +173,18 @@ impl Peer {
     }
 
     fn answer(&mut self, now: Now, session: SessionId) {
-        let Some(media) = self.sessions.get(&session).copied() else { return };
+        let Some(media) = self.sessions.get(&session).copied() else {
+            return;
+        };
         let sdp = description(media);
-        self.endpoint.handle_command(now, Command::Accept { session, sdp, headers: Vec::new() });
+        self.endpoint.handle_command(
+            now,
+            Command::Accept {
+                session,
+                sdp,
+                headers: Vec::new(),
+            },
+        );
         if self.entropy.below(3) > 0 {
             let at = self.soon(now, 500, 40_000);
             self.plan(at, Deed::End(session));
@@ -191,7 +215,8 @@ impl Peer {
             other_headers: Vec::new(),
             give_up_after: None,
         };
-        self.endpoint.handle_command(now, Command::Invite(Box::new(invite)));
+        self.endpoint
+            .handle_command(now, Command::Invite(Box::new(invite)));
         let at = self.soon(now, 10, 90_000);
         self.plan(at, Deed::End(session));
     }
@@ -204,7 +229,9 @@ impl Peer {
     }
 
     fn register(&mut self, now: Now) {
-        let Some(user) = self.user.clone() else { return };
+        let Some(user) = self.user.clone() else {
+            return;
+        };
         let address = format!("<sip:{user}@pbx.example>");
         self.cseq += 5;
         let request = Request {
@@ -222,7 +249,8 @@ impl Peer {
                 (Name::Expires, "120".to_owned()),
             ],
         };
-        self.endpoint.handle_command(now, Command::Request(Box::new(request)));
+        self.endpoint
+            .handle_command(now, Command::Request(Box::new(request)));
     }
 
     fn on_event(&mut self, now: Now, event: Event) {
@@ -235,13 +263,16 @@ impl Peer {
                     self.plan(at, Deed::Press(session, char::from(key)));
                 }
             }
-            Event::Cancelled { session } | Event::Refused { session, .. } | Event::Ended { session, .. } => {
+            Event::Cancelled { session }
+            | Event::Refused { session, .. }
+            | Event::Ended { session, .. } => {
                 self.sessions.remove(&session);
             }
             Event::Offer { session, .. } => {
                 if let Some(media) = self.sessions.get(&session) {
                     let sdp = description(*media);
-                    self.endpoint.handle_command(now, Command::AnswerOffer { session, sdp });
+                    self.endpoint
+                        .handle_command(now, Command::AnswerOffer { session, sdp });
                 }
             }
             Event::Request { id, .. } => self.endpoint.handle_command(

@@ -134,7 +134,8 @@ impl World {
             path: "vats.toml".into(),
             text: PLAN.to_owned(),
         };
-        let plan = config::check(&[source], &Simulated, 1).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let plan = config::check(&[source], &Simulated, 1)
+            .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let now = Now {
             mono: Mono::ZERO,
             wall: Wall::from_micros(1_772_960_700_000_000),
@@ -142,7 +143,14 @@ impl World {
         let pbx: SocketAddr = PBX.parse().unwrap();
         let reach = Reach::new(vec![pbx], Box::new(|_| [10, 0, 0, 1].into()));
         let views = Arc::new(Views::default());
-        let core = Core::new(now, Arc::new(plan), reach, Arc::clone(&views), Vec::new(), entropy.split());
+        let core = Core::new(
+            now,
+            Arc::new(plan),
+            reach,
+            Arc::clone(&views),
+            Vec::new(),
+            entropy.split(),
+        );
         let mut peers = vec![
             Peer::new("10.0.0.2:5060", pbx, None, entropy.split()),
             Peer::new("10.0.0.11:5060", pbx, Some("anna"), entropy.split()),
@@ -191,8 +199,13 @@ impl World {
     fn next_at(&self) -> Option<Mono> {
         let peers = self.peers.iter().filter_map(Peer::next_at);
         // Once everyone is silent, what the core waits for (look-ups, expiries) changes nothing any more.
-        let quiet = self.network.next_at().is_none() && peers.clone().next().is_none() && self.core.live_calls() == 0;
-        if quiet && self.core.census().transactions == 0 && self.now.mono > Mono::from_micros(600_000_000) {
+        let quiet = self.network.next_at().is_none()
+            && peers.clone().next().is_none()
+            && self.core.live_calls() == 0;
+        if quiet
+            && self.core.census().transactions == 0
+            && self.now.mono > Mono::from_micros(600_000_000)
+        {
             return None;
         }
         peers
@@ -205,12 +218,21 @@ impl World {
     fn step(&mut self) {
         while let Some(datagram) = self.network.receive(self.now.mono) {
             if datagram.to == PBX.parse().unwrap() {
-                self.core.handle_datagram(self.now, ListenerId(0), datagram.from, datagram.bytes);
-            } else if let Some(peer) = self.peers.iter_mut().find(|peer| peer.address == datagram.to) {
+                self.core
+                    .handle_datagram(self.now, ListenerId(0), datagram.from, datagram.bytes);
+            } else if let Some(peer) = self
+                .peers
+                .iter_mut()
+                .find(|peer| peer.address == datagram.to)
+            {
                 peer.receive(self.now, datagram.from, datagram.bytes);
             }
         }
-        if self.core.poll_timeout().is_some_and(|at| at <= self.now.mono) {
+        if self
+            .core
+            .poll_timeout()
+            .is_some_and(|at| at <= self.now.mono)
+        {
             self.core.handle_timeout(self.now);
         }
         for peer in &mut self.peers {
@@ -227,12 +249,19 @@ impl World {
             while let Some(effect) = self.core.poll_effect() {
                 self.carry_out(effect);
             }
-            let Some((leg, event)) = self.media.report(self.now.mono) else { break };
+            let Some((leg, event)) = self.media.report(self.now.mono) else {
+                break;
+            };
             self.core.handle_media(self.now, leg, event);
         }
         for peer in &mut self.peers {
             while let Some(transmit) = peer.endpoint.poll_transmit() {
-                self.network.send(self.now.mono, peer.address, transmit.flow.remote, transmit.bytes);
+                self.network.send(
+                    self.now.mono,
+                    peer.address,
+                    transmit.flow.remote,
+                    transmit.bytes,
+                );
             }
         }
     }
@@ -241,31 +270,39 @@ impl World {
         match effect {
             Effect::Transmit(transmit) => {
                 let from = PBX.parse().unwrap();
-                self.network.send(self.now.mono, from, transmit.flow.remote, transmit.bytes);
+                self.network
+                    .send(self.now.mono, from, transmit.flow.remote, transmit.bytes);
             }
             Effect::Media(act) => self.media.act(self.now.mono, act),
             Effect::Record(act) => self.record(act),
             Effect::Journal(entry) => self.journal.push(entry),
-            Effect::Resolve { host, .. } => self.outcome.faults.push(format!("{host} was looked up")),
+            Effect::Resolve { host, .. } => {
+                self.outcome.faults.push(format!("{host} was looked up"))
+            }
             Effect::Drained(_) => {}
         }
     }
 
     fn record(&mut self, act: RecordAct) {
         match act {
-            RecordAct::StartConversation { recording, .. } | RecordAct::StartMessage { recording, .. } => {
+            RecordAct::StartConversation { recording, .. }
+            | RecordAct::StartMessage { recording, .. } => {
                 if self.recordings.insert(recording, true).is_some() {
                     self.outcome.faults.push(format!("{recording} began twice"));
                 }
             }
             RecordAct::Stop { recording } | RecordAct::Discard { recording } => {
                 if self.recordings.insert(recording, false) != Some(true) {
-                    self.outcome.faults.push(format!("{recording} ended without being open"));
+                    self.outcome
+                        .faults
+                        .push(format!("{recording} ended without being open"));
                 }
             }
             RecordAct::Attach { recording, .. } => {
                 if self.recordings.get(&recording) != Some(&true) {
-                    self.outcome.faults.push(format!("{recording} was attached to without being open"));
+                    self.outcome
+                        .faults
+                        .push(format!("{recording} was attached to without being open"));
                 }
             }
             RecordAct::Detach { .. } => {}
@@ -280,12 +317,27 @@ impl World {
                 faults.push(text);
             }
         };
-        check(self.core.live_calls() == 0, format!("{} calls are left", self.core.live_calls()));
-        check(self.media.open_legs() == 0, format!("{} media legs are left", self.media.open_legs()));
-        check(self.core.desk_census() == (0, 0), format!("the desk holds {:?}", self.core.desk_census()));
+        check(
+            self.core.live_calls() == 0,
+            format!("{} calls are left", self.core.live_calls()),
+        );
+        check(
+            self.media.open_legs() == 0,
+            format!("{} media legs are left", self.media.open_legs()),
+        );
+        check(
+            self.core.desk_census() == (0, 0),
+            format!("the desk holds {:?}", self.core.desk_census()),
+        );
         let census = self.core.census();
-        check(census.dialogs == 0 && census.sessions == 0 && census.transactions == 0, format!("{census:?}"));
-        check(self.views.calls.is_empty(), "a call is left in the view".to_owned());
+        check(
+            census.dialogs == 0 && census.sessions == 0 && census.transactions == 0,
+            format!("{census:?}"),
+        );
+        check(
+            self.views.calls.is_empty(),
+            "a call is left in the view".to_owned(),
+        );
         for open in self.recordings.iter().filter(|(_, open)| **open) {
             check(false, format!("the recording {} is left open", open.0));
         }
@@ -294,7 +346,10 @@ impl World {
             check(idle, format!("{} is still {}", view.operator, view.state));
         }
         for view in &self.views.trunks {
-            check(view.calls == 0, format!("{} lines are left on {}", view.calls, view.trunk));
+            check(
+                view.calls == 0,
+                format!("{} lines are left on {}", view.calls, view.trunk),
+            );
         }
         for (call, (started, answered, ended)) in tally(&self.journal) {
             check(
@@ -306,14 +361,23 @@ impl World {
             if let Entry::CallEnded { call, legs, .. } = entry {
                 let result = format!("{:?} {:?}", call.result, call.cause);
                 *self.outcome.results.entry(result).or_default() += 1;
-                check(call.result.is_some() && call.ended_at.is_some(), format!("{} has no result", call.call_id));
+                check(
+                    call.result.is_some() && call.ended_at.is_some(),
+                    format!("{} has no result", call.call_id),
+                );
                 let open = legs.iter().filter(|leg| leg.ended_at.is_none()).count();
-                check(open == 0, format!("{} has {open} legs without an end", call.call_id));
+                check(
+                    open == 0,
+                    format!("{} has {open} legs without an end", call.call_id),
+                );
             }
         }
         for peer in &self.peers {
             let census = peer.endpoint.census();
-            check(census.dialogs == 0, format!("{} is left with {census:?}", peer.address));
+            check(
+                census.dialogs == 0,
+                format!("{} is left with {census:?}", peer.address),
+            );
         }
         self.outcome.faults = faults;
     }

@@ -76,7 +76,8 @@ impl Phone {
             product: concat!("vats-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
         // Two phones on one machine share the range: each begins at a place of its own.
-        let first = PORTS.start() + (entropy.below(u64::from(PORTS.end() - PORTS.start() - 64)) as u16 & !1);
+        let first = PORTS.start()
+            + (entropy.below(u64::from(PORTS.end() - PORTS.start() - 64)) as u16 & !1);
         let plane = Plane::start(PlaneSettings {
             workers: 1,
             ports: first..=first + 63,
@@ -101,8 +102,10 @@ impl Phone {
     /// Plays this WAV file in a call, and records what is heard.
     pub fn equip(&mut self, play: Option<&Path>, record: bool) -> anyhow::Result<()> {
         if let Some(path) = play {
-            let bytes = std::fs::read(path).map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
-            let samples = wav::read(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            let bytes = std::fs::read(path)
+                .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+            let samples = wav::read(&bytes)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
             self.play = Some(Clip::from_samples(path.display().to_string(), &samples));
         }
         self.record = record;
@@ -111,7 +114,12 @@ impl Phone {
 
     /// Our own SIP address.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        Ok(self.listeners.addresses()?.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
+        Ok(self
+            .listeners
+            .addresses()?
+            .first()
+            .copied()
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
     }
 
     /// The flow to the far side.
@@ -127,13 +135,20 @@ impl Phone {
 
     /// Opens the leg's media port and prepares its side of offer/answer.
     pub async fn open(&mut self, leg: LegId, towards: IpAddr) -> anyhow::Result<Negotiation> {
-        self.plane.act(self.clock.mono(), MediaAct::Open { leg, towards });
+        self.plane
+            .act(self.clock.mono(), MediaAct::Open { leg, towards });
         loop {
             match self.plane.poll_report() {
                 Some((of, MediaEvent::Opened { local })) if of == leg => {
-                    return Ok(Negotiation::new(local, &[Codec::Pcmu, Codec::Pcma], self.entropy.u64() >> 1));
+                    return Ok(Negotiation::new(
+                        local,
+                        &[Codec::Pcmu, Codec::Pcma],
+                        self.entropy.u64() >> 1,
+                    ));
                 }
-                Some((of, MediaEvent::Failed { why })) if of == leg => anyhow::bail!("no media port: {why}"),
+                Some((of, MediaEvent::Failed { why })) if of == leg => {
+                    anyhow::bail!("no media port: {why}")
+                }
                 Some(_) => {}
                 None => self.plane.ready().await,
             }
@@ -143,7 +158,8 @@ impl Phone {
     /// Speaks and listens as agreed.
     pub fn agree(&mut self, leg: LegId, agreed: &Agreed) {
         let agreed = agreed.clone();
-        self.plane.act(self.clock.mono(), MediaAct::Agree { leg, agreed });
+        self.plane
+            .act(self.clock.mono(), MediaAct::Agree { leg, agreed });
     }
 
     /// The call is answered: begins to play and to record.
@@ -172,12 +188,19 @@ impl Phone {
     /// The call is over: what was heard is written to `record`.
     pub fn finish(&mut self, leg: LegId, record: Option<&Path>) -> anyhow::Result<()> {
         self.plane.act(self.clock.mono(), MediaAct::Close { leg });
-        let Some(mut ear) = self.ear.take() else { return Ok(()) };
+        let Some(mut ear) = self.ear.take() else {
+            return Ok(());
+        };
         ear.listen();
         if let Some(path) = record {
             let bytes = wav::write_mono(ear.samples())?;
-            std::fs::write(path, bytes).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
-            println!("recorded {} ({:.2} s)", path.display(), ear.samples().len() as f64 / 8000.0);
+            std::fs::write(path, bytes)
+                .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
+            println!(
+                "recorded {} ({:.2} s)",
+                path.display(),
+                ear.samples().len() as f64 / 8000.0
+            );
         }
         Ok(())
     }
@@ -198,9 +221,16 @@ impl Phone {
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Happening::Deadline;
             }
-            let timer = self.endpoint.poll_timeout().map(|at| Instant::from(self.clock.instant(at)));
+            let timer = self
+                .endpoint
+                .poll_timeout()
+                .map(|at| Instant::from(self.clock.instant(at)));
             let ear = Some(Instant::now() + LISTEN_EVERY);
-            let wake = [timer, deadline, ear].into_iter().flatten().min().unwrap_or_else(Instant::now);
+            let wake = [timer, deadline, ear]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or_else(Instant::now);
             tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| self.listeners.poll_receive(cx)) => {
                     let flow = self.reach.flow(listener, remote);
@@ -230,14 +260,22 @@ impl Phone {
 
     fn flush(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.listeners.send(transmit.flow.listener, transmit.flow.remote, &transmit.bytes);
+            self.listeners.send(
+                transmit.flow.listener,
+                transmit.flow.remote,
+                &transmit.bytes,
+            );
         }
     }
 }
 
 /// The address of this machine that reaches `remote`.
 fn own_address(remote: SocketAddr) -> io::Result<IpAddr> {
-    let any: IpAddr = if remote.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let any: IpAddr = if remote.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0u16; 8].into()
+    };
     let socket = std::net::UdpSocket::bind((any, 0))?;
     socket.connect(remote)?;
     Ok(socket.local_addr()?.ip())
@@ -245,17 +283,25 @@ fn own_address(remote: SocketAddr) -> io::Result<IpAddr> {
 
 /// Runs a phone on a runtime of its own.
 pub fn run(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }
 
 /// Splits `HOST:PORT`; the port is 5060 where none is written.
 pub fn host_port(text: &str) -> anyhow::Result<(String, u16)> {
-    let uri = Uri::parse(&format!("sip:{text}")).map_err(|_| anyhow::anyhow!("{text} is no address; write HOST:PORT"))?;
+    let uri = Uri::parse(&format!("sip:{text}"))
+        .map_err(|_| anyhow::anyhow!("{text} is no address; write HOST:PORT"))?;
     Ok((uri.host().to_owned(), uri.port().unwrap_or(5060)))
 }
 
 /// The first address of a host.
 pub async fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
-    let mut addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| anyhow::anyhow!("{host} does not resolve: {error}"))?;
-    addresses.next().ok_or_else(|| anyhow::anyhow!("{host} has no address"))
+    let mut addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| anyhow::anyhow!("{host} does not resolve: {error}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("{host} has no address"))
 }

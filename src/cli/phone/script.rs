@@ -17,7 +17,11 @@ impl Script {
     /// Reads `KEYS@TIME` items separated by commas. Several keys before one `@` follow each other by 300 ms.
     pub fn parse(text: &str) -> Result<Script, ScriptError> {
         let mut keys = Vec::new();
-        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+        for item in text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+        {
             let wrong = || ScriptError(item.to_owned());
             let (pressed, at) = item.split_once('@').ok_or_else(wrong)?;
             let mut at = duration(at.trim()).ok_or_else(wrong)?;
@@ -53,7 +57,9 @@ impl Script {
 
 /// Reads `500ms`, `3s`, `2m`, `1h`; a bare number is seconds.
 pub fn duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: f64 = number.parse().ok()?;
     let seconds = match unit {
@@ -85,7 +91,12 @@ mod tests {
 
     #[test]
     fn a_wrong_item_is_named() {
-        assert!(Script::parse("x@1s").unwrap_err().to_string().contains("x@1s"));
+        assert!(
+            Script::parse("x@1s")
+                .unwrap_err()
+                .to_string()
+                .contains("x@1s")
+        );
         assert!(Script::parse("1@soon").is_err());
         assert!(Script::parse("1").is_err());
     }
