@@ -1,6 +1,16 @@
-//! vats: a cloud virtual PBX.
+//! vats: a cloud virtual PBX for online shops.
+//!
+//! The map of the crate, bottom to top. A module uses its lower neighbours and the floors below, never above.
+//!
+//! **Floor 1 decides** and does no I/O; time and randomness are arguments: [`ledger`], [`sip`], [`sdp`], [`rtp`], [`audio`],
+//! [`dialplan`], [`desk`], [`trunk`], [`call`], [`destination`].
+//!
+//! **Floor 2 is the machine**: [`clock`], [`net`], [`media`], [`recording`], [`store`].
+//!
+//! **Floor 3 is the switch**, the one signalling task: [`switch`].
+//!
+//! **Floor 4 is the outside**: [`notify`], [`api`], [`observe`], [`app`], [`cli`].
 
-// Floor 1: what decides.
 pub mod audio;
 pub mod call;
 pub mod desk;
@@ -11,14 +21,15 @@ pub mod rtp;
 pub mod sdp;
 pub mod sip;
 pub mod trunk;
-// Floor 2: the machine.
+
+pub mod clock;
 pub mod media;
 pub mod net;
 pub mod recording;
 pub mod store;
-// Floor 3: the switch.
+
 pub mod switch;
-// Floor 4: the outside.
+
 pub mod api;
 pub mod app;
 pub mod cli;

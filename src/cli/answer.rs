@@ -1,33 +1,360 @@
-//! `vats answer`: a test phone that registers and answers.
+//! `vats answer`: an operator's phone that registers and takes calls.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Its arguments.
+use anyhow::Context;
+use tokio::time::Instant;
+
+use super::phone::script;
+use super::phone::{Happening, Phone};
+use crate::ledger::id::LegId;
+use crate::sdp::negotiate::Negotiation;
+use crate::sip::auth::Credentials;
+use crate::sip::endpoint::SessionId;
+use crate::sip::endpoint::command::{Command, Request};
+use crate::sip::endpoint::event::{Event, RequestId};
+use crate::sip::uri::Uri;
+use crate::sip::wire::{Message, Method, Name as HeaderName};
+
+/// Arguments of `vats answer`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The operator.
-    #[arg(long, value_name = "NAME")]
-    pub user: String,
-    /// The operator's password.
-    #[arg(long, value_name = "PASSWORD")]
-    pub password: String,
-    /// The PBX's address.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060")]
-    pub server: String,
-    /// How long it rings before it answers.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = super::duration)]
-    pub after: Duration,
-    /// A WAV file to speak.
-    #[arg(long, value_name = "F.wav")]
-    pub play: Option<PathBuf>,
-    /// Where to write what is heard.
-    #[arg(long, value_name = "F.wav")]
-    pub record: Option<PathBuf>,
+    /// The operator
+    #[arg(long)]
+    user: String,
+    /// His SIP password
+    #[arg(long)]
+    password: String,
+    /// Where the PBX listens
+    #[arg(long, default_value = "127.0.0.1:5060")]
+    server: String,
+    /// The operators' domain; default: the server's host
+    #[arg(long)]
+    domain: Option<String>,
+    /// Ring so long before answering
+    #[arg(long, default_value = "3s")]
+    after: String,
+    /// A WAV file to play to the caller, round and round
+    #[arg(long)]
+    play: Option<PathBuf>,
+    /// A WAV file to write what is heard to; each call overwrites it
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Hang up so long after the answer
+    #[arg(long = "for", value_name = "TIME")]
+    length: Option<String>,
+    /// Take one call and end
+    #[arg(long)]
+    once: bool,
 }
 
-/// Runs it.
+/// What the phone asks the registrar for.
+const EXPIRES: u32 = 120;
+/// A failed registration is tried again after this time.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Registers and takes calls until interrupted. Exit code 1: the password is wrong, or nothing answers.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("answer is not available ({})", args.user)
+    super::phone::run(answer(&args))
+}
+
+struct Desk<'a> {
+    args: &'a Args,
+    remote: SocketAddr,
+    after: Duration,
+    length: Option<Duration>,
+    cseq: u32,
+    call_id: String,
+    registered: bool,
+    refresh_at: Instant,
+    call: Option<Call>,
+}
+
+struct Call {
+    leg: LegId,
+    session: SessionId,
+    negotiation: Negotiation,
+    offer: Option<bytes::Bytes>,
+    answer_at: Instant,
+    answered: Option<Instant>,
+}
+
+async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
+    let time = |text: &str| {
+        script::duration(text).with_context(|| format!("{text} is no duration; write 3s or 500ms"))
+    };
+    let (host, port) = super::phone::host_port(&args.server)?;
+    let remote = super::phone::resolve(&host, port).await?;
+    let mut phone = Phone::start(remote, None)?;
+    phone.equip(args.play.as_deref(), args.record.is_some())?;
+    let call_id = phone.entropy.token();
+    let mut desk = Desk {
+        args,
+        remote,
+        after: time(&args.after)?,
+        length: args.length.as_deref().map(time).transpose()?,
+        cseq: 1,
+        call_id,
+        registered: false,
+        refresh_at: Instant::now(),
+        call: None,
+    };
+    let outcome = desk.run(&mut phone).await;
+    desk.register(&mut phone, 0)?;
+    phone.stop(Duration::from_secs(2)).await;
+    outcome
+}
+
+impl Desk<'_> {
+    async fn run(&mut self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        loop {
+            let deadline = self.deadline();
+            let happening = tokio::select! {
+                happening = phone.next(Some(deadline)) => happening,
+                _ = &mut interrupted => {
+                    self.hang_up(phone)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+            };
+            match happening {
+                Happening::Sip(event) => {
+                    if let Some(code) = self.on_sip(phone, event).await? {
+                        return Ok(code);
+                    }
+                }
+                Happening::Media(..) => {}
+                Happening::Deadline => {
+                    if let Some(code) = self.on_time(phone)? {
+                        return Ok(code);
+                    }
+                }
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let call = self.call.as_ref().and_then(|call| match call.answered {
+            None => Some(call.answer_at),
+            Some(at) => self.length.map(|length| at + length),
+        });
+        call.into_iter()
+            .chain([self.refresh_at])
+            .min()
+            .unwrap_or(self.refresh_at)
+    }
+
+    fn register(&mut self, phone: &mut Phone, expires: u32) -> anyhow::Result<()> {
+        let args = self.args;
+        let (host, _) = super::phone::host_port(&args.server)?;
+        let domain = args.domain.clone().unwrap_or(host);
+        let flow = phone
+            .flow(self.remote)
+            .context("the server cannot be reached from this machine")?;
+        let address = format!("<{}>", Uri::sip(Some(&args.user), &domain, None));
+        let contact = Uri::sip(
+            Some(&args.user),
+            &flow.advertised.ip().to_string(),
+            Some(flow.advertised.port()),
+        );
+        phone.command(Command::Request(Box::new(Request {
+            id: RequestId(u64::from(self.cseq)),
+            method: Method::Register,
+            flow,
+            uri: Uri::sip(None, &domain, None).as_str().to_owned(),
+            from: address.clone(),
+            to: address,
+            call_id: Some(self.call_id.clone()),
+            cseq: self.cseq,
+            credentials: Some(Credentials {
+                user: args.user.clone(),
+                password: args.password.clone(),
+            }),
+            headers: vec![
+                (HeaderName::Contact, format!("<{contact}>")),
+                (HeaderName::Expires, expires.to_string()),
+            ],
+        })));
+        // A retry with credentials takes the next number.
+        self.cseq += 10;
+        self.refresh_at = Instant::now() + Duration::from_secs(u64::from(EXPIRES) * 3 / 4);
+        Ok(())
+    }
+
+    fn on_time(&mut self, phone: &mut Phone) -> anyhow::Result<Option<ExitCode>> {
+        let now = Instant::now();
+        if self.refresh_at <= now {
+            self.register(phone, EXPIRES)?;
+        }
+        let Some(call) = &mut self.call else {
+            return Ok(None);
+        };
+        match call.answered {
+            None if call.answer_at <= now => call.accept(phone).map(|()| None),
+            Some(at) if self.length.is_some_and(|length| at + length <= now) => self.hang_up(phone),
+            _ => Ok(None),
+        }
+    }
+
+    async fn on_sip(
+        &mut self,
+        phone: &mut Phone,
+        event: Event,
+    ) -> anyhow::Result<Option<ExitCode>> {
+        match event {
+            Event::Response { code, .. } => return Ok(self.on_registered(code)),
+            Event::Incoming {
+                session,
+                flow,
+                message,
+            } => self.ring(phone, session, flow.remote, &message).await?,
+            Event::Request { id, .. } => phone.command(Command::Reply {
+                id,
+                code: 200,
+                headers: Vec::new(),
+            }),
+            Event::Cancelled { session } => {
+                println!("the caller gave up, or another phone was quicker");
+                return self.over(phone, session);
+            }
+            Event::Ended { session, .. } => {
+                println!("the caller hung up");
+                return self.over(phone, session);
+            }
+            Event::Acked {
+                session,
+                sdp: Some(sdp),
+            } => {
+                if let Some(call) = self.call.as_mut().filter(|call| call.session == session) {
+                    let agreed = call.negotiation.accept_answer(&sdp)?;
+                    phone.agree(call.leg, &agreed);
+                }
+            }
+            Event::Offer { session, sdp } => {
+                if let Some(call) = self.call.as_mut().filter(|call| call.session == session) {
+                    call.answer_offer(phone, sdp.as_deref())?;
+                }
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn on_registered(&mut self, code: u16) -> Option<ExitCode> {
+        match code {
+            200..=299 => {
+                if !std::mem::replace(&mut self.registered, true) {
+                    println!("registered as {}", self.args.user);
+                }
+                None
+            }
+            401 | 403 | 407 => {
+                println!("refused: the user or the password is wrong ({code})");
+                Some(ExitCode::from(1))
+            }
+            _ => {
+                println!("not registered ({code}), trying again");
+                self.refresh_at = Instant::now() + RETRY;
+                None
+            }
+        }
+    }
+
+    async fn ring(
+        &mut self,
+        phone: &mut Phone,
+        session: SessionId,
+        remote: SocketAddr,
+        invite: &Message,
+    ) -> anyhow::Result<()> {
+        if self.call.is_some() {
+            let headers = Vec::new();
+            phone.command(Command::Reject {
+                session,
+                code: 486,
+                headers,
+            });
+            return Ok(());
+        }
+        println!(
+            "ringing: {}",
+            invite.header(HeaderName::From).unwrap_or("unknown")
+        );
+        let leg = LegId::from_u128(session.0);
+        let negotiation = phone.open(leg, remote.ip()).await?;
+        phone.command(Command::Progress {
+            session,
+            code: 180,
+            sdp: None,
+        });
+        self.call = Some(Call {
+            leg,
+            session,
+            negotiation,
+            offer: invite.body_of("application/sdp"),
+            answer_at: Instant::now() + self.after,
+            answered: None,
+        });
+        Ok(())
+    }
+
+    fn hang_up(&mut self, phone: &mut Phone) -> anyhow::Result<Option<ExitCode>> {
+        let Some(session) = self.call.as_ref().map(|call| call.session) else {
+            return Ok(None);
+        };
+        println!("hung up");
+        phone.command(Command::End {
+            session,
+            reason: None,
+        });
+        self.over(phone, session)
+    }
+
+    fn over(&mut self, phone: &mut Phone, session: SessionId) -> anyhow::Result<Option<ExitCode>> {
+        let Some(call) = self.call.take_if(|call| call.session == session) else {
+            return Ok(None);
+        };
+        phone.finish(call.leg, self.args.record.as_deref())?;
+        Ok(self.args.once.then_some(ExitCode::SUCCESS))
+    }
+}
+
+impl Call {
+    fn accept(&mut self, phone: &mut Phone) -> anyhow::Result<()> {
+        let sdp = match &self.offer {
+            Some(offer) => {
+                let (answer, agreed) = self.negotiation.answer(offer)?;
+                phone.agree(self.leg, &agreed);
+                answer
+            }
+            None => self.negotiation.offer(),
+        };
+        println!("answered");
+        self.answered = Some(Instant::now());
+        phone.command(Command::Accept {
+            session: self.session,
+            sdp,
+            headers: Vec::new(),
+        });
+        phone.begin(self.leg);
+        Ok(())
+    }
+
+    fn answer_offer(&mut self, phone: &mut Phone, offer: Option<&[u8]>) -> anyhow::Result<()> {
+        let sdp = match offer {
+            Some(offer) => {
+                let (answer, agreed) = self.negotiation.answer(offer)?;
+                phone.agree(self.leg, &agreed);
+                answer
+            }
+            None => self.negotiation.offer(),
+        };
+        let session = self.session;
+        phone.command(Command::AnswerOffer { session, sdp });
+        Ok(())
+    }
 }

@@ -1,33 +1,254 @@
-//! `vats dial`: a test phone that calls.
+//! `vats dial`: a caller with keys, sound and a recording.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Its arguments.
+use anyhow::{Context, bail};
+use tokio::time::Instant;
+
+use super::phone::script::{self, Script};
+use super::phone::{Happening, Phone};
+use crate::ledger::id::LegId;
+use crate::sdp::negotiate::Negotiation;
+use crate::sip::auth::Credentials;
+use crate::sip::endpoint::SessionId;
+use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::event::Event;
+use crate::sip::header::name_addr::NameAddr;
+use crate::sip::uri::Uri;
+
+/// Arguments of `vats dial`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Whom to call: sip:+74951000001@127.0.0.1:5060.
-    #[arg(value_name = "URI")]
-    pub uri: String,
-    /// Who calls.
-    #[arg(long, value_name = "URI")]
-    pub from: Option<String>,
-    /// Keys to press, each with the time after the answer or the key before: 1@2s,2@500ms.
-    #[arg(long, value_name = "KEYS")]
-    pub keys: Option<String>,
-    /// A WAV file to speak.
-    #[arg(long, value_name = "F.wav")]
-    pub play: Option<PathBuf>,
-    /// Where to write what is heard.
-    #[arg(long, value_name = "F.wav")]
-    pub record: Option<PathBuf>,
-    /// Hang up so long after the answer.
-    #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
-    pub hold: Option<Duration>,
+    /// Whom to call: sip:+74951000001@127.0.0.1:5060
+    uri: String,
+    /// Who calls: sip:+79161234567@127.0.0.1
+    #[arg(long)]
+    from: Option<String>,
+    /// The password, when calling as an operator (the user of --from)
+    #[arg(long)]
+    password: Option<String>,
+    /// Keys and when they are pressed after the answer: 1@2s,#@5s
+    #[arg(long, default_value = "")]
+    keys: String,
+    /// A WAV file to play to the far side, round and round
+    #[arg(long)]
+    play: Option<PathBuf>,
+    /// A WAV file to write what is heard to
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Hang up so long after the answer
+    #[arg(long = "for", value_name = "TIME")]
+    length: Option<String>,
 }
 
-/// Runs it.
+/// Places the call. Exit code 0: answered and ended; 1: refused or not answered.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("dial is not available ({})", args.uri)
+    super::phone::run(call(&args))
+}
+
+/// A call that is being placed or held.
+struct Call {
+    leg: LegId,
+    session: SessionId,
+    negotiation: Negotiation,
+    answered: Option<Instant>,
+    script: Script,
+    length: Option<Duration>,
+}
+
+async fn call(args: &Args) -> anyhow::Result<ExitCode> {
+    let uri = Uri::parse(&args.uri)
+        .with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
+    let script = Script::parse(&args.keys)?;
+    let length = match &args.length {
+        Some(text) => Some(
+            script::duration(text)
+                .with_context(|| format!("--for {text} is no duration; write 10s or 2m"))?,
+        ),
+        None => None,
+    };
+    let remote = super::phone::resolve(uri.host(), uri.port().unwrap_or(5060)).await?;
+    let mut phone = Phone::start(remote, None)?;
+    phone.equip(args.play.as_deref(), args.record.is_some())?;
+    let leg = LegId::new(phone.clock.now().wall, &mut phone.entropy);
+    let mut negotiation = phone.open(leg, remote.ip()).await?;
+    let invite = invite(args, &uri, &phone, remote, leg, &mut negotiation)?;
+    println!("calling {uri}");
+    phone.command(Command::Invite(Box::new(invite)));
+    let mut call = Call {
+        leg,
+        session: SessionId(leg.as_u128()),
+        negotiation,
+        answered: None,
+        script,
+        length,
+    };
+    let outcome = call.run(&mut phone).await;
+    phone.finish(leg, args.record.as_deref())?;
+    phone.stop(Duration::from_secs(5)).await;
+    outcome
+}
+
+fn invite(
+    args: &Args,
+    uri: &Uri,
+    phone: &Phone,
+    remote: SocketAddr,
+    leg: LegId,
+    negotiation: &mut Negotiation,
+) -> anyhow::Result<Invite> {
+    let flow = phone
+        .flow(remote)
+        .with_context(|| format!("{remote} cannot be reached from this machine"))?;
+    let from = match &args.from {
+        Some(text) => {
+            NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?
+        }
+        None => NameAddr {
+            display: None,
+            uri: Uri::sip(
+                Some("+79160000000"),
+                &flow.advertised.ip().to_string(),
+                None,
+            ),
+            params: Vec::new(),
+        },
+    };
+    let user = from.uri.user().map(|user| user.into_owned());
+    let credentials = match (&args.password, &user) {
+        (Some(password), Some(user)) => Some(Credentials {
+            user: user.clone(),
+            password: password.clone(),
+        }),
+        (Some(_), None) => bail!("--password needs a user in --from: sip:anna@HOST"),
+        (None, _) => None,
+    };
+    Ok(Invite {
+        session: SessionId(leg.as_u128()),
+        flow,
+        routing: Routing::Dialog,
+        uri: uri.as_str().to_owned(),
+        from: from.to_string(),
+        to: format!("<{uri}>"),
+        contact_user: user,
+        sdp: negotiation.offer(),
+        credentials,
+        max_forwards: 70,
+        headers: Vec::new(),
+        other_headers: Vec::new(),
+        give_up_after: None,
+    })
+}
+
+impl Call {
+    async fn run(&mut self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        loop {
+            let deadline = self.deadline();
+            let happening = tokio::select! {
+                happening = phone.next(deadline) => happening,
+                _ = &mut interrupted => {
+                    println!("hung up");
+                    return self.hang_up(phone);
+                }
+            };
+            match happening {
+                Happening::Sip(event) => {
+                    if let Some(code) = self.on_sip(phone, event)? {
+                        return Ok(code);
+                    }
+                }
+                Happening::Media(..) => {}
+                Happening::Deadline => {
+                    let since = self.answered.map_or(Duration::ZERO, |at| at.elapsed());
+                    while let Some(key) = self.script.due(since) {
+                        println!("key {key}");
+                        phone.press(self.leg, key);
+                    }
+                    if self.answered.is_some() && self.length.is_some_and(|length| length <= since)
+                    {
+                        println!("hung up after {:.1} s", since.as_secs_f64());
+                        return self.hang_up(phone);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the next key is pressed, or the call is hung up.
+    fn deadline(&self) -> Option<Instant> {
+        let answered = self.answered?;
+        [self.script.next_at(), self.length]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| answered + at)
+    }
+
+    fn on_sip(&mut self, phone: &mut Phone, event: Event) -> anyhow::Result<Option<ExitCode>> {
+        let session = self.session;
+        match event {
+            Event::Progress { code, sdp, .. } => {
+                println!("{code}");
+                if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok())
+                {
+                    phone.agree(self.leg, &agreed);
+                }
+            }
+            Event::Answered { sdp, .. } => {
+                println!("answered");
+                match sdp {
+                    Some(sdp) => phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?),
+                    None if self.negotiation.agreed().is_some() => {}
+                    None => bail!("the 200 carries no session description"),
+                }
+                self.answered = Some(Instant::now());
+                phone.begin(self.leg);
+            }
+            Event::Refused { code, reason, .. } => {
+                println!("refused: {code} {reason}");
+                return Ok(Some(ExitCode::from(1)));
+            }
+            Event::Offer { sdp, .. } => {
+                let answer = match sdp {
+                    Some(offer) => {
+                        let (answer, agreed) = self.negotiation.answer(&offer)?;
+                        phone.agree(self.leg, &agreed);
+                        answer
+                    }
+                    None => self.negotiation.offer(),
+                };
+                phone.command(Command::AnswerOffer {
+                    session,
+                    sdp: answer,
+                });
+            }
+            Event::Acked { sdp: Some(sdp), .. } => {
+                phone.agree(self.leg, &self.negotiation.accept_answer(&sdp)?)
+            }
+            Event::Ended { .. } => {
+                println!("the far side hung up");
+                return Ok(Some(ExitCode::SUCCESS));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn hang_up(&self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
+        let session = self.session;
+        phone.command(Command::End {
+            session,
+            reason: None,
+        });
+        Ok(if self.answered.is_some() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        })
+    }
 }

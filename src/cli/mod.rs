@@ -3,6 +3,7 @@
 mod answer;
 mod check;
 mod dial;
+mod phone;
 mod report;
 mod route;
 mod run;

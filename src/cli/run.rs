@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, report};
+use crate::{app, observe};
 
 /// Its arguments.
 #[derive(clap::Args, Debug)]
@@ -12,7 +13,13 @@ pub struct Args {
     pub config: ConfigArgs,
 }
 
-/// Runs it.
+/// Runs the PBX.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("run is not available ({})", args.config.config.display())
+    if let Err(error) = observe::logging::start() {
+        anyhow::bail!("the log cannot be set up: {error}");
+    }
+    Ok(app::run(&args.config.config).unwrap_or_else(|error| {
+        report::print_error(&error);
+        ExitCode::FAILURE
+    }))
 }

@@ -5,13 +5,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::call::{CallRecord, TraceLine};
 use super::clock::Wall;
 use super::id::{CallId, Name, RecordingId, Tenant, VoicemailId};
 use super::leg::LegRecord;
 
 /// One thing that happened and has to be kept.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Entry {
     /// A call began: insert the row, raise `call.started`.
     CallStarted(Box<CallRecord>),
@@ -82,7 +84,7 @@ pub enum Entry {
 }
 
 /// Which file a recording is.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum RecordingKind {
     /// A conversation, stereo.
     Conversation,
@@ -91,7 +93,7 @@ pub enum RecordingKind {
 }
 
 /// The index row of a recording.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RecordingRecord {
     /// The recording.
     pub recording_id: RecordingId,
@@ -116,7 +118,7 @@ pub struct RecordingRecord {
 }
 
 /// A registered phone, as it is kept over a restart.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BindingRecord {
     /// The operator (the user of the address-of-record).
     pub operator: Name,

@@ -340,8 +340,10 @@ impl Leg {
 
 fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Option<Sound>, Reason> {
     let payload_type = packet.payload_type;
-    if let Some((_, receive)) = agreed.telephone_event
-        && payload_type == receive
+    // Phones that chose a number of their own often use it in both directions.
+    if let Some((send, receive)) = agreed.telephone_event
+        && (payload_type == receive
+            || (payload_type == send && payload_type != agreed.receive_payload_type))
     {
         let event = TelephoneEvent::parse(packet.payload).ok_or(Reason::Malformed)?;
         return Ok(Some(Sound::Event(event.duration)));

@@ -194,11 +194,11 @@ impl Plane {
             self.reports.push_back((leg, MediaEvent::Opened { local }));
             return;
         }
-        if self.crew.is_stopped() {
-            let why = "the media plane has been shut down".to_owned();
+        let Some(worker) = self.crew.least_loaded() else {
+            let why = "no media thread is running".to_owned();
             self.reports.push_back((leg, MediaEvent::Failed { why }));
             return;
-        }
+        };
         let (number, socket) = match self.bind_socket() {
             Ok(bound) => bound,
             Err(why) => {
@@ -217,7 +217,6 @@ impl Plane {
             generation: 0,
             beats: false,
         });
-        let worker = self.crew.least_loaded();
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
         self.crew.order(worker, slot, Order::Insert(port));

@@ -158,19 +158,25 @@ impl Worker {
             for index in 0..told {
                 match self.poller.token(index) {
                     Some(WAKE) => {
-                        // Not rung after all is as good.
+                        // Not rung after all is as good. Taken back before the ring is looked at, so no ring is missed.
                         let _silent = self.shared.wake.clear();
                         self.shared.rung.store(false, Ordering::SeqCst);
                     }
                     Some(BEATS) => {
                         let _none = self.metronome.clear();
                     }
-                    Some(token) => self.receive(token),
-                    None => {}
+                    _ => {}
                 }
             }
+            // Before the packets: what was agreed before a packet was sent holds for it.
             if !self.take_commands()? {
                 return Ok(());
+            }
+            for index in 0..told {
+                match self.poller.token(index) {
+                    Some(WAKE | BEATS) | None => {}
+                    Some(token) => self.receive(token),
+                }
             }
             let now = self.now();
             self.beat_if_due(now)?;

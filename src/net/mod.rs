@@ -1,1 +1,4 @@
-//! To be written.
+//! The sockets that SIP runs over, and which address of ours a far side must see. Nothing here reads a message.
+
+pub mod advertise;
+pub mod udp;

@@ -1,2 +1,19 @@
-//! The switch: the one signalling task. It owns the endpoint, the registrar, the calls and the desk, and carries out what they ask for.
+//! The switch: the one signalling task. It owns the endpoint, the registrar, the calls and the desk, and carries out what these ask for.
+//!
+//! `core` decides nothing itself and does no I/O: it hands every message, timer, media report and request with `now` to whom it concerns and
+//! queues what must be done outside as [`effect::Effect`]s. `task` is the thin shell with the sockets. So whole calls run in virtual time.
+
+pub mod core;
+pub mod effect;
 pub mod handle;
+pub mod reach;
+pub mod task;
+
+mod asks;
+mod calls;
+mod dial;
+mod info;
+mod invite;
+mod reasons;
+mod register;
+mod trunks;

@@ -33,11 +33,18 @@ pub struct Known<'a> {
 /// (address and port over UDP), then the one whose `accept` networks hold the source; among equals the first by name.
 /// `None`: a phone or a stranger.
 pub fn identify(known: Known<'_>, origin: Origin<'_>) -> Option<Name> {
-    let trunks = || known.trunks.keys();
+    let source = canonical(origin.source).ip();
+    let mut trunks = known.trunks.keys();
+    identify_peer(known, origin)
+        .or_else(|| trunks.find(|name| accepts(known, name, source)).cloned())
+}
+
+/// As [`identify`], without the `accept` networks: for callers who say that they are a phone.
+pub fn identify_peer(known: Known<'_>, origin: Origin<'_>) -> Option<Name> {
     let source = canonical(origin.source);
+    let mut trunks = known.trunks.keys();
     by_contact_user(known, origin.request_user)
-        .or_else(|| trunks().find(|name| is_peer(known, name, source, origin.transport)))
-        .or_else(|| trunks().find(|name| accepts(known, name, source.ip())))
+        .or_else(|| trunks.find(|name| is_peer(known, name, source, origin.transport)))
         .cloned()
 }
 

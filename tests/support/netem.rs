@@ -23,15 +23,6 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Everything arrives after a millisecond, in order.
-    pub const PERFECT: Conditions = Conditions {
-        loss: 0,
-        duplicate: 0,
-        reorder: 0,
-        delay: 1_000,
-        jitter: 0,
-        reorder_by: 0,
-    };
     /// A tenth is lost, some come twice or late.
     pub const BAD: Conditions = Conditions {
         loss: 100,
@@ -66,11 +57,6 @@ impl<T: Clone> Netem<T> {
             under_way: BTreeMap::new(),
             lost: 0,
         }
-    }
-
-    /// Changes the conditions for what is sent from now on.
-    pub fn set_conditions(&mut self, conditions: Conditions) {
-        self.conditions = conditions;
     }
 
     /// A datagram is sent.

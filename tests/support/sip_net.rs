@@ -55,11 +55,6 @@ impl SipNet {
         }
     }
 
-    /// Changes the network.
-    pub fn set_conditions(&mut self, conditions: Conditions) {
-        self.net.set_conditions(conditions);
-    }
-
     /// The flow from `side` to the other.
     pub fn flow(&self, side: usize) -> Flow {
         flow(side)
@@ -69,17 +64,6 @@ impl SipNet {
     pub fn command(&mut self, side: usize, command: Command) {
         self.sides[side].handle_command(self.now, command);
         self.flush(side);
-    }
-
-    /// Puts a datagram of `side` on the network, as if its endpoint had sent it.
-    pub fn inject(&mut self, side: usize, bytes: Bytes) {
-        self.net.send(
-            micros(self.now),
-            Datagram {
-                to: 1 - side,
-                bytes,
-            },
-        );
     }
 
     /// The next event of a side.
@@ -166,8 +150,7 @@ pub fn seeds(first: u64, count: u64) -> impl Iterator<Item = u64> {
     let one = std::env::var("VATS_SEED")
         .ok()
         .map(|seed| seed.parse().expect("VATS_SEED is a number"));
-    let range = one.map_or(first..first + count, |seed: u64| seed..seed + 1);
-    range
+    one.map_or(first..first + count, |seed: u64| seed..seed + 1)
 }
 
 /// Runs a test for each seed, and prints the one that fails.

@@ -151,6 +151,10 @@ fn events_pass_under_the_listeners_number_and_are_told_once() {
         assert_eq!(packet.payload, &bytes[12..]);
     }
     assert_eq!(told, ['7']);
+    // Under the far side's own number too.
+    let mut bytes = event(6, 9000, 8, 160);
+    bytes[1] = 96;
+    assert_eq!(a.receive(ms(200), at(1), &bytes).unwrap().key, Some('8'));
 }
 
 #[test]

@@ -56,12 +56,13 @@ impl Crew {
         Ok(crew)
     }
 
-    /// The worker with the fewest legs.
-    pub fn least_loaded(&self) -> usize {
+    /// The worker with the fewest legs; `None` when none runs.
+    pub fn least_loaded(&self) -> Option<usize> {
         let hands = self.hands.iter().enumerate();
         hands
+            .filter(|(_, hand)| hand.is_running())
             .min_by_key(|(_, hand)| hand.legs)
-            .map_or(0, |(index, _)| index)
+            .map(|(index, _)| index)
     }
 
     /// Legs on each worker.
@@ -135,11 +136,6 @@ impl Crew {
         }
     }
 
-    /// Whether `shutdown` was called.
-    pub fn is_stopped(&self) -> bool {
-        self.hands.iter().all(|hand| hand.commands.is_none())
-    }
-
     /// Ends the threads. What they had is dropped; what they report meanwhile too.
     pub fn shutdown(&mut self) {
         for hand in &mut self.hands {
@@ -190,6 +186,12 @@ impl Hand {
             legs: 0,
             thread: Some(thread),
         })
+    }
+
+    fn is_running(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
     }
 
     fn push(&mut self, command: Command) {

@@ -61,6 +61,14 @@ fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<
     plane.act(Mono::ZERO, act);
 }
 
+#[test]
+fn the_signalling_task_may_be_moved_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let plane = plane(1, 30_100..=30_119);
+    is_send(&plane);
+    is_send(&plane.ready());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]

@@ -88,6 +88,8 @@ pub fn choose(dialog: &Dialog) -> Choice {
     let literal = literal(host);
     match (dialog.routing, literal) {
         (Routing::Flow, Some(ip)) if dialog.routes.is_empty() && ip == dialog.flow.remote.ip() => {
+            // Without a port the Contact says nothing that the flow does not say better.
+            let port = uri.port().unwrap_or(dialog.flow.remote.port());
             Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
         }
         (Routing::Flow, _) => Choice::Send(dialog.flow),

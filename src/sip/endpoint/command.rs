@@ -73,6 +73,13 @@ pub enum Command {
         /// Extra header lines.
         headers: Headers,
     },
+    /// Send a re-INVITE with a new offer; answered by `Event::OfferAnswered` or `Event::OfferRefused`.
+    Offer {
+        /// The session.
+        session: SessionId,
+        /// The offer.
+        sdp: Bytes,
+    },
     /// Send OPTIONS within the session's dialog; answered by `Event::Probed`.
     Probe {
         /// The session.

@@ -103,6 +103,21 @@ pub enum Event {
         /// The offer; `None`: we are to offer.
         sdp: Option<Bytes>,
     },
+    /// The 2xx to our re-INVITE; ACK has been sent.
+    OfferAnswered {
+        /// The session.
+        session: SessionId,
+        /// The answer.
+        sdp: Option<Bytes>,
+    },
+    /// Our re-INVITE was refused (491 after it was tried again a few times), or could not be sent because another offer is open (491); the session
+    /// stays as it was.
+    OfferRefused {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+    },
     /// The session is over: BYE from the far side (200 has been sent), our 2xx never acknowledged, an in-dialog request answered 408 or 481.
     Ended {
         /// The session.

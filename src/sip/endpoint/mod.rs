@@ -9,6 +9,7 @@ pub mod command;
 pub mod core;
 pub mod event;
 
+mod outcome;
 mod outside;
 mod receive;
 #[cfg(test)]
@@ -25,12 +26,8 @@ use self::outside::Outside;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::sip::dialog::LocalTag;
-use crate::sip::endpoint::command::Routing;
-use crate::sip::session::{Fate, Session, Stray};
-use crate::sip::transaction::layer::Outcome;
+use crate::sip::session::{Fate, Session};
 use crate::sip::transaction::timer::Deadlines;
-use crate::sip::transaction::{ClientId, User};
-use crate::sip::wire::Message;
 
 pub use self::event::{Flow, ListenerId, SessionId, Transport};
 pub use self::receive::Drops;
@@ -138,6 +135,9 @@ impl Endpoint {
                     session.refuse_offer(core, at, code, &headers)
                 });
             }
+            Command::Offer { session, sdp } => {
+                self.with_session(session, |session, core| session.offer(core, at, sdp));
+            }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }
@@ -211,121 +211,6 @@ impl Endpoint {
     /// The messages dropped so far.
     pub fn drops(&self) -> Drops {
         self.drops
-    }
-
-    /// Hands the outcomes of transactions to their users until nothing follows any more.
-    fn settle(&mut self, now: Now) {
-        while let Some(outcome) = self.core.layer.poll_outcome() {
-            match outcome {
-                Outcome::Response {
-                    client,
-                    user,
-                    message,
-                } => self.deliver(now, client, user, &message),
-                Outcome::Failed { client, user, how } => {
-                    let at = now.mono;
-                    match user {
-                        User::Invite(id, _) => self.with_session(id, |session, core| {
-                            session.invite_failed(core, client, how)
-                        }),
-                        User::Bye(id) => self
-                            .with_session(id, |session, core| session.bye_answered(core, at, None)),
-                        User::Probe(id) => self.with_session(id, |session, core| {
-                            session.probe_answered(core, at, None)
-                        }),
-                        User::Request(id) => {
-                            if self
-                                .requests
-                                .get(&id)
-                                .is_some_and(|request| request.failed(&mut self.core, client, how))
-                            {
-                                self.requests.remove(&id);
-                            }
-                            true
-                        }
-                        User::Nobody => true,
-                    };
-                }
-                Outcome::NoAck { server, session } => {
-                    if let Some(id) = session {
-                        self.with_session(id, |session, core| {
-                            session.not_acked(core, now.mono, server)
-                        });
-                    }
-                }
-            }
-        }
-        self.core.layer.tidy();
-        self.deadlines.tidy(&mut self.sessions);
-    }
-
-    fn deliver(&mut self, now: Now, client: ClientId, user: User, response: &Message) {
-        let at = now.mono;
-        match user {
-            User::Invite(id, routing) => self.deliver_invite(now, client, id, routing, response),
-            User::Bye(id) => {
-                self.with_session(id, |session, core| {
-                    session.bye_answered(core, at, Some(response))
-                });
-            }
-            User::Probe(id) => {
-                self.with_session(id, |session, core| {
-                    session.probe_answered(core, at, Some(response))
-                });
-            }
-            User::Request(id) => {
-                let core = &mut self.core;
-                if self
-                    .requests
-                    .get_mut(&id)
-                    .is_some_and(|request| request.answered(core, at, client, response))
-                {
-                    self.requests.remove(&id);
-                }
-            }
-            User::Nobody => {}
-        }
-    }
-
-    /// A response to an INVITE: for its session, unless that has a 2xx already or is gone, and this is one more.
-    fn deliver_invite(
-        &mut self,
-        now: Now,
-        client: ClientId,
-        id: SessionId,
-        routing: Routing,
-        response: &Message,
-    ) {
-        let waiting = self
-            .sessions
-            .get(&id)
-            .is_some_and(|session| session.awaits(client));
-        if waiting {
-            self.with_session(id, |session, core| {
-                session.invite_answered(core, now.mono, client, response)
-            });
-            return;
-        }
-        let Some(flow) = self.core.layer.flow(client) else {
-            return;
-        };
-        if !(200..300).contains(&response.status()) {
-            return;
-        }
-        let credentials = self
-            .sessions
-            .get(&id)
-            .and_then(|session| session.credentials().cloned());
-        let stray = Stray {
-            client,
-            response,
-            flow,
-            routing,
-            credentials,
-        };
-        let id = self.new_session_id(now);
-        let session = Session::stray(&mut self.core, now.mono, id, stray);
-        self.add_session(session);
     }
 
     fn add_session(&mut self, session: Session) {

@@ -1,5 +1,7 @@
 //! Our requests outside any session (REGISTER, OPTIONS), and our replies to theirs.
 
+use std::collections::HashMap;
+
 use super::command::{Headers, Request};
 use super::core::{self, Core};
 use super::event::{Event, RequestId};
@@ -124,6 +126,17 @@ impl Outside {
         let user = User::Request(request.id);
         core.layer
             .start(now, self.client, request.method, flow, user, bytes);
+    }
+}
+
+/// Does something with a request of ours, which is forgotten when it is over then.
+pub(super) fn finish(
+    requests: &mut HashMap<RequestId, Box<Outside>>,
+    id: RequestId,
+    act: impl FnOnce(&mut Outside) -> bool,
+) {
+    if requests.get_mut(&id).is_some_and(|request| act(request)) {
+        requests.remove(&id);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::sip::wire::{Message, Method, Name};
 pub struct Drops {
     /// Not SIP at all.
     pub unreadable: u64,
-    /// Responses and ACKs with a defect.
+    /// Responses, ACKs and requests without Via that have a defect.
     pub malformed: u64,
     /// Responses to nothing we asked.
     pub stray_responses: u64,
@@ -47,7 +47,8 @@ impl Endpoint {
 
     fn receive_request(&mut self, now: Now, flow: Flow, request: &Message) {
         if let Some((code, sentence)) = request.defect() {
-            if request.method() == Method::Ack {
+            // Without Via no response finds its way.
+            if request.method() == Method::Ack || request.header(Name::Via).is_none() {
                 self.drops.malformed += 1;
                 return;
             }

@@ -8,6 +8,7 @@
 pub mod credentials;
 
 mod incoming;
+mod offering;
 mod outgoing;
 mod sending;
 mod within;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 use self::credentials::Challenges;
 use self::incoming::Ringing;
+use self::offering::OurOffer;
 use self::outgoing::Calling;
 use self::sending::Held;
 use crate::ledger::clock::Mono;
@@ -41,6 +43,8 @@ pub struct Session {
     /// Our tag in all its dialogs.
     pub local_tag: LocalTag,
     phase: Phase,
+    /// Whether we sent the first INVITE.
+    is_call_id_ours: bool,
     reports: Reports,
     /// The early dialogs while unanswered, then the one dialog.
     dialogs: Vec<Dialog>,
@@ -53,6 +57,8 @@ pub struct Session {
     unacked: Vec<Unacked>,
     /// The offer that awaits our answer.
     theirs: Option<TheirOffer>,
+    /// The re-INVITE under way.
+    ours: Option<Box<OurOffer>>,
     /// The OPTIONS under way.
     probe: Option<Challenges>,
 }
@@ -121,16 +127,19 @@ enum Timer {
     Resolve,
     /// Nobody said what becomes of a late 2xx.
     Late,
+    /// Our re-INVITE met theirs and is to be tried again (RFC 3261 §14.1).
+    Again,
 }
 
 impl Timer {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
         Timer::Repeat,
         Timer::Resolve,
         Timer::Late,
+        Timer::Again,
     ];
 }
 
@@ -139,6 +148,7 @@ impl Session {
         Session {
             id,
             local_tag,
+            is_call_id_ours: !matches!(phase, Phase::Ringing(_)),
             phase,
             reports: Reports::All,
             dialogs: Vec::new(),
@@ -148,6 +158,7 @@ impl Session {
             held: Vec::new(),
             unacked: Vec::new(),
             theirs: None,
+            ours: None,
             probe: None,
         }
     }
@@ -215,9 +226,8 @@ impl Session {
                 }
                 Timer::Repeat => self.repeat_progress(core, now),
                 Timer::Resolve => self.resolved(core, now, None, &[]),
-                Timer::Late => {
-                    self.close(core, now, None);
-                }
+                Timer::Late => self.close(core, now, None),
+                Timer::Again => self.offer_again(core, now),
             }
         }
         Fate::Alive

@@ -27,6 +27,10 @@ pub(super) enum Held {
     Probe {
         lines: Headers,
     },
+    /// The re-INVITE that `ours` describes.
+    Offer {
+        lines: Headers,
+    },
 }
 
 impl Session {
@@ -161,7 +165,7 @@ impl Session {
         }
     }
 
-    fn submit(&mut self, core: &mut Core, now: Mono, held: Held) {
+    pub(super) fn submit(&mut self, core: &mut Core, now: Mono, held: Held) {
         match self.next_hop(core, now) {
             Some(flow) => self.transmit(core, now, &flow, held),
             None => self.held.push(held),
@@ -205,6 +209,21 @@ impl Session {
                 let bytes = core::append(writer, &lines).finish();
                 core.layer
                     .acknowledge(client, &dialog.remote_tag, *flow, bytes);
+            }
+            Held::Offer { lines } => {
+                let Some(ours) = &mut self.ours else { return };
+                dialog.local_cseq += 1;
+                (ours.client, ours.cseq) = (branch, dialog.local_cseq);
+                ours.lines = lines;
+                let writer = dialog
+                    .request(Method::Invite.as_str(), ours.cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::UserAgent, core.product());
+                let bytes = core::append(core::abilities(writer), &ours.lines)
+                    .finish_with(core::SDP, &ours.sdp);
+                let user = User::Reinvite(self.id);
+                core.layer
+                    .start(now, branch, Method::Invite, *flow, user, bytes);
             }
             Held::Bye { lines } => {
                 let reason = match &self.phase {

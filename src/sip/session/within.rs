@@ -90,6 +90,7 @@ impl Session {
             return;
         }
         let ours_pending = matches!(self.phase, Phase::Calling(_))
+            || self.is_offering()
             || self.unacked.iter().any(|unacked| unacked.we_offered);
         if ours_pending {
             return self.refuse(core, now, server, &OUR_OFFER_PENDING);

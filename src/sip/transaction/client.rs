@@ -195,6 +195,13 @@ impl Client {
         self.timers.stop(Timer::E as usize);
     }
 
+    /// Waits for the final response no longer than 64·T1 from now.
+    pub(super) fn limit(&mut self, now: Mono) {
+        if self.method == Method::Invite && !self.is_lingering() {
+            self.timers.set(Timer::B as usize, now + T1_64);
+        }
+    }
+
     /// The CANCEL, when the INVITE is still without a final response.
     pub(super) fn cancel(&self, reason: Option<&str>) -> Option<Bytes> {
         if self.is_lingering() {

@@ -253,6 +253,14 @@ impl Layer {
         }
     }
 
+    /// Waits for the final response to an INVITE no longer than 64·T1 from now, whatever provisional ones came.
+    pub fn limit(&mut self, now: Mono, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.limit(now);
+            self.client_deadlines.arm(id, client);
+        }
+    }
+
     /// Forgets a client transaction (RFC 3261 §9.1: a CANCEL that brought no final response).
     pub fn abandon(&mut self, client: ClientId) {
         self.clients.remove(&client);

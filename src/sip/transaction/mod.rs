@@ -82,6 +82,8 @@ pub struct ServerId(pub u64);
 pub enum User {
     /// The INVITE that creates a session; the routing serves a 2xx that comes when the session is gone.
     Invite(SessionId, Routing),
+    /// A re-INVITE of ours.
+    Reinvite(SessionId),
     /// The BYE of a session.
     Bye(SessionId),
     /// An OPTIONS within a session's dialog.

@@ -1,0 +1,185 @@
+//! `vats run`: start, wait for signals, reload, drain, stop.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::load::{LoadError, Purpose, load_as};
+use super::signals::{Asked, Signals};
+use super::start::{self, Accounts, Switch};
+use super::banner;
+use crate::api::auth::Access;
+use crate::api::{self, Api, Reload};
+use crate::clock::Clock;
+use crate::dialplan::plan::Plan;
+use crate::ledger::entropy::Entropy;
+use crate::notify::Notifier;
+use crate::switch::handle::{Ask, Handle};
+
+/// After `server.drain`, the last BYEs get this long to be answered (64·T1 of RFC 3261 is 32 s; a phone that does not answer is gone).
+const LAST_BYES: Duration = Duration::from_secs(5);
+/// The HTTP server may finish what it is sending.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Runs the PBX on a configuration until it is told to stop. Problems of the configuration come back for printing.
+pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
+    let loaded = load_as(directory, Purpose::Run, 1)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .context("the service runtime")
+        .and_then(|runtime| runtime.block_on(serve(directory.to_owned(), loaded.plan)));
+    Ok(match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vats: {error:#}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("signals cannot be listened to")?;
+    let clock = Clock::start();
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    let mut entropy = Entropy::from_seed(seed);
+    let mut accounts = start::accounts(&plan, clock, &mut entropy).await?;
+    let http = TcpListener::bind(plan.server.http)
+        .await
+        .with_context(|| format!("the API cannot listen on {}; see server.http", plan.server.http))?;
+    let http_address = http.local_addr().context("the API's socket tells no address")?;
+    let switch = start::switch(&plan, clock, &mut accounts, &mut entropy)?;
+    let access = Arc::new(Access::new(plan.server.api_tokens.clone(), http_address));
+    let accepting = Arc::new(AtomicBool::new(true));
+    let reload = reloader(directory, &plan, &switch.handle, Arc::clone(&access), Arc::clone(&accounts.notifier));
+    let (stop_api, api_stopped) = oneshot::channel::<()>();
+    let api = Api {
+        store: Arc::clone(&accounts.store),
+        journal: accounts.journal.clone(),
+        handle: switch.handle.clone(),
+        recordings: plan.recordings.path.clone(),
+        access,
+        reload: Arc::clone(&reload),
+        accepting: Arc::clone(&accepting),
+        started_at: clock.now().wall,
+    };
+    let api = tokio::spawn(api::serve(http, api::router(api), async {
+        // A dropped sender means the same.
+        let _ = api_stopped.await;
+    }));
+    let most_calls = switch.most_calls;
+    print!(
+        "{}",
+        banner::banner(&plan, &switch.addresses, http_address, most_calls, !plan.server.api_tokens.is_empty())
+    );
+    while signals.next().await == Asked::Reload {
+        match reload().await {
+            Ok(version) => tracing::info!(version, "the new plan is in force"),
+            Err(problems) => {
+                for problem in problems {
+                    tracing::error!("reload refused, the old plan stays in force: {problem}");
+                }
+            }
+        }
+    }
+    accepting.store(false, Ordering::Relaxed);
+    drain(&switch.handle, plan.server.drain, &mut signals).await;
+    let _ = stop_api.send(());
+    if timeout(LAST_ANSWERS, api).await.is_err() {
+        tracing::warn!("the API was still answering; its connections are closed");
+    }
+    drop(reload);
+    stop(switch, accounts).await
+}
+
+/// The closure that reads the configuration anew and puts it in force, all or nothing; one reload at a time.
+fn reloader(directory: PathBuf, first: &Plan, handle: &Handle, access: Arc<Access>, notifier: Arc<Notifier>) -> Reload {
+    let version = Arc::new(AtomicU64::new(first.version));
+    let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
+    let handle = handle.clone();
+    Arc::new(move || {
+        let (directory, version, turn) = (directory.clone(), Arc::clone(&version), Arc::clone(&one_at_a_time));
+        let (handle, access, notifier) = (handle.clone(), Arc::clone(&access), Arc::clone(&notifier));
+        Box::pin(async move {
+            let _turn = turn.lock().await;
+            let next = version.load(Ordering::Relaxed) + 1;
+            // Prompts are decoded here: not on a thread that answers others.
+            let loaded = tokio::task::spawn_blocking(move || load_as(&directory, Purpose::Run, next))
+                .await
+                .map_err(|error| vec![format!("the configuration could not be read: {error}")])?
+                .map_err(|error| vec![error.to_string()])?;
+            let plan = loaded.plan;
+            let installed = Arc::clone(&plan);
+            start::ask(&handle, |reply| Ask::Install { plan: installed, reply })
+                .await
+                .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
+                .map_err(|why| vec![why])?;
+            access.set_tokens(plan.server.api_tokens.clone());
+            notifier.configure(plan.webhooks.values().cloned().collect());
+            version.store(next, Ordering::Relaxed);
+            Ok(next)
+        })
+    })
+}
+
+/// No new calls; the running ones finish, or are ended after `limit` or at a second signal.
+async fn drain(handle: &Handle, limit: Duration, signals: &mut Signals) {
+    tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
+    let drained = start::ask(handle, |reply| Ask::Drain { reply });
+    tokio::pin!(drained);
+    let deadline = tokio::time::sleep(limit + LAST_BYES);
+    tokio::pin!(deadline);
+    loop {
+        tokio::select! {
+            _ = &mut drained => return,
+            () = &mut deadline => {
+                tracing::warn!("some far sides did not answer the last BYE");
+                return;
+            }
+            asked = signals.next() => match asked {
+                Asked::Reload => tracing::warn!("draining: the configuration is not read any more"),
+                Asked::Stop => {
+                    tracing::warn!("told to stop again: not waiting any longer");
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// Ends the signalling thread, then the recorder and the journal, so that every row is written.
+async fn stop(switch: Switch, accounts: Accounts) -> anyhow::Result<()> {
+    let Switch { handle, thread, .. } = switch;
+    drop(handle);
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await.context("waiting for the signalling thread")?;
+    if joined.is_err() {
+        tracing::error!("the signalling thread ended by a fault");
+    }
+    let Accounts {
+        journal,
+        journal_task,
+        notifier,
+        notifier_task,
+        ..
+    } = accounts;
+    journal.flush().await;
+    drop(journal);
+    drop(notifier);
+    journal_task.await.context("the journal's task")?;
+    notifier_task.abort();
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! The built-in test phones: one SIP user agent with one call at a time, made of the same parts as the PBX.
+
+pub mod ear;
+pub mod script;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use self::ear::Ear;
+use crate::audio::clip::Clip;
+use crate::audio::wav;
+use crate::call::media::{MediaAct, MediaEvent, PlayMode};
+use crate::clock::Clock;
+use crate::ledger::entropy::Entropy;
+use crate::ledger::id::LegId;
+use crate::media::tap::tap;
+use crate::media::{Plane, PlaneSettings};
+use crate::net::udp::Listeners;
+use crate::sdp::negotiate::{Agreed, Codec, Negotiation};
+use crate::sip::endpoint::command::Command;
+use crate::sip::endpoint::event::Event;
+use crate::sip::endpoint::{Endpoint, Flow, Settings};
+use crate::sip::uri::Uri;
+use crate::switch::reach::Reach;
+
+/// How often the ear is emptied.
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
+/// Media ports of a test phone.
+const PORTS: std::ops::RangeInclusive<u16> = 41_000..=48_999;
+
+/// A test phone.
+#[derive(Debug)]
+pub struct Phone {
+    /// The clocks.
+    pub clock: Clock,
+    /// Makes ids.
+    pub entropy: Entropy,
+    endpoint: Endpoint,
+    listeners: Listeners,
+    reach: Reach,
+    plane: Plane,
+    ear: Option<Ear>,
+    play: Option<Arc<Clip>>,
+    record: bool,
+}
+
+/// What the phone reports to the command that runs it.
+#[derive(Debug)]
+pub enum Happening {
+    /// On SIP.
+    Sip(Event),
+    /// On the media stream.
+    Media(LegId, MediaEvent),
+    /// The deadline handed to `next` has passed.
+    Deadline,
+}
+
+impl Phone {
+    /// A phone that reaches `remote` and, with `listen`, is reached there.
+    pub fn start(remote: SocketAddr, listen: Option<SocketAddr>) -> io::Result<Phone> {
+        let clock = Clock::start();
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let mut entropy = Entropy::from_seed(seed);
+        let own = own_address(remote)?;
+        let listeners = Listeners::bind(&[listen.unwrap_or(SocketAddr::new(own, 0))])?;
+        let reach = Reach::new(listeners.addresses()?, Box::new(move |_| own));
+        let settings = Settings {
+            product: concat!("vats-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        // Two phones on one machine share the range: each begins at a place of its own.
+        let first = PORTS.start()
+            + (entropy.below(u64::from(PORTS.end() - PORTS.start() - 64)) as u16 & !1);
+        let plane = Plane::start(PlaneSettings {
+            workers: 1,
+            ports: first..=first + 63,
+            bind: own,
+            advertised: Box::new(move |_| own),
+            start: clock.origin(),
+        })?;
+        let endpoint = Endpoint::new(settings, entropy.split());
+        Ok(Phone {
+            clock,
+            entropy,
+            endpoint,
+            listeners,
+            reach,
+            plane,
+            ear: None,
+            play: None,
+            record: false,
+        })
+    }
+
+    /// Plays this WAV file in a call, and records what is heard.
+    pub fn equip(&mut self, play: Option<&Path>, record: bool) -> anyhow::Result<()> {
+        if let Some(path) = play {
+            let bytes = std::fs::read(path)
+                .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
+            let samples = wav::read(&bytes)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+            self.play = Some(Clip::from_samples(path.display().to_string(), &samples));
+        }
+        self.record = record;
+        Ok(())
+    }
+
+    /// Our own SIP address.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        Ok(self
+            .listeners
+            .addresses()?
+            .first()
+            .copied()
+            .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))))
+    }
+
+    /// The flow to the far side.
+    pub fn flow(&self, remote: SocketAddr) -> Option<Flow> {
+        self.reach.flow_to(remote)
+    }
+
+    /// Hands a command to the endpoint.
+    pub fn command(&mut self, command: Command) {
+        self.endpoint.handle_command(self.clock.now(), command);
+        self.flush();
+    }
+
+    /// Opens the leg's media port and prepares its side of offer/answer.
+    pub async fn open(&mut self, leg: LegId, towards: IpAddr) -> anyhow::Result<Negotiation> {
+        self.plane
+            .act(self.clock.mono(), MediaAct::Open { leg, towards });
+        loop {
+            match self.plane.poll_report() {
+                Some((of, MediaEvent::Opened { local })) if of == leg => {
+                    return Ok(Negotiation::new(
+                        local,
+                        &[Codec::Pcmu, Codec::Pcma],
+                        self.entropy.u64() >> 1,
+                    ));
+                }
+                Some((of, MediaEvent::Failed { why })) if of == leg => {
+                    anyhow::bail!("no media port: {why}")
+                }
+                Some(_) => {}
+                None => self.plane.ready().await,
+            }
+        }
+    }
+
+    /// Speaks and listens as agreed.
+    pub fn agree(&mut self, leg: LegId, agreed: &Agreed) {
+        let agreed = agreed.clone();
+        self.plane
+            .act(self.clock.mono(), MediaAct::Agree { leg, agreed });
+    }
+
+    /// The call is answered: begins to play and to record.
+    pub fn begin(&mut self, leg: LegId) {
+        if self.record && self.ear.is_none() {
+            let (writer, reader) = tap();
+            self.plane.attach_tap(leg, writer);
+            self.ear = Some(Ear::new(reader));
+        }
+        if let Some(clip) = self.play.clone() {
+            let act = MediaAct::Play {
+                leg,
+                clip,
+                mode: PlayMode::Loop,
+                token: 0,
+            };
+            self.plane.act(self.clock.mono(), act);
+        }
+    }
+
+    /// Presses a key (RFC 4733).
+    pub fn press(&mut self, leg: LegId, key: char) {
+        self.plane.send_key(leg, key);
+    }
+
+    /// The call is over: what was heard is written to `record`.
+    pub fn finish(&mut self, leg: LegId, record: Option<&Path>) -> anyhow::Result<()> {
+        self.plane.act(self.clock.mono(), MediaAct::Close { leg });
+        let Some(mut ear) = self.ear.take() else {
+            return Ok(());
+        };
+        ear.listen();
+        if let Some(path) = record {
+            let bytes = wav::write_mono(ear.samples())?;
+            std::fs::write(path, bytes)
+                .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
+            println!(
+                "recorded {} ({:.2} s)",
+                path.display(),
+                ear.samples().len() as f64 / 8000.0
+            );
+        }
+        Ok(())
+    }
+
+    /// What happens next, or that `deadline` has passed.
+    pub async fn next(&mut self, deadline: Option<Instant>) -> Happening {
+        loop {
+            self.flush();
+            if let Some(ear) = &mut self.ear {
+                ear.listen();
+            }
+            if let Some(event) = self.endpoint.poll_event() {
+                return Happening::Sip(event);
+            }
+            if let Some((leg, event)) = self.plane.poll_report() {
+                return Happening::Media(leg, event);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Happening::Deadline;
+            }
+            let timer = self
+                .endpoint
+                .poll_timeout()
+                .map(|at| Instant::from(self.clock.instant(at)));
+            let ear = Some(Instant::now() + LISTEN_EVERY);
+            let wake = [timer, deadline, ear]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or_else(Instant::now);
+            tokio::select! {
+                (listener, remote, bytes) = poll_fn(|cx| self.listeners.poll_receive(cx)) => {
+                    let flow = self.reach.flow(listener, remote);
+                    self.endpoint.handle_message(self.clock.now(), flow, bytes);
+                }
+                () = self.plane.ready() => {}
+                () = sleep_until(wake) => {
+                    let now = self.clock.now();
+                    if self.endpoint.poll_timeout().is_some_and(|at| at <= now.mono) {
+                        self.endpoint.handle_timeout(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the last transactions end, at most `limit`, and stops the media thread.
+    pub async fn stop(mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.endpoint.census().transactions > 0 {
+            if let Happening::Deadline = self.next(Some(deadline)).await {
+                break;
+            }
+        }
+        self.plane.shutdown();
+    }
+
+    fn flush(&mut self) {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.listeners.send(
+                transmit.flow.listener,
+                transmit.flow.remote,
+                &transmit.bytes,
+            );
+        }
+    }
+}
+
+/// The address of this machine that reaches `remote`.
+fn own_address(remote: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if remote.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0u16; 8].into()
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(remote)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Runs a phone on a runtime of its own.
+pub fn run(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+/// Splits `HOST:PORT`; the port is 5060 where none is written.
+pub fn host_port(text: &str) -> anyhow::Result<(String, u16)> {
+    let uri = Uri::parse(&format!("sip:{text}"))
+        .map_err(|_| anyhow::anyhow!("{text} is no address; write HOST:PORT"))?;
+    Ok((uri.host().to_owned(), uri.port().unwrap_or(5060)))
+}
+
+/// The first address of a host.
+pub async fn resolve(host: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let mut addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| anyhow::anyhow!("{host} does not resolve: {error}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| anyhow::anyhow!("{host} has no address"))
+}

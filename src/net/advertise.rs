@@ -1,0 +1,91 @@
+//! Which address of ours goes into Via, Contact and SDP towards a far side.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
+
+use ipnet::IpNet;
+
+/// Answers "as whom does this far side reach us?". The kernel's routing table is asked once per far address.
+#[derive(Debug)]
+pub struct Advertiser {
+    bound: IpAddr,
+    public: Option<IpAddr>,
+    local_networks: Vec<IpNet>,
+    routes: Mutex<HashMap<IpAddr, IpAddr>>,
+}
+
+/// More remembered routes than this are forgotten together; a scanner must not fill the memory.
+const MOST_ROUTES: usize = 4096;
+
+impl Advertiser {
+    /// For sockets bound to `bound` (which may be unspecified), with the configured public address and local networks.
+    pub fn new(bound: IpAddr, public: Option<IpAddr>, local_networks: Vec<IpNet>) -> Advertiser {
+        Advertiser {
+            bound,
+            public,
+            local_networks,
+            routes: Mutex::default(),
+        }
+    }
+
+    /// The address of ours that `remote` must be told: the public one for peers outside the local networks,
+    /// else the one that the kernel would send from.
+    pub fn towards(&self, remote: IpAddr) -> IpAddr {
+        let local =
+            remote.is_loopback() || self.local_networks.iter().any(|net| net.contains(&remote));
+        if let Some(public) = self.public
+            && !local
+        {
+            return public;
+        }
+        if !self.bound.is_unspecified() {
+            return self.bound;
+        }
+        let mut routes = self
+            .routes
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if routes.len() > MOST_ROUTES {
+            routes.clear();
+        }
+        *routes.entry(remote).or_insert_with(|| source_for(remote))
+    }
+}
+
+/// The source address that the kernel picks towards `remote`: connecting a UDP socket sends nothing.
+fn source_for(remote: IpAddr) -> IpAddr {
+    let any: IpAddr = match remote {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0))
+        .and_then(|socket| {
+            socket.connect(SocketAddr::new(remote, 9))?;
+            socket.local_addr()
+        })
+        .map_or(any, |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_address_is_for_peers_outside() {
+        let nets = vec!["10.0.0.0/8".parse().unwrap()];
+        let public: IpAddr = "203.0.113.7".parse().unwrap();
+        let bound: IpAddr = "10.0.0.5".parse().unwrap();
+        let advertiser = Advertiser::new(bound, Some(public), nets);
+        assert_eq!(advertiser.towards("198.51.100.1".parse().unwrap()), public);
+        assert_eq!(advertiser.towards("10.1.2.3".parse().unwrap()), bound);
+        assert_eq!(advertiser.towards("127.0.0.1".parse().unwrap()), bound);
+    }
+
+    #[test]
+    fn an_unspecified_socket_uses_the_route() {
+        let advertiser = Advertiser::new(Ipv4Addr::UNSPECIFIED.into(), None, Vec::new());
+        let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+        assert_eq!(advertiser.towards(loopback), loopback);
+    }
+}

@@ -1,0 +1,197 @@
+//! What the outside floor asks: originate, hang up, transfer, a new plan, draining.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::core::{Core, Draining};
+use super::effect::Effect;
+use super::handle::Ask;
+use crate::call::Call;
+use crate::call::input::{Command as CallCommand, Input};
+use crate::dialplan::plan::{Destination, Plan};
+use crate::ledger::clock::Now;
+use crate::ledger::id::{CallId, Name};
+use crate::ledger::journal::Entry;
+use crate::sip::auth::Verifier;
+
+impl Core {
+    pub(super) fn answer_ask(&mut self, now: Now, ask: Ask) {
+        // A reply that nobody waits for any more is no fault: the asker went away.
+        match ask {
+            Ask::Originate {
+                operator,
+                to,
+                reply,
+            } => {
+                let _ = reply.send(self.originate(now, operator, &to));
+            }
+            Ask::Hangup { call, reply } => {
+                let there = self.calls.contains_key(&call);
+                self.give(now, call, Input::Command(CallCommand::Hangup));
+                let _ = reply.send(there);
+            }
+            Ask::Transfer { call, to, reply } => {
+                let _ = reply.send(self.transfer(now, call, &to));
+            }
+            Ask::Install { plan, reply } => {
+                let _ = reply.send(self.install(now, plan));
+            }
+            Ask::Drain { reply } => self.begin_drain(now, reply),
+        }
+    }
+
+    fn originate(&mut self, now: Now, operator: Name, to: &str) -> Result<CallId, String> {
+        if self.drain.is_some() {
+            return Err("this PBX is shutting down and takes no new calls".to_owned());
+        }
+        if !self.plan.operators.contains_key(operator.as_str()) {
+            return Err(format!(
+                "there is no operator {operator}; see [operators.*] in the configuration"
+            ));
+        }
+        let (entry, dialled) = self.entry_for(&operator, to)?;
+        let id = CallId::new(now.wall, &mut self.entropy);
+        let entropy = self.entropy.split();
+        let call = Call::originate(
+            now,
+            Arc::clone(&self.plan),
+            id,
+            operator,
+            dialled,
+            entry,
+            entropy,
+        );
+        self.start_call(now, id, call, None);
+        Ok(id)
+    }
+
+    fn transfer(&mut self, now: Now, call: CallId, to: &str) -> Result<(), String> {
+        if !self.calls.contains_key(&call) {
+            return Err(format!("the call {call} is not running"));
+        }
+        let destination = self.destination(to)?;
+        self.give(
+            now,
+            call,
+            Input::Command(CallCommand::Transfer { to: destination }),
+        );
+        Ok(())
+    }
+
+    /// A destination as the plan writes it: `hunt:sales`, `echo`.
+    fn destination(&self, text: &str) -> Result<Destination, String> {
+        let plan = &self.plan;
+        let (kind, name) = text.split_once(':').unwrap_or((text, ""));
+        let wanted = Name::from(name);
+        let (known, destination) = match kind {
+            "menu" => (plan.menus.contains_key(name), Destination::Menu(wanted)),
+            "hunt" => (plan.hunts.contains_key(name), Destination::Hunt(wanted)),
+            "operator" => (
+                plan.operators.contains_key(name),
+                Destination::Operator(wanted),
+            ),
+            "forward" => (
+                plan.forwards.contains_key(name),
+                Destination::Forward(wanted),
+            ),
+            "voicemail" => (
+                plan.voicemails.contains_key(name),
+                Destination::Voicemail(wanted),
+            ),
+            "announcement" => (
+                plan.announcements.contains_key(name),
+                Destination::Announcement(wanted),
+            ),
+            "schedule" => (
+                plan.schedules.contains_key(name),
+                Destination::Schedule(wanted),
+            ),
+            "echo" => (name.is_empty(), Destination::Echo),
+            "hangup" => (name.is_empty(), Destination::Hangup),
+            _ => (false, Destination::Hangup),
+        };
+        if !known {
+            return Err(format!(
+                "{text} is no destination of the dial plan; write it as the plan does, such as hunt:sales"
+            ));
+        }
+        Ok(destination)
+    }
+
+    fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
+        if let Some(what) = needs_restart(&self.plan, &plan) {
+            return Err(format!(
+                "server.{what} changed, which needs a restart; the old plan stays in force"
+            ));
+        }
+        if self.plan.server.domain != plan.server.domain {
+            self.verifier = Verifier::new(&plan.server.domain, self.entropy.split());
+        }
+        self.plan = plan;
+        self.apply_plan(now);
+        self.journal(Entry::ConfigReloaded {
+            tenant: self.tenant.clone(),
+            plan_version: self.plan.version,
+            at: now.wall,
+        });
+        Ok(())
+    }
+
+    /// Puts the plan in force at the desk and the trunks; running calls keep theirs.
+    pub(super) fn apply_plan(&mut self, now: Now) {
+        self.apply_trunks(now);
+        self.look_up_contacts();
+        self.apply_operators(now);
+    }
+
+    fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {
+        let until = now.mono + self.plan.server.drain;
+        self.unregister_trunks(now);
+        self.drain = Some(Draining {
+            until,
+            ended: false,
+            reply: Some(reply),
+        });
+    }
+
+    /// The time to finish is over: BYE on every leg.
+    pub(super) fn end_all_calls(&mut self, now: Now) {
+        if let Some(drain) = &mut self.drain {
+            drain.ended = true;
+        }
+        let calls: Vec<CallId> = self.calls.keys().copied().collect();
+        for call in calls {
+            self.give(now, call, Input::Command(CallCommand::Drain));
+        }
+    }
+
+    /// Tells who asked for draining once nothing is left, the last BYEs' transactions included.
+    pub(super) fn finish_drain(&mut self) {
+        let idle = self.calls.is_empty() && self.endpoint.census().transactions == 0;
+        if let Some(drain) = &mut self.drain
+            && idle
+            && let Some(reply) = drain.reply.take()
+        {
+            self.effects.push_back(Effect::Drained(reply));
+        }
+    }
+}
+
+/// What of a new plan cannot be put in force while running.
+fn needs_restart(old: &Plan, new: &Plan) -> Option<&'static str> {
+    let (old, new) = (&old.server, &new.server);
+    if old.sip != new.sip {
+        Some("sip")
+    } else if old.rtp_ports != new.rtp_ports {
+        Some("rtp_ports")
+    } else if old.http != new.http {
+        Some("http")
+    } else if old.database != new.database {
+        Some("database")
+    } else if old.public_address != new.public_address || old.local_networks != new.local_networks {
+        Some("public_address or local_networks")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,344 @@
+//! The core of the switch: every input comes here with `now`, every output leaves as an effect.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::effect::{Effect, Lookup};
+use super::handle::{Ask, Views};
+use super::reach::Reach;
+use super::trunks::Trunks;
+use crate::call::Call;
+use crate::call::input::{Input, LegEnd, LegEvent};
+use crate::call::media::MediaEvent;
+use crate::desk::Desk;
+use crate::desk::notice::Notice;
+use crate::dialplan::plan::Plan;
+use crate::ledger::clock::{Mono, Now};
+use crate::ledger::entropy::Entropy;
+use crate::ledger::id::{CallId, LegId, Name, Tenant};
+use crate::ledger::journal::{BindingRecord, Entry};
+use crate::sip::auth::Verifier;
+use crate::sip::endpoint::command::Command;
+use crate::sip::endpoint::event::{Ended, Event};
+use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::registrar::Registrar;
+
+/// Everything that the signalling task owns.
+///
+/// After each `handle_*`, drain [`Core::poll_effect`] until it is empty, then ask [`Core::poll_timeout`].
+#[derive(Debug)]
+pub struct Core {
+    pub(super) tenant: Tenant,
+    pub(super) plan: Arc<Plan>,
+    pub(super) reach: Reach,
+    pub(super) views: Arc<Views>,
+    pub(super) endpoint: Endpoint,
+    pub(super) registrar: Registrar,
+    pub(super) verifier: Verifier,
+    pub(super) desk: Desk,
+    pub(super) trunks: Trunks,
+    pub(super) calls: HashMap<CallId, Running>,
+    pub(super) legs: HashMap<LegId, LegPlace>,
+    pub(super) timers: BTreeSet<(Mono, CallId)>,
+    pub(super) effects: VecDeque<Effect>,
+    pub(super) entropy: Entropy,
+    pub(super) drain: Option<Draining>,
+    /// Inputs for calls that come of carrying out another call's outputs.
+    pub(super) later: VecDeque<(CallId, Input)>,
+    /// Addresses of host names in the plan.
+    pub(super) names: HashMap<(String, u16), Vec<SocketAddr>>,
+}
+
+/// A running call and the timer that is set for it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub call: Call,
+    pub armed: Option<Mono>,
+    /// Every leg it ever had and still may hear of.
+    pub legs: Vec<LegId>,
+}
+
+/// Where a leg belongs.
+#[derive(Debug)]
+pub(super) struct LegPlace {
+    pub call: CallId,
+    /// The trunk it runs over.
+    pub trunk: Option<Name>,
+}
+
+/// No new calls are taken.
+#[derive(Debug)]
+pub(super) struct Draining {
+    /// When the remaining calls are ended.
+    pub until: Mono,
+    /// Whether they have been.
+    pub ended: bool,
+    pub reply: Option<oneshot::Sender<()>>,
+}
+
+impl Core {
+    /// A switch with its first plan. `bindings` are the phones that were registered before a restart.
+    pub fn new(
+        now: Now,
+        plan: Arc<Plan>,
+        reach: Reach,
+        views: Arc<Views>,
+        bindings: Vec<BindingRecord>,
+        mut entropy: Entropy,
+    ) -> Core {
+        let product = concat!("vats/", env!("CARGO_PKG_VERSION")).to_owned();
+        let mut core = Core {
+            tenant: Tenant::default(),
+            endpoint: Endpoint::new(Settings { product }, entropy.split()),
+            registrar: Registrar::default(),
+            verifier: Verifier::new(&plan.server.domain, entropy.split()),
+            desk: Desk::default(),
+            trunks: Trunks::default(),
+            calls: HashMap::new(),
+            legs: HashMap::new(),
+            timers: BTreeSet::new(),
+            effects: VecDeque::new(),
+            drain: None,
+            later: VecDeque::new(),
+            names: HashMap::new(),
+            plan,
+            reach,
+            views,
+            entropy,
+        };
+        for index in 0..core.reach.count() {
+            let listener = ListenerId(index);
+            if let Some(local) = core.reach.local(listener) {
+                core.registrar.set_local(listener, local);
+            }
+        }
+        core.restore_bindings(now, bindings);
+        core.apply_plan(now);
+        core.pump(now);
+        core
+    }
+
+    /// A datagram came in.
+    pub fn handle_datagram(&mut self, now: Now, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
+        let flow = self.reach.flow(listener, remote);
+        self.endpoint.handle_message(now, flow, bytes);
+        self.pump(now);
+    }
+
+    /// The media plane reports.
+    pub fn handle_media(&mut self, now: Now, leg: LegId, event: MediaEvent) {
+        if let Some(place) = self.legs.get(&leg) {
+            self.give(now, place.call, Input::Media(leg, event));
+        }
+        self.pump(now);
+    }
+
+    /// The outside asks.
+    pub fn handle_ask(&mut self, now: Now, ask: Ask) {
+        self.answer_ask(now, ask);
+        self.pump(now);
+    }
+
+    /// The addresses of a name that an `Effect::Resolve` asked for; empty when it has none.
+    pub fn handle_resolved(&mut self, now: Now, what: Lookup, addresses: Vec<SocketAddr>) {
+        match what {
+            Lookup::Dialog(id) => self.endpoint.handle_command(now, Command::Resolved { id, addresses }),
+            Lookup::Peer(host, port) => self.peer_resolved(now, host, port, addresses),
+        }
+        self.pump(now);
+    }
+
+    /// `poll_timeout` has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.endpoint.poll_timeout().is_some_and(|at| at <= now.mono) {
+            self.endpoint.handle_timeout(now);
+        }
+        if self.desk.poll_timeout().is_some_and(|at| at <= now.mono) {
+            self.desk.handle_timeout(now.mono);
+        }
+        self.expire_bindings(now);
+        self.run_trunk_timers(now);
+        while let Some(&(at, call)) = self.timers.first() {
+            if at > now.mono {
+                break;
+            }
+            self.timers.pop_first();
+            if let Some(running) = self.calls.get_mut(&call) {
+                running.armed = None;
+                running.call.handle_timeout(now);
+                self.drain_call(now, call);
+            }
+        }
+        if self.drain.as_ref().is_some_and(|drain| !drain.ended && drain.until <= now.mono) {
+            self.end_all_calls(now);
+        }
+        self.pump(now);
+    }
+
+    /// What to do next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call `handle_timeout`.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let drain = self.drain.as_ref().filter(|drain| !drain.ended).map(|drain| drain.until);
+        [
+            self.endpoint.poll_timeout(),
+            self.desk.poll_timeout(),
+            self.registrar.poll_timeout(),
+            self.trunks.poll_timeout(),
+            self.timers.first().map(|(at, _)| *at),
+            drain,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Calls running now.
+    pub fn live_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// What the SIP endpoint holds, for tests and metrics.
+    pub fn census(&self) -> Census {
+        self.endpoint.census()
+    }
+
+    /// Waiting calls and claims at the desk, for tests and metrics.
+    pub fn desk_census(&self) -> (usize, usize) {
+        self.desk.census()
+    }
+
+    /// Carries everything that the last input started to its end.
+    fn pump(&mut self, now: Now) {
+        loop {
+            if let Some(event) = self.endpoint.poll_event() {
+                self.on_sip(now, event);
+            } else if let Some(notice) = self.desk.poll_notice() {
+                self.on_notice(now, notice);
+            } else if let Some((call, input)) = self.later.pop_front() {
+                self.give(now, call, input);
+            } else {
+                break;
+            }
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.effects.push_back(Effect::Transmit(transmit));
+        }
+        self.finish_drain();
+    }
+
+    fn on_sip(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Incoming { session, flow, message } => self.on_invite(now, session, flow, &message),
+            Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
+            Event::Response { id, code, message } => self.on_trunk_response(now, id, code, message.as_ref()),
+            Event::ResolveNeeded { id, host, port } => self.effects.push_back(Effect::Resolve {
+                what: Lookup::Dialog(id),
+                host,
+                port,
+            }),
+            Event::Cancelled { session } => self.on_leg(now, session, LegEvent::Cancelled, true),
+            Event::Acked { session, sdp } => self.on_leg(now, session, LegEvent::Acked { sdp }, false),
+            Event::Progress { session, code, sdp, .. } => {
+                self.on_leg(now, session, LegEvent::Progress { code, sdp }, false);
+            }
+            Event::Answered { session, sdp, late } => {
+                self.on_leg(now, session, LegEvent::Answered { sdp, late }, false);
+            }
+            Event::Refused {
+                session,
+                code,
+                reason,
+                responded,
+                ..
+            } => {
+                let event = LegEvent::Refused { code, reason, responded };
+                self.on_leg(now, session, event, true);
+            }
+            Event::Offer { session, sdp } => self.on_leg(now, session, LegEvent::Offer { sdp }, false),
+            Event::Ended { session, how } => {
+                let how = match how {
+                    Ended::Bye => LegEnd::Remote,
+                    Ended::NoAck => LegEnd::NoAck,
+                    Ended::Lost => LegEnd::Lost,
+                };
+                self.on_leg(now, session, LegEvent::Ended { how }, true);
+            }
+            Event::Info { session, message } => {
+                if let Some(key) = super::info::key(&message) {
+                    self.on_leg(now, session, LegEvent::Key(key), false);
+                }
+            }
+            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
+            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
+            Event::Probed { session, alive } => self.on_leg(now, session, LegEvent::Alive(alive), false),
+        }
+    }
+
+    /// Hands a leg's event to its call. `last`: the leg holds its trunk's line no longer.
+    fn on_leg(&mut self, now: Now, session: SessionId, event: LegEvent, last: bool) {
+        let leg = LegId::from_u128(session.0);
+        let Some(place) = self.legs.get(&leg) else {
+            self.on_orphan(now, session, &event);
+            return;
+        };
+        let call = place.call;
+        if last {
+            self.release_line(leg);
+        }
+        self.give(now, call, Input::Leg(leg, event));
+    }
+
+    /// A session whose call is over: a 200 that crossed our CANCEL is ended, an offer refused.
+    fn on_orphan(&mut self, now: Now, session: SessionId, event: &LegEvent) {
+        match event {
+            LegEvent::Answered { .. } => {
+                let reason = super::reasons::end_reason(crate::call::output::EndReason::AnsweredElsewhere);
+                self.endpoint.handle_command(now, Command::End { session, reason: Some(reason) });
+            }
+            LegEvent::Offer { .. } => self.endpoint.handle_command(
+                now,
+                Command::RefuseOffer {
+                    session,
+                    code: 481,
+                    headers: Vec::new(),
+                },
+            ),
+            _ => {}
+        }
+    }
+
+    fn on_notice(&mut self, now: Now, notice: Notice) {
+        let call = match &notice {
+            Notice::Ring { call, .. }
+            | Notice::StopRinging { call, .. }
+            | Notice::NobodyRegistered { call }
+            | Notice::Exhausted { call }
+            | Notice::Refused { call, .. } => *call,
+            Notice::StateChanged { operator, state, call } => {
+                self.show_operator(now, operator, *state, *call);
+                return;
+            }
+        };
+        self.give(now, call, Input::Desk(notice));
+    }
+
+    /// Hands an input to a call and carries out what it asks for.
+    pub(super) fn give(&mut self, now: Now, call: CallId, input: Input) {
+        if let Some(running) = self.calls.get_mut(&call) {
+            running.call.handle(now, input);
+            self.drain_call(now, call);
+        }
+    }
+
+    pub(super) fn journal(&mut self, entry: Entry) {
+        self.effects.push_back(Effect::Journal(entry));
+    }
+}

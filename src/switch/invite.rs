@@ -1,0 +1,176 @@
+//! A new INVITE: who is calling, what was dialled, and the call that comes of it.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::reasons;
+use crate::call::{Arrival, Call, Source};
+use crate::dialplan::routing::{self, Entry};
+use crate::ledger::cause::Cause;
+use crate::ledger::clock::Now;
+use crate::ledger::id::{CallId, LegId, Name};
+use crate::sip::endpoint::command::Command;
+use crate::sip::endpoint::{Flow, SessionId};
+use crate::sip::header::name_addr::NameAddr;
+use crate::sip::uri::Uri;
+use crate::sip::wire::{Message, Name as HeaderName};
+use crate::trunk::caller_id::{self, Calling};
+use crate::trunk::dialled::Dialled;
+use crate::trunk::identify::{self, Origin};
+
+/// Max-Forwards of a request that carries none (RFC 3261 §16.6 step 3).
+const MAX_FORWARDS: u8 = 70;
+
+impl Core {
+    pub(super) fn on_invite(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        flow: Flow,
+        message: &Message,
+    ) {
+        let source = match self.trunk_of(flow, message) {
+            Some(trunk) => Source::Trunk(trunk),
+            None => match self.authenticate(now, message) {
+                Ok(operator) => Source::Operator(operator),
+                Err(headers) => {
+                    self.endpoint.handle_command(
+                        now,
+                        Command::Reject {
+                            session,
+                            code: 401,
+                            headers,
+                        },
+                    );
+                    return;
+                }
+            },
+        };
+        if max_forwards(message) == 0 {
+            let headers = reasons::refusal(
+                483,
+                None,
+                "Max-Forwards is used up: the call goes round in circles",
+                &self.plan.server.domain,
+            );
+            self.endpoint.handle_command(
+                now,
+                Command::Reject {
+                    session,
+                    code: 483,
+                    headers,
+                },
+            );
+            return;
+        }
+        let call = CallId::new(now.wall, &mut self.entropy);
+        let arrival = self.arrival(call, session, flow, message, source);
+        let trunk = match &arrival.source {
+            Source::Trunk(trunk) => Some(trunk.clone()),
+            Source::Operator(_) => None,
+        };
+        let first = (arrival.leg, trunk);
+        let entropy = self.entropy.split();
+        let started = Call::incoming(now, Arc::clone(&self.plan), arrival, entropy);
+        self.start_call(now, call, started, Some(first));
+    }
+
+    /// The trunk that a request comes from (DESIGN.md section 5, "Who is calling"). Where a trunk's `accept` networks hold
+    /// phones too, a caller whose From names an operator is challenged as a phone.
+    fn trunk_of(&self, flow: Flow, message: &Message) -> Option<Name> {
+        let request_user = Uri::parse(message.request_uri()).ok();
+        let request_user = request_user.as_ref().and_then(Uri::user);
+        let origin = Origin {
+            source: flow.remote,
+            transport: flow.transport,
+            request_user: request_user.as_deref(),
+        };
+        if self.claims_to_be_a_phone(message) {
+            return identify::identify_peer(self.known_trunks(), origin);
+        }
+        identify::identify(self.known_trunks(), origin)
+    }
+
+    fn claims_to_be_a_phone(&self, message: &Message) -> bool {
+        let from = message
+            .header(HeaderName::From)
+            .and_then(|value| NameAddr::parse(value).ok());
+        from.and_then(|from| {
+            from.uri
+                .user()
+                .map(|user| self.plan.operators.contains_key(&*user))
+        })
+        .unwrap_or(false)
+    }
+
+    fn arrival(
+        &self,
+        call: CallId,
+        session: SessionId,
+        flow: Flow,
+        message: &Message,
+        source: Source,
+    ) -> Arrival {
+        let plan = &self.plan;
+        let dialled = Dialled::read(message);
+        let (entry, text, calling, refuse) = match &source {
+            Source::Trunk(trunk) => {
+                let called = dialled.p_called_party_id.as_deref();
+                let (entry, text) =
+                    routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
+                let country = plan
+                    .trunks
+                    .get(trunk.as_str())
+                    .map_or(plan.server.country, |trunk| trunk.country);
+                let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
+                (entry, text, caller_id::from_trunk(message, country), full)
+            }
+            Source::Operator(operator) => {
+                let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);
+                let known = plan.operators.get(operator.as_str());
+                let calling = Calling {
+                    number: Some(operator.to_string()),
+                    display_name: known.map(|operator| operator.name.clone()),
+                };
+                (entry, text, calling, None)
+            }
+        };
+        Arrival {
+            call,
+            leg: LegId::from_u128(session.0),
+            source,
+            caller: calling.number,
+            display_name: calling.display_name,
+            dialled: text,
+            entry,
+            offer: message.body_of("application/sdp"),
+            max_forwards: max_forwards(message),
+            sip_call_id: message.call_id().to_owned(),
+            peer: flow.remote.ip(),
+            refuse: if self.drain.is_some() {
+                Some(Cause::Overload)
+            } else {
+                refuse
+            },
+        }
+    }
+
+    /// Whether the operator may be connected to what he dialled, for calls that begin at the API.
+    pub(super) fn entry_for(&self, operator: &Name, to: &str) -> Result<(Entry, String), String> {
+        let (entry, dialled) = routing::from_operator(&self.plan, operator, to);
+        match entry {
+            Entry::Outbound { .. } | Entry::Operator(_) => Ok((entry, dialled)),
+            Entry::NotAllowed { why } => Err(why),
+            _ => Err(format!(
+                "{to} is neither an outside number that {operator} may dial nor a colleague; see [outbound.*] in the configuration"
+            )),
+        }
+    }
+}
+
+fn max_forwards(message: &Message) -> u8 {
+    message
+        .header(HeaderName::MaxForwards)
+        .and_then(|value| value.trim().parse::<u32>().ok())
+        .map_or(MAX_FORWARDS, |hops| u8::try_from(hops).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,68 @@
+//! The one table from our reasons to what a far side reads: `Warning` (RFC 3261 §20.43) and `Reason` (RFC 3326, RFC 6432).
+
+use crate::call::output::EndReason;
+use crate::ledger::cause::Cause;
+use crate::sip::endpoint::command::Headers;
+use crate::sip::wire::Name;
+
+/// After how many seconds a caller refused for lack of room may try again.
+const RETRY_AFTER: u32 = 5;
+
+/// The value of `Reason` for a BYE or CANCEL.
+pub fn end_reason(reason: EndReason) -> String {
+    match reason {
+        EndReason::AnsweredElsewhere => {
+            "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned()
+        }
+        EndReason::Normal => "Q.850;cause=16;text=\"Normal call clearing\"".to_owned(),
+        EndReason::Cause(cause) => {
+            format!(
+                "SIP;cause={};text=\"{}\"",
+                cause.sip_status(),
+                cause.sentence()
+            )
+        }
+    }
+}
+
+/// The headers of a refusal: `Warning: 399` with the sentence, `Reason` with the Q.850 cause, `Retry-After` where trying again makes sense.
+pub fn refusal(code: u16, cause: Option<Cause>, sentence: &str, domain: &str) -> Headers {
+    let mut headers = Headers::new();
+    if !sentence.is_empty() {
+        let quoted = sentence.replace('\\', "\\\\").replace('"', "\\\"");
+        headers.push((Name::Warning, format!("399 {domain} \"{quoted}\"")));
+    }
+    if let Some(cause) = cause {
+        headers.push((Name::Reason, format!("Q.850;cause={}", cause.q850())));
+    }
+    if code == 503 {
+        headers.push((Name::RetryAfter, RETRY_AFTER.to_string()));
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losers_read_that_the_call_was_completed_elsewhere() {
+        assert_eq!(
+            end_reason(EndReason::AnsweredElsewhere),
+            "SIP;cause=200;text=\"Call completed elsewhere\""
+        );
+    }
+
+    #[test]
+    fn a_full_trunk_says_when_to_try_again() {
+        let headers = refusal(
+            503,
+            Some(Cause::TrunkCapacity),
+            "All \"lines\" in use",
+            "pbx.example",
+        );
+        assert_eq!(headers[0].1, "399 pbx.example \"All \\\"lines\\\" in use\"");
+        assert_eq!(headers[1].1, "Q.850;cause=34");
+        assert_eq!(headers[2], (Name::RetryAfter, "5".to_owned()));
+    }
+}

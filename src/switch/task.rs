@@ -1,0 +1,231 @@
+//! The signalling task: the sockets, timers and rings around [`Core`]. It decides nothing.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::core::Core;
+use super::effect::{Effect, Lookup};
+use super::handle::Ask;
+use crate::call::media::{MediaAct, MediaEvent};
+use crate::call::output::RecordAct;
+use crate::clock::Clock;
+use crate::ledger::clock::Mono;
+use crate::ledger::id::LegId;
+use crate::ledger::journal::{Entry, RecordingKind};
+use crate::media::Plane;
+use crate::media::tap::tap;
+use crate::net::udp::Listeners;
+use crate::recording::{Begin, Recorder};
+use crate::store::journal::Journal;
+
+/// How often the journal is told that the process lives, while there are calls.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// With nothing to wait for, the task still looks after itself this often.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Datagrams handled before other inputs get a turn.
+const BURST: usize = 32;
+
+/// The machine under the core.
+pub struct Task {
+    /// What decides.
+    pub core: Core,
+    /// The SIP sockets.
+    pub listeners: Listeners,
+    /// The media plane.
+    pub plane: Plane,
+    /// The recorder.
+    pub recorder: Recorder,
+    /// The journal.
+    pub journal: Journal,
+    /// The clocks.
+    pub clock: Clock,
+    /// From the outside floor; closed: the process ends.
+    pub asks: mpsc::Receiver<Ask>,
+}
+
+enum Wake {
+    Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Media,
+    Ask(Option<Ask>),
+    Resolved(Lookup, Vec<SocketAddr>),
+    Time,
+}
+
+impl Task {
+    /// Runs until every sender of asks is gone; then gives the media plane and the recorder back to be shut down.
+    pub async fn run(mut self) -> (Plane, Recorder) {
+        let (resolver, mut resolved) = mpsc::unbounded_channel();
+        let mut alive_at = Mono::ZERO;
+        self.carry_out(&resolver);
+        loop {
+            let now = self.clock.now();
+            if self.core.live_calls() > 0 && now.mono >= alive_at {
+                self.journal.write(Entry::Alive(now.wall));
+                alive_at = now.mono + SIGN_OF_LIFE;
+            }
+            let wake_at = self.wake_at(alive_at);
+            let listeners = &mut self.listeners;
+            let wake = tokio::select! {
+                biased;
+                (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                () = self.plane.ready() => Wake::Media,
+                ask = self.asks.recv() => Wake::Ask(ask),
+                Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
+                () = sleep_until(wake_at) => Wake::Time,
+            };
+            match wake {
+                Wake::Datagram(listener, remote, bytes) => {
+                    self.core
+                        .handle_datagram(self.clock.now(), listener, remote, bytes);
+                    self.more_datagrams(&resolver).await;
+                }
+                Wake::Media | Wake::Time => {}
+                Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
+                Wake::Ask(None) => return (self.plane, self.recorder),
+                Wake::Resolved(what, addresses) => {
+                    self.core.handle_resolved(self.clock.now(), what, addresses)
+                }
+            }
+            self.hear_media(&resolver);
+            let now = self.clock.now();
+            if self.core.poll_timeout().is_some_and(|at| at <= now.mono) {
+                self.core.handle_timeout(now);
+            }
+            self.carry_out(&resolver);
+        }
+    }
+
+    fn wake_at(&self, alive_at: Mono) -> Instant {
+        let timeout = self.core.poll_timeout();
+        let alive = (self.core.live_calls() > 0).then_some(alive_at);
+        match timeout.into_iter().chain(alive).min() {
+            Some(at) => self.clock.instant(at).into(),
+            None => Instant::now() + IDLE,
+        }
+    }
+
+    /// What else is already there, without another round through the timers.
+    async fn more_datagrams(
+        &mut self,
+        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
+    ) {
+        for _ in 0..BURST {
+            self.carry_out(resolver);
+            let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
+                std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
+                std::task::Poll::Pending => std::task::Poll::Ready(None),
+            });
+            let Some((listener, remote, bytes)) = next.await else {
+                return;
+            };
+            self.core
+                .handle_datagram(self.clock.now(), listener, remote, bytes);
+        }
+    }
+
+    fn hear_media(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+        while let Some((leg, event)) = self.plane.poll_report() {
+            self.hear(leg, event);
+            self.carry_out(resolver);
+        }
+    }
+
+    fn hear(&mut self, leg: LegId, event: MediaEvent) {
+        self.core.handle_media(self.clock.now(), leg, event);
+    }
+
+    fn carry_out(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+        loop {
+            while let Some(effect) = self.core.poll_effect() {
+                self.do_effect(effect, resolver);
+            }
+            // Opening a port answers at once; what follows from it belongs to the same step.
+            let Some((leg, event)) = self.plane.poll_report() else {
+                return;
+            };
+            self.hear(leg, event);
+        }
+    }
+
+    fn do_effect(
+        &mut self,
+        effect: Effect,
+        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
+    ) {
+        match effect {
+            Effect::Transmit(transmit) => {
+                self.listeners.send(
+                    transmit.flow.listener,
+                    transmit.flow.remote,
+                    &transmit.bytes,
+                );
+            }
+            Effect::Media(act) => self.on_media_act(act),
+            Effect::Record(act) => self.record(act),
+            Effect::Journal(entry) => self.journal.write(entry),
+            Effect::Resolve { what, host, port } => {
+                let resolver = resolver.clone();
+                tokio::spawn(async move {
+                    let addresses = match tokio::net::lookup_host((host.as_str(), port)).await {
+                        Ok(addresses) => addresses.collect(),
+                        Err(error) => {
+                            tracing::warn!(%host, %error, "the host name does not resolve");
+                            Vec::new()
+                        }
+                    };
+                    // The task is gone at shutdown; then nobody wants the answer.
+                    let _ = resolver.send((what, addresses));
+                });
+            }
+            Effect::Drained(reply) => {
+                // The asker may have given up waiting.
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn on_media_act(&mut self, act: MediaAct) {
+        self.plane.act(self.clock.mono(), act);
+    }
+
+    fn record(&mut self, act: RecordAct) {
+        match act {
+            RecordAct::StartConversation { recording, call } => self.recorder.begin(Begin {
+                recording,
+                kind: RecordingKind::Conversation,
+                mailbox: None,
+                call: *call,
+            }),
+            RecordAct::StartMessage {
+                recording,
+                voicemail,
+                mailbox,
+                call,
+            } => self.recorder.begin(Begin {
+                recording,
+                kind: RecordingKind::Voicemail(voicemail),
+                mailbox: Some(mailbox),
+                call: *call,
+            }),
+            RecordAct::Attach {
+                recording,
+                leg,
+                side,
+            } => {
+                let (writer, reader) = tap();
+                self.plane.attach_tap(leg, writer);
+                self.recorder.attach(recording, leg, side, reader);
+            }
+            RecordAct::Detach { recording, leg } => {
+                self.plane.detach_tap(leg);
+                self.recorder.detach(recording, leg);
+            }
+            RecordAct::Stop { recording } => self.recorder.stop(recording),
+            RecordAct::Discard { recording } => self.recorder.discard(recording),
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The world of one seed: the core, the far sides, the network, the media plane and the clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use vats::audio::clip::Clip;
+use vats::call::output::RecordAct;
+use vats::dialplan::config::{self, Edge, SourceFile};
+use vats::ledger::clock::{Mono, Now, Wall};
+use vats::ledger::entropy::Entropy;
+use vats::ledger::id::{CallId, RecordingId};
+use vats::ledger::journal::Entry;
+use vats::sip::endpoint::ListenerId;
+use vats::switch::core::Core;
+use vats::switch::effect::Effect;
+use vats::switch::handle::Views;
+use vats::switch::reach::Reach;
+
+use crate::media::Media;
+use crate::network::Network;
+use crate::peer::Peer;
+
+const PBX: &str = "10.0.0.1:5060";
+
+const PLAN: &str = r#"
+[server]
+sip = ["udp://10.0.0.1:5060"]
+domain = "pbx.example"
+country = "RU"
+max_call = "10m"
+[trunks.acme]
+peer = "10.0.0.2:5060"
+[operators.anna]
+password = "anna-password"
+extension = "101"
+otherwise = "voicemail:box"
+wrap_up = "3s"
+[operators.boris]
+password = "boris-password"
+extension = "102"
+wrap_up = "0s"
+[operators.clara]
+password = "clara-password"
+contact = "sip:clara@10.0.0.13:5060"
+[numbers."+74951000001"]
+landing_page = "/sofas"
+to = "menu:main"
+[numbers."+74951000002"]
+to = "hunt:all"
+[numbers."+74951000003"]
+to = "operator:anna"
+[numbers."+74951000004"]
+to = "forward:mobile"
+[menus.main]
+prompt = "prompts/menu.wav"
+keys = { 1 = "hunt:all", 2 = "hunt:line", 3 = "operator:boris", 9 = "echo" }
+timeout = "3s"
+attempts = 2
+otherwise = "hunt:line"
+[hunts.all]
+members = ["anna", "boris", "clara", "forward:mobile"]
+strategy = "ring-all"
+music = "prompts/music.wav"
+otherwise = "voicemail:box"
+[hunts.line]
+members = ["anna", "boris", "clara"]
+strategy = "linear"
+ring = "6s"
+otherwise = "announcement:busy"
+[forwards.mobile]
+to = "+79990000000"
+trunk = "acme"
+ring = "15s"
+otherwise = "voicemail:box"
+[announcements.busy]
+prompt = "prompts/busy.wav"
+then = "hangup"
+[voicemails.box]
+prompt = "prompts/leave.wav"
+max = "20s"
+[outbound.russia]
+prefixes = ["+7"]
+trunks = ["acme"]
+caller_id = "+74951000001"
+allow = ["anna", "boris"]
+"#;
+
+struct Simulated;
+
+impl Edge for Simulated {
+    fn clip(&self, path: &str) -> Result<Arc<Clip>, String> {
+        Ok(Clip::from_samples(path, &[0; 16_000]))
+    }
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn secret(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn host_name(&self) -> Option<String> {
+        None
+    }
+    fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
+        jiff::tz::TimeZone::get(name).ok()
+    }
+}
+
+pub struct World {
+    now: Now,
+    core: Core,
+    views: Arc<Views>,
+    peers: Vec<Peer>,
+    network: Network,
+    media: Media,
+    journal: Vec<Entry>,
+    recordings: HashMap<RecordingId, bool>,
+    outcome: Outcome,
+}
+
+/// What came of a world.
+#[derive(Default)]
+pub struct Outcome {
+    /// What is wrong; empty when all is well.
+    pub faults: Vec<String>,
+    /// How often each result and cause came.
+    pub results: BTreeMap<String, u32>,
+}
+
+impl World {
+    pub fn new(seed: u64, loss: u64, calls: u32) -> World {
+        let mut entropy = Entropy::from_number(seed);
+        let source = SourceFile {
+            path: "vats.toml".into(),
+            text: PLAN.to_owned(),
+        };
+        let plan = config::check(&[source], &Simulated, 1)
+            .unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let now = Now {
+            mono: Mono::ZERO,
+            wall: Wall::from_micros(1_772_960_700_000_000),
+        };
+        let pbx: SocketAddr = PBX.parse().unwrap();
+        let reach = Reach::new(vec![pbx], Box::new(|_| [10, 0, 0, 1].into()));
+        let views = Arc::new(Views::default());
+        let core = Core::new(
+            now,
+            Arc::new(plan),
+            reach,
+            Arc::clone(&views),
+            Vec::new(),
+            entropy.split(),
+        );
+        let mut peers = vec![
+            Peer::new("10.0.0.2:5060", pbx, None, entropy.split()),
+            Peer::new("10.0.0.11:5060", pbx, Some("anna"), entropy.split()),
+            Peer::new("10.0.0.12:5060", pbx, Some("boris"), entropy.split()),
+            Peer::new("10.0.0.13:5060", pbx, None, entropy.split()),
+        ];
+        for phone in &mut peers[1..=2] {
+            phone.plan_registration(Mono::from_micros(150_000_000));
+        }
+        for _ in 0..calls {
+            let at = Mono::from_micros(2_000_000 + entropy.below(120_000_000));
+            match entropy.below(12) {
+                0 => peers[1].plan_call(at, "102"),
+                1 => peers[2].plan_call(at, "+79990000000"),
+                2 => peers[0].plan_call(at, "+74950000000"),
+                n => peers[0].plan_call(at, &format!("+7495100000{}", 1 + n % 4)),
+            }
+        }
+        World {
+            now,
+            core,
+            views,
+            peers,
+            network: Network::new(entropy.split(), loss),
+            media: Media::default(),
+            journal: Vec::new(),
+            recordings: HashMap::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Runs until nothing more can happen, and says what is wrong then.
+    pub fn run(mut self) -> Outcome {
+        // Calls end by max_call at the latest; an hour is far beyond.
+        let end = Mono::from_micros(3_600_000_000);
+        self.settle();
+        while let Some(at) = self.next_at().filter(|at| *at <= end) {
+            let step = at.since(self.now.mono);
+            self.now = self.now + step;
+            self.step();
+        }
+        self.judge();
+        self.outcome
+    }
+
+    fn next_at(&self) -> Option<Mono> {
+        let peers = self.peers.iter().filter_map(Peer::next_at);
+        // Once everyone is silent, what the core waits for (look-ups, expiries) changes nothing any more.
+        let quiet = self.network.next_at().is_none()
+            && peers.clone().next().is_none()
+            && self.core.live_calls() == 0;
+        if quiet
+            && self.core.census().transactions == 0
+            && self.now.mono > Mono::from_micros(600_000_000)
+        {
+            return None;
+        }
+        peers
+            .chain(self.network.next_at())
+            .chain(self.media.next_at())
+            .chain(self.core.poll_timeout())
+            .min()
+    }
+
+    fn step(&mut self) {
+        while let Some(datagram) = self.network.receive(self.now.mono) {
+            if datagram.to == PBX.parse().unwrap() {
+                self.core
+                    .handle_datagram(self.now, ListenerId(0), datagram.from, datagram.bytes);
+            } else if let Some(peer) = self
+                .peers
+                .iter_mut()
+                .find(|peer| peer.address == datagram.to)
+            {
+                peer.receive(self.now, datagram.from, datagram.bytes);
+            }
+        }
+        if self
+            .core
+            .poll_timeout()
+            .is_some_and(|at| at <= self.now.mono)
+        {
+            self.core.handle_timeout(self.now);
+        }
+        for peer in &mut self.peers {
+            peer.run(self.now);
+            for (remote, key) in peer.pressed.drain(..) {
+                self.media.press(remote, key);
+            }
+        }
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        loop {
+            while let Some(effect) = self.core.poll_effect() {
+                self.carry_out(effect);
+            }
+            let Some((leg, event)) = self.media.report(self.now.mono) else {
+                break;
+            };
+            self.core.handle_media(self.now, leg, event);
+        }
+        for peer in &mut self.peers {
+            while let Some(transmit) = peer.endpoint.poll_transmit() {
+                self.network.send(
+                    self.now.mono,
+                    peer.address,
+                    transmit.flow.remote,
+                    transmit.bytes,
+                );
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Transmit(transmit) => {
+                let from = PBX.parse().unwrap();
+                self.network
+                    .send(self.now.mono, from, transmit.flow.remote, transmit.bytes);
+            }
+            Effect::Media(act) => self.media.act(self.now.mono, act),
+            Effect::Record(act) => self.record(act),
+            Effect::Journal(entry) => self.journal.push(entry),
+            Effect::Resolve { host, .. } => {
+                self.outcome.faults.push(format!("{host} was looked up"))
+            }
+            Effect::Drained(_) => {}
+        }
+    }
+
+    fn record(&mut self, act: RecordAct) {
+        match act {
+            RecordAct::StartConversation { recording, .. }
+            | RecordAct::StartMessage { recording, .. } => {
+                if self.recordings.insert(recording, true).is_some() {
+                    self.outcome.faults.push(format!("{recording} began twice"));
+                }
+            }
+            RecordAct::Stop { recording } | RecordAct::Discard { recording } => {
+                if self.recordings.insert(recording, false) != Some(true) {
+                    self.outcome
+                        .faults
+                        .push(format!("{recording} ended without being open"));
+                }
+            }
+            RecordAct::Attach { recording, .. } => {
+                if self.recordings.get(&recording) != Some(&true) {
+                    self.outcome
+                        .faults
+                        .push(format!("{recording} was attached to without being open"));
+                }
+            }
+            RecordAct::Detach { .. } => {}
+        }
+    }
+
+    fn judge(&mut self) {
+        let mut faults = std::mem::take(&mut self.outcome.faults);
+        faults.append(&mut self.media.faults);
+        let mut check = |ok: bool, text: String| {
+            if !ok {
+                faults.push(text);
+            }
+        };
+        check(
+            self.core.live_calls() == 0,
+            format!("{} calls are left", self.core.live_calls()),
+        );
+        check(
+            self.media.open_legs() == 0,
+            format!("{} media legs are left", self.media.open_legs()),
+        );
+        check(
+            self.core.desk_census() == (0, 0),
+            format!("the desk holds {:?}", self.core.desk_census()),
+        );
+        let census = self.core.census();
+        check(
+            census.dialogs == 0 && census.sessions == 0 && census.transactions == 0,
+            format!("{census:?}"),
+        );
+        check(
+            self.views.calls.is_empty(),
+            "a call is left in the view".to_owned(),
+        );
+        for open in self.recordings.iter().filter(|(_, open)| **open) {
+            check(false, format!("the recording {} is left open", open.0));
+        }
+        for view in &self.views.operators {
+            let idle = !matches!(view.state, "ringing" | "talking");
+            check(idle, format!("{} is still {}", view.operator, view.state));
+        }
+        for view in &self.views.trunks {
+            check(
+                view.calls == 0,
+                format!("{} lines are left on {}", view.calls, view.trunk),
+            );
+        }
+        for (call, (started, answered, ended)) in tally(&self.journal) {
+            check(
+                started == 1 && ended == 1 && answered <= 1,
+                format!("{call}: started {started}, answered {answered}, ended {ended} times"),
+            );
+        }
+        for entry in &self.journal {
+            if let Entry::CallEnded { call, legs, .. } = entry {
+                let result = format!("{:?} {:?}", call.result, call.cause);
+                *self.outcome.results.entry(result).or_default() += 1;
+                check(
+                    call.result.is_some() && call.ended_at.is_some(),
+                    format!("{} has no result", call.call_id),
+                );
+                let open = legs.iter().filter(|leg| leg.ended_at.is_none()).count();
+                check(
+                    open == 0,
+                    format!("{} has {open} legs without an end", call.call_id),
+                );
+            }
+        }
+        for peer in &self.peers {
+            let census = peer.endpoint.census();
+            check(
+                census.dialogs == 0,
+                format!("{} is left with {census:?}", peer.address),
+            );
+        }
+        self.outcome.faults = faults;
+    }
+}
+
+/// How often each call started, was answered and ended.
+fn tally(journal: &[Entry]) -> HashMap<CallId, (u32, u32, u32)> {
+    let mut tally: HashMap<CallId, (u32, u32, u32)> = HashMap::new();
+    for entry in journal {
+        match entry {
+            Entry::CallStarted(call) => tally.entry(call.call_id).or_default().0 += 1,
+            Entry::CallAnswered(call) => tally.entry(call.call_id).or_default().1 += 1,
+            Entry::CallEnded { call, .. } => tally.entry(call.call_id).or_default().2 += 1,
+            _ => {}
+        }
+    }
+    tally
+}
