@@ -52,7 +52,7 @@ fn assert_empty(net: &mut SipNet) {
 
 #[test]
 fn requests_end_exactly_once() {
-    with_seeds(1, 4, |seed| {
+    with_seeds(1, 8, |seed| {
         let mut net = SipNet::new(seed, Conditions::BAD);
         let mut random = Random(seed);
         let mut answered: BTreeMap<RequestId, u16> = BTreeMap::new();
@@ -357,7 +357,7 @@ impl Script {
 
 #[test]
 fn random_sessions_end_on_both_sides() {
-    with_seeds(100, 6, |seed| {
+    with_seeds(100, 24, |seed| {
         let mut script = Script::new(seed, Conditions::BAD);
         let total = 500;
         for id in 0..total {

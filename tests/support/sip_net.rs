@@ -29,10 +29,6 @@ pub struct SipNet {
     pub now: Now,
     pub sides: [Endpoint; 2],
     net: Netem<Datagram>,
-    /// Every datagram that was sent: when, from whom, its first line and CSeq.
-    pub trace: Vec<(u64, usize, Bytes)>,
-    /// Whether `trace` is kept.
-    pub tracing: bool,
 }
 
 impl SipNet {
@@ -50,8 +46,6 @@ impl SipNet {
             },
             sides: [endpoint("a", seed * 2), endpoint("b", seed * 2 + 1)],
             net: Netem::new(seed, conditions),
-            trace: Vec::new(),
-            tracing: false,
         }
     }
 
@@ -112,10 +106,6 @@ impl SipNet {
     fn flush(&mut self, side: usize) {
         while let Some(transmit) = self.sides[side].poll_transmit() {
             assert_eq!(transmit.flow.remote, address(1 - side), "sent to nobody");
-            if self.tracing {
-                self.trace
-                    .push((micros(self.now), side, transmit.bytes.clone()));
-            }
             let datagram = Datagram {
                 to: 1 - side,
                 bytes: transmit.bytes,

@@ -229,5 +229,7 @@ pub fn contact_value(user: Option<&str>, flow: &Flow) -> String {
 fn contact(message: &Message) -> Option<String> {
     let value = message.header(Name::Contact)?;
     let first = NameAddr::parse_list(value).ok()?.into_iter().next()?;
-    (!first.uri.host().is_empty()).then(|| first.uri.as_str().to_owned())
+    // Headers in the URI are not for a Request-URI (RFC 3261 §19.1.5).
+    let uri = first.uri.as_str().split('?').next().unwrap_or("");
+    (!first.uri.host().is_empty()).then(|| uri.to_owned())
 }

@@ -123,3 +123,66 @@ fn literal(host: &str) -> Option<IpAddr> {
 }
 
 const DEFAULT_PORT: u16 = 5060;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::endpoint::{ListenerId, Transport};
+
+    fn dialog(target: &str, routing: Routing) -> Dialog {
+        Dialog {
+            call_id: String::new(),
+            local: String::new(),
+            remote: String::new(),
+            remote_tag: String::new(),
+            local_cseq: 1,
+            remote_cseq: None,
+            target: target.to_owned(),
+            routes: Vec::new(),
+            contact_user: None,
+            flow: Flow {
+                listener: ListenerId(0),
+                remote: "192.0.2.9:6000".parse().unwrap(),
+                transport: Transport::Udp,
+                advertised: "192.0.2.1:5060".parse().unwrap(),
+            },
+            routing,
+            next_hop: NextHop::Unknown,
+        }
+    }
+
+    fn chosen(target: &str, routing: Routing) -> String {
+        match choose(&dialog(target, routing)) {
+            Choice::Send(flow) => flow.remote.to_string(),
+            Choice::Resolve { host, port } => format!("{host} {port}"),
+        }
+    }
+
+    #[test]
+    fn by_the_dialog() {
+        for (target, hop) in [
+            ("sip:b@203.0.113.1", "203.0.113.1:5060"),
+            ("sip:b@203.0.113.1:5080", "203.0.113.1:5080"),
+            ("sip:b@[2001:db8::1]:5080", "[2001:db8::1]:5080"),
+            ("sip:b@gw.example", "gw.example 5060"),
+            ("sip:b@gw.example;maddr=203.0.113.7", "203.0.113.7:5060"),
+            ("sip:b@0.0.0.0", "192.0.2.9:6000"),
+            ("tel:+74951000001", "192.0.2.9:6000"),
+            ("rubbish", "192.0.2.9:6000"),
+        ] {
+            assert_eq!(chosen(target, Routing::Dialog), hop, "{target}");
+        }
+    }
+
+    #[test]
+    fn by_the_flow() {
+        for (target, hop) in [
+            ("sip:b@10.0.0.1:5080", "192.0.2.9:6000"),
+            ("sip:b@192.0.2.9:5080", "192.0.2.9:5080"),
+            ("sip:b@192.0.2.9", "192.0.2.9:6000"),
+            ("sip:b@gw.example", "192.0.2.9:6000"),
+        ] {
+            assert_eq!(chosen(target, Routing::Flow), hop, "{target}");
+        }
+    }
+}

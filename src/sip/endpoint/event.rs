@@ -74,7 +74,7 @@ pub enum Event {
         sdp: Option<Bytes>,
     },
     /// The first 2xx; ACK has been sent. 2xx of other dialogs are ACKed and BYEd by the endpoint. `late`: `End` had been asked for before it came;
-    /// answer with `Keep` or `End`.
+    /// answer with `Keep` or `End` (nothing within 32 s means `End`). A kept session, and one not yet decided on, reports like any other.
     Answered {
         /// The session.
         session: SessionId,

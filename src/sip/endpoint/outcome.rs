@@ -38,6 +38,10 @@ impl Endpoint {
         match user {
             User::Invite(id, routing) => self.deliver_invite(now, client, id, routing, response),
             User::Reinvite(id) => {
+                if response.status() < 200 {
+                    // It ends although its session may be gone.
+                    self.core.layer.limit(at, client);
+                }
                 self.with_session(id, |session, core| {
                     session.offer_answered(core, at, client, response)
                 });

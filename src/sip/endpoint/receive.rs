@@ -38,7 +38,8 @@ impl Endpoint {
         };
         if message.is_request() {
             self.receive_request(now, flow, &message);
-        } else if message.defect().is_some() {
+        } else if message.defect().is_some() || message.headers(Name::Via).nth(1).is_some() {
+            // More than one Via: meant for somebody behind us, who does not exist (RFC 3261 §8.1.3.3).
             self.drops.malformed += 1;
         } else if !self.core.layer.receive_response(now.mono, message) {
             self.drops.stray_responses += 1;

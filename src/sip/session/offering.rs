@@ -89,7 +89,7 @@ impl Session {
         };
         let code = response.status();
         match code {
-            ..200 => core.layer.limit(now, client),
+            ..200 => {}
             200..300 => {
                 let (cseq, lines) = (ours.cseq, std::mem::take(&mut ours.lines));
                 self.ours = None;

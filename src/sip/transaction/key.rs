@@ -44,3 +44,49 @@ pub(super) fn merge(state: &RandomState, request: &Message) -> u64 {
         request.method_text(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn request(method: &str, branch: &str, to_tag: &str) -> Message {
+        let text = format!(
+            "{method} sip:b@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP a.example:5060;branch={branch}, SIP/2.0/UDP z\r\n\
+             From: <sip:a@a.example>;tag=a\r\nTo: <sip:b@192.0.2.1>{to_tag}\r\nCall-ID: c\r\nCSeq: 1 {method}\r\n\
+             Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+        Message::parse(Bytes::from(text)).unwrap()
+    }
+
+    fn key_of(request: &Message) -> String {
+        let mut key = String::new();
+        write(&mut key, request, method_of(request));
+        key
+    }
+
+    #[test]
+    fn branch_sent_by_and_method_are_the_key() {
+        let invite = key_of(&request("INVITE", "z9hG4bK1", ""));
+        assert_eq!(invite, "z9hG4bK1|a.example:5060|INVITE");
+        assert_eq!(key_of(&request("ACK", "z9hG4bK1", ";tag=b")), invite);
+        assert_ne!(key_of(&request("CANCEL", "z9hG4bK1", "")), invite);
+        assert_ne!(key_of(&request("INVITE", "z9hG4bK2", "")), invite);
+    }
+
+    #[test]
+    fn without_a_cookie_the_whole_request_is_the_key() {
+        let invite = key_of(&request("INVITE", "1", ""));
+        assert_eq!(key_of(&request("ACK", "1", ";tag=b")), invite);
+        assert_ne!(key_of(&request("INVITE", "2", "")), invite);
+    }
+
+    #[test]
+    fn copies_have_the_same_hash_whatever_their_branch() {
+        let state = RandomState::new();
+        let one = merge(&state, &request("INVITE", "z9hG4bK1", ""));
+        assert_eq!(merge(&state, &request("INVITE", "z9hG4bK2", "")), one);
+        assert_ne!(merge(&state, &request("OPTIONS", "z9hG4bK2", "")), one);
+    }
+}

@@ -177,6 +177,9 @@ impl<K: Ord + Copy + Hash> Deadlines<K> {
             self.heap.pop();
             self.arm(key, owner);
         }
+        if self.heap.is_empty() && self.heap.capacity() > 1024 {
+            self.heap.shrink_to(0);
+        }
     }
 }
 

@@ -62,7 +62,7 @@ fn command(which: u8, session: SessionId) -> Command {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn nothing_breaks_it(happenings in prop::collection::vec(happening(), 1..40)) {

@@ -119,7 +119,7 @@ fn an_old_client_is_matched_without_a_cookie() {
         other => panic!("{other:?}"),
     };
     rig.receive(
-        &old.replace("INVITE", "CANCEL")
+        old.replace("INVITE", "CANCEL")
             .split("Content-Type")
             .next()
             .unwrap(),
