@@ -50,6 +50,8 @@ bench: build-packages ## Speed: parsing, relay, calls per second
 	cargo bench --locked
 
 build-packages:
+	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "needed and not installed: a C compiler (Debian: build-essential)" >&2; exit 1; }
 	@$(call install,$(BUILD_PACKAGES))
 
 test-packages:

@@ -72,112 +72,116 @@ mod tests {
         ..INBOUND
     };
 
-    #[test]
-    fn every_combination_has_its_one_result() {
-        use Cause::*;
-        let failed = |cause| Facts {
+    fn failed(cause: Cause) -> Facts {
+        Facts {
             failure: Some(cause),
             ..INBOUND
-        };
-        let left = |cause| Facts {
+        }
+    }
+
+    fn left(cause: Cause) -> Facts {
+        Facts {
             abandoned: Some(cause),
             ..INBOUND
-        };
-        let missed = |cause| (CallResult::Missed, Some(cause));
-        let table = [
-            (left(AbandonedGreeting), missed(AbandonedGreeting)),
-            (left(AbandonedMenu), missed(AbandonedMenu)),
-            (left(AbandonedHunt), missed(AbandonedHunt)),
-            (left(AbandonedRinging), missed(AbandonedRinging)),
-            (failed(WaitLimit), missed(WaitLimit)),
-            (failed(AllBusy), missed(AllBusy)),
-            (failed(NoOperators), missed(NoOperators)),
-            (failed(NoAnswer), missed(NoAnswer)),
-            (failed(NoChoice), missed(NoChoice)),
-            (failed(Closed), missed(Closed)),
-            (failed(Unreachable), missed(Unreachable)),
-            (failed(NoCodec), missed(NoCodec)),
-            (failed(TrunkCapacity), missed(TrunkCapacity)),
-            (failed(Overload), missed(Overload)),
-            (failed(Voicemail), missed(Voicemail)),
-            (failed(SystemError), missed(SystemError)),
-            // The later destination counts: he left a second hunt after the first had failed.
-            (
-                Facts {
-                    abandoned: Some(AbandonedHunt),
-                    ..failed(WaitLimit)
-                },
-                missed(AbandonedHunt),
-            ),
-            // A closed office that says so is missed all the same.
-            (
-                Facts {
-                    informed: true,
-                    ..failed(Closed)
-                },
-                missed(Closed),
-            ),
-            (
-                Facts {
-                    informed: true,
-                    ..INBOUND
-                },
-                (CallResult::Served, None),
-            ),
-            (
-                Facts {
-                    echoed: true,
-                    ..failed(WaitLimit)
-                },
-                (CallResult::Served, None),
-            ),
-            (
-                Facts {
-                    answered: true,
-                    ..failed(WaitLimit)
-                },
-                (CallResult::Answered, None),
-            ),
-            (
-                Facts {
-                    rejected: Some(UnknownNumber),
-                    ..INBOUND
-                },
-                (CallResult::Rejected, Some(UnknownNumber)),
-            ),
-            (INBOUND, (CallResult::Rejected, Some(Blocked))),
-            (OUTBOUND, (CallResult::NotReached, None)),
-            (
-                Facts {
-                    failure: Some(NoAnswer),
-                    ..OUTBOUND
-                },
-                (CallResult::NotReached, None),
-            ),
-            (
-                Facts {
-                    failure: Some(TrunkCapacity),
-                    ..OUTBOUND
-                },
-                (CallResult::NotReached, Some(TrunkCapacity)),
-            ),
-            (
-                Facts {
-                    answered: true,
-                    ..OUTBOUND
-                },
-                (CallResult::Answered, None),
-            ),
-            (
-                Facts {
-                    rejected: Some(Blocked),
-                    ..OUTBOUND
-                },
-                (CallResult::Rejected, Some(Blocked)),
-            ),
-        ];
-        for (facts, expected) in table {
-            assert_eq!(decide(&facts), expected, "{facts:?}");
         }
+    }
+
+    fn check(table: impl IntoIterator<Item = (Facts, CallResult, Option<Cause>)>) {
+        for (facts, result, cause) in table {
+            assert_eq!(decide(&facts), (result, cause), "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn an_inbound_call_that_nobody_took_is_missed_for_one_cause() {
+        use Cause::*;
+        let gave_up = [
+            AbandonedGreeting,
+            AbandonedMenu,
+            AbandonedHunt,
+            AbandonedRinging,
+        ];
+        check(gave_up.map(|cause| (left(cause), CallResult::Missed, Some(cause))));
+        let reasons = [
+            WaitLimit,
+            AllBusy,
+            NoOperators,
+            NoAnswer,
+            NoChoice,
+            Closed,
+            Unreachable,
+            NoCodec,
+            TrunkCapacity,
+            Overload,
+            Voicemail,
+            SystemError,
+        ];
+        check(reasons.map(|cause| (failed(cause), CallResult::Missed, Some(cause))));
+    }
+
+    #[test]
+    fn the_later_fact_counts() {
+        use Cause::*;
+        let second_hunt = Facts {
+            abandoned: Some(AbandonedHunt),
+            ..failed(WaitLimit)
+        };
+        let told_that_it_is_closed = Facts {
+            informed: true,
+            ..failed(Closed)
+        };
+        let informed = Facts {
+            informed: true,
+            ..INBOUND
+        };
+        let echoed = Facts {
+            echoed: true,
+            ..failed(WaitLimit)
+        };
+        let answered = Facts {
+            answered: true,
+            ..failed(WaitLimit)
+        };
+        let unknown = Facts {
+            rejected: Some(UnknownNumber),
+            ..INBOUND
+        };
+        check([
+            (second_hunt, CallResult::Missed, Some(AbandonedHunt)),
+            (told_that_it_is_closed, CallResult::Missed, Some(Closed)),
+            (informed, CallResult::Served, None),
+            (echoed, CallResult::Served, None),
+            (answered, CallResult::Answered, None),
+            (unknown, CallResult::Rejected, Some(UnknownNumber)),
+            (INBOUND, CallResult::Rejected, Some(Blocked)),
+        ]);
+    }
+
+    #[test]
+    fn calls_that_operators_place_are_never_missed() {
+        use Cause::*;
+        let with = |failure| Facts {
+            failure: Some(failure),
+            ..OUTBOUND
+        };
+        let answered = Facts {
+            answered: true,
+            ..OUTBOUND
+        };
+        let blocked = Facts {
+            rejected: Some(Blocked),
+            ..OUTBOUND
+        };
+        check([
+            (OUTBOUND, CallResult::NotReached, None),
+            (with(NoAnswer), CallResult::NotReached, None),
+            (
+                with(TrunkCapacity),
+                CallResult::NotReached,
+                Some(TrunkCapacity),
+            ),
+            (answered, CallResult::Answered, None),
+            (blocked, CallResult::Rejected, Some(Blocked)),
+        ]);
     }
 }

@@ -14,6 +14,7 @@ use crate::dialplan::plan::{CallerIdPolicy, CodecName, Trunk};
 use crate::ledger::cause::Direction;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name};
+use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegOutcome;
 use crate::sdp::negotiate::{Codec, Negotiation};
 
@@ -127,7 +128,7 @@ impl State {
     }
 
     /// A dialled leg's port is open: out goes its INVITE.
-    pub(crate) fn send_invite(&mut self, now: Now, id: LegId, local: SocketAddr) {
+    pub(crate) fn send_invite(&mut self, id: LegId, local: SocketAddr) {
         let session = self.entropy.u64();
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
@@ -153,7 +154,6 @@ impl State {
             landing_page: landing_page.filter(|_| is_phone),
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
-        self.note(now, "Dials a leg");
         self.leg_changed(id);
     }
 
@@ -285,11 +285,10 @@ impl State {
         let outcome = outcome.or(leg.record.outcome).unwrap_or(fallback);
         leg.record.outcome = Some(outcome);
         leg.record.sip_code = code.or(leg.record.sip_code);
-        self.out
-            .push_back(Output::Journal(crate::ledger::journal::Entry::LegChanged(
-                self.id,
-                Box::new(leg.record.clone()),
-            )));
+        // At the end of the call all its legs are written together.
+        if !self.is_closing {
+            self.journal(Entry::LegChanged(self.id, Box::new(leg.record.clone())));
+        }
         self.past.push(leg.record);
     }
 

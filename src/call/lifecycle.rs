@@ -163,6 +163,7 @@ impl Call {
                 let (stage, next) =
                     Outbound::enter(&mut self.state, now, &number, trunks, caller_id);
                 self.stage = stage;
+                self.state.changed();
                 self.advance(now, next);
             }
             None => self.advance(now, Next::fault()),
@@ -184,6 +185,7 @@ impl Call {
                         continue;
                     }
                     (self.stage, next) = Stage::enter(&mut self.state, now, &to);
+                    self.state.changed();
                 }
                 Next::Person(leg) => return self.converse(now, leg, false),
                 Next::Summoned(leg) => return self.summoned(now, leg),
@@ -273,6 +275,7 @@ impl Call {
             Stage::Talking(Conversation { person, .. }) => Some(*person),
             _ => None,
         };
+        self.state.is_closing = true;
         self.leave_stage(now, Leaving::Over);
         let state = &mut self.state;
         state.forget_given_up(now);

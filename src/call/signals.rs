@@ -54,6 +54,10 @@ impl Call {
                 responded,
             } => self.leg_refused(now, leg, code, reason, responded),
             LegEvent::Offer { sdp } => self.offered(now, leg, sdp.as_ref()),
+            LegEvent::Ended { .. } if matches!(state, LegState::Preparing | LegState::Ringing) => {
+                let reason = "Ended before it was answered".to_owned();
+                self.leg_refused(now, leg, 480, reason, true);
+            }
             LegEvent::Ended { how } => {
                 self.state
                     .note(now, format!("A leg was ended by the far side: {how:?}"));
@@ -66,6 +70,9 @@ impl Call {
                 }
             }
             LegEvent::Alive(false) => {
+                if state != LegState::Connected {
+                    return;
+                }
                 self.state.act(leg, LegAct::End(EndReason::Normal));
                 self.leg_gone(now, leg, true);
             }
@@ -248,7 +255,7 @@ impl Call {
         };
         match event {
             MediaEvent::Opened { local } => match (leg.port, leg.state) {
-                (Port::Opening, LegState::Preparing) => self.state.send_invite(now, id, local),
+                (Port::Opening, LegState::Preparing) => self.state.send_invite(id, local),
                 (Port::Opening, _) => self.guest_opened(now, local),
                 _ => {}
             },

@@ -92,7 +92,7 @@ impl State {
         self.note(now, "The caller hears early media");
     }
 
-    /// 200 to the guest, if he is not connected yet.
+    /// 200 to the guest, if he is not connected yet. Whoever asks for it keeps the call's row.
     pub(crate) fn connect(&mut self, now: Now) {
         let Some(guest) = self.guest else { return };
         let Some(leg) = self.leg_mut(guest) else {
@@ -121,7 +121,6 @@ impl State {
         self.record.sip_code = Some(200);
         self.note(now, "The caller is connected");
         self.leg_changed(guest);
-        self.changed();
     }
 
     /// Tells the media plane what is agreed for a leg, and begins what was waiting for it.

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) echoed: bool,
     /// A message is or was being recorded: a late 2xx wins no more.
     pub(crate) message_begun: bool,
+    /// The call ends: its legs are written with it.
+    pub(crate) is_closing: bool,
     pub(crate) arrived: Mono,
     pub(crate) answered: Option<Mono>,
     trace: Vec<TraceLine>,
@@ -69,6 +71,8 @@ pub(crate) struct State {
 const MOST_STEPS: u32 = 32;
 /// Lines of a trace and destinations of a path that are kept: a call of hours in a menu stays small.
 const MOST_LINES: usize = 400;
+/// Bytes of a line.
+const LONGEST_LINE: usize = 300;
 
 impl State {
     /// Of a call that came in.
@@ -163,6 +167,7 @@ impl State {
             informed: false,
             echoed: false,
             message_begun: false,
+            is_closing: false,
             arrived: now.mono,
             answered: None,
             trace: Vec::new(),
@@ -184,9 +189,12 @@ impl State {
     /// Adds a line to the trace.
     pub(crate) fn note(&mut self, now: Now, text: impl Into<String>) {
         if self.trace.len() < MOST_LINES {
+            let mut text = text.into();
+            // Reason phrases come from the network.
+            text.truncate(text.floor_char_boundary(LONGEST_LINE));
             self.trace.push(TraceLine {
                 at_ms: now.mono.millis_since(self.arrived),
-                text: text.into(),
+                text,
             });
         }
     }
@@ -219,7 +227,6 @@ impl State {
         if self.record.path.len() < MOST_LINES {
             self.record.path.push(name);
         }
-        self.changed();
         true
     }
 

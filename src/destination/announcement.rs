@@ -26,6 +26,8 @@ impl Announcement {
             return (Stage::Nowhere, Next::fault());
         };
         let prompt = state.play(guest, prompt, PlayMode::Once);
+        // Who chose information has it from its first word.
+        state.informed |= state.greeted && then == Destination::Hangup;
         (
             Stage::Announcement(Announcement { prompt, then }),
             Next::Stay,

@@ -141,6 +141,29 @@ impl Pbx {
         (status, response.bytes().await.unwrap().to_vec())
     }
 
+    /// POST with a JSON body: the status and the answer.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.http);
+        let response = self.client.post(&url).json(body).send().await.expect(&url);
+        let status = response.status().as_u16();
+        let bytes = response.bytes().await.unwrap();
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
+    }
+
+    /// A call by its id, once it has ended.
+    pub async fn ended_call_of(&self, id: &str) -> Value {
+        let path = format!("/api/v1/calls/{id}");
+        eventually(Duration::from_secs(10), &format!("{id} ends"), || async {
+            let (status, body) = self.fetch(&path).await;
+            let call: Value = serde_json::from_slice(&body).ok()?;
+            (status == 200 && !call["ended_at"].is_null()).then_some(call)
+        })
+        .await
+    }
+
     /// The items of a list.
     pub async fn items(&self, path: &str) -> Vec<Value> {
         let list = self.json(path).await;

@@ -266,6 +266,33 @@ impl Phone {
     }
 }
 
+/// An operator's phone that dials: answers the challenge, is answered, hangs up after so many milliseconds.
+pub fn operator_dials(operator: &str, to: &str, media: (IpAddr, u16), millis: u64) -> String {
+    let request = |method: &str, uri: &str, cseq: u32, more: &str| {
+        format!(
+            "{method} {uri} SIP/2.0\n{VIA}From: <sip:{operator}@pbx.test>;tag=[pid]o[call_number]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nMax-Forwards: 70\n{more}"
+        )
+    };
+    let uri = format!("sip:{to}@pbx.test");
+    let first = format!("To: <{uri}>\nContact: <sip:{operator}@[local_ip]:[local_port]>\n");
+    let credentials =
+        format!("{first}[authentication username={operator} password=secret-{operator}]\n");
+    let body = sdp(media.0, media.1, Law::Mu, true);
+    let refused_ack = request("ACK", &uri, 1, "[last_To:]\n").replacen(VIA, INVITE_VIA, 1);
+    let within = "[last_To:]\n[routes]\n";
+    let steps = send(true, &request("INVITE", &uri, 1, &first), Some(&body))
+        + "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"401\" auth=\"true\"/>\n"
+        + &send(false, &refused_ack, None)
+        + &send(true, &request("INVITE", &uri, 2, &credentials), Some(&body))
+        + OPTIONAL
+        + "<recv response=\"200\" rrs=\"true\"/>\n"
+        + &send(false, &request("ACK", "[next_url]", 2, within), None)
+        + &wait(millis)
+        + &send(true, &request("BYE", "[next_url]", 3, within), None)
+        + "<recv response=\"200\"/>\n";
+    scenario("operator", &steps)
+}
+
 /// Registers an operator from the port on which its phone will listen; answers the challenge.
 pub fn register(operator: &str, expires: u32) -> String {
     let head = |cseq: u32, more: &str| {

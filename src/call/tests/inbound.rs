@@ -308,3 +308,83 @@ fn refused_calls_are_accounted() {
     assert_eq!(w.record(call).cause, Some(Cause::Blocked));
     w.assert_empty();
 }
+
+#[test]
+fn a_200_that_crosses_an_operators_ring_time_wins() {
+    let mut w = world();
+    let (call, caller) = w.call("+74950000004");
+    let anna = w.ringing("anna")[0];
+    w.ring(anna);
+    w.pass(secs(20));
+    assert_eq!(w.hears(caller), Some("leave_message"));
+    w.answer(anna);
+    assert!(w.joined(caller, anna));
+    assert_eq!(w.state("anna"), OperatorState::Talking);
+    w.bye(caller);
+    assert_eq!(w.record(call).result, Some(CallResult::Answered));
+    assert_eq!(w.record(call).cause, None);
+    w.assert_empty();
+}
+
+#[test]
+fn a_200_that_comes_after_everything_is_ended() {
+    let mut w = World::new(plan(|plan| {
+        plan.hunts.get_mut("line").unwrap().wait = secs(60);
+    }));
+    w.register("anna", 1);
+    let (_, caller) = w.call("+74950000003");
+    let anna = w.ringing("anna")[0];
+    w.pass(secs(8));
+    // 64 × T1 after the CANCEL.
+    w.pass(secs(32));
+    w.answer(anna);
+    assert_eq!(w.said(anna), ["dial", "end", "end elsewhere"]);
+    w.cancel(caller);
+    w.assert_empty();
+}
+
+#[test]
+fn a_message_after_a_conversation_has_a_file_of_its_own() {
+    let mut w = world();
+    let (call, caller) = w.call("+74950000002");
+    let anna = w.ringing("anna")[0];
+    w.answer(anna);
+    w.transfer(
+        call,
+        crate::dialplan::plan::Destination::Voicemail(name("box")),
+    );
+    w.pass(PROMPT + BEEP + secs(3));
+    w.bye(caller);
+    assert_eq!(
+        w.tape,
+        [
+            "start",
+            "attach Left",
+            "attach Right",
+            "detach",
+            "message",
+            "detach",
+            "attach Left",
+            "detach",
+            "stop",
+            "stop"
+        ]
+    );
+    assert_eq!(w.record(call).result, Some(CallResult::Answered));
+    assert!(w.record(call).voicemail_id.is_some());
+    w.assert_empty();
+}
+
+#[test]
+fn a_number_may_be_kept_off_the_record() {
+    let mut w = World::new(plan(|plan| {
+        let number = super::plan::e164("+74950000002");
+        plan.numbers.get_mut(&number).unwrap().record = false;
+    }));
+    w.register("anna", 1);
+    let (call, caller) = w.call("+74950000002");
+    w.answer(w.ringing("anna")[0]);
+    w.bye(caller);
+    assert!(w.tape.is_empty());
+    assert_eq!(w.record(call).recording_id, None);
+}

@@ -2,6 +2,7 @@
 
 use super::plan::{e164, name, plan, secs};
 use super::world::{World, outbound};
+use crate::call::input::Command;
 use crate::desk::notice::OperatorState;
 use crate::dialplan::routing::Entry;
 use crate::ledger::cause::{CallResult, Cause, Direction, EndedBy};
@@ -197,5 +198,27 @@ fn an_operator_who_does_not_come_to_his_phone() {
     w.refuse(w.ringing("acme")[0], 404);
     assert_eq!(w.record(call).result, Some(CallResult::NotReached));
     assert_eq!(w.record(call).cause, Some(Cause::Unreachable));
+    w.assert_empty();
+}
+
+#[test]
+fn dialling_out_by_command() {
+    let mut w = world();
+    let call = w.originate("anna", "boris", Entry::Operator(name("boris")));
+    let to = e164(OUTSIDE);
+    w.command(call, Command::DialOut { to: to.clone() });
+    w.answer(w.ringing("anna")[0]);
+    let out = w.ringing("acme")[0];
+    assert!(w.ringing("boris").is_empty(), "the number instead of boris");
+    w.answer(out);
+    w.bye(out);
+    assert_eq!(w.record(call).result, Some(CallResult::Answered));
+
+    // Who may not dial out does not.
+    let call = w.originate("boris", "echo", Entry::Echo);
+    w.answer(w.ringing("boris")[0]);
+    w.command(call, Command::DialOut { to });
+    assert!(w.ringing("acme").is_empty());
+    w.command(call, Command::Hangup);
     w.assert_empty();
 }

@@ -224,6 +224,16 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
     ] {
         plan.hunts.insert(hunt.name.clone(), hunt);
     }
+    plan.outbound.insert(
+        name("russia"),
+        OutboundRule {
+            name: name("russia"),
+            prefixes: vec!["+7".into()],
+            trunks: vec![name("acme")],
+            caller_id: Some(e164("+74950000001")),
+            allow: vec![name("anna")],
+        },
+    );
     for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {
         plan.forwards.insert(
             name(id),

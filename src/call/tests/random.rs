@@ -1,5 +1,6 @@
 //! Random lives of calls: whatever happens, each ends once, with one result, and leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -195,31 +196,51 @@ fn nonsense(w: &mut World, dice: &mut Entropy) {
     }
 }
 
+/// A whole random life from one seed.
+fn live(seed: u64) -> World {
+    let mut dice = Entropy::from_number(seed);
+    let mut w = World::new(plan(|_| {}));
+    w.register("anna", 2);
+    w.register("boris", 1);
+    let steps = 20 + dice.below(100);
+    for _ in 0..steps {
+        act(&mut w, &mut dice);
+    }
+    // Everybody hangs up.
+    w.no_ports = false;
+    for _ in 0..200 {
+        if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Up) {
+            w.bye(leg);
+        } else if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Calling) {
+            w.cancel(leg);
+        } else {
+            break;
+        }
+    }
+    w.pass(secs(5 * 3600));
+    w
+}
+
+#[test]
+fn random_lives_reach_every_result_and_most_causes() {
+    let mut results = BTreeMap::new();
+    let mut causes = BTreeMap::new();
+    for seed in 0..300 {
+        for (record, _) in live(seed).ended.values() {
+            *results.entry(format!("{:?}", record.result)).or_insert(0) += 1;
+            *causes.entry(format!("{:?}", record.cause)).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(results.len(), 5, "{results:?}");
+    assert!(causes.len() >= 14, "{causes:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_ends_once_and_leaves_nothing(seed: u64) {
-        let mut dice = Entropy::from_number(seed);
-        let mut w = World::new(plan(|_| {}));
-        w.register("anna", 2);
-        w.register("boris", 1);
-        let steps = 20 + dice.below(100);
-        for _ in 0..steps {
-            act(&mut w, &mut dice);
-        }
-        // Everybody hangs up.
-        w.no_ports = false;
-        for _ in 0..200 {
-            if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Up) {
-                w.bye(leg);
-            } else if let Some(leg) = pick(&w, &mut dice, |state| state == FarState::Calling) {
-                w.cancel(leg);
-            } else {
-                break;
-            }
-        }
-        w.pass(secs(5 * 3600));
+        let w = live(seed);
         w.assert_empty();
         let started = w.told.iter().filter(|told| told.1 == "started").count();
         let ended = w.told.iter().filter(|told| told.1 == "ended").count();

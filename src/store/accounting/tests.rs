@@ -1,7 +1,9 @@
 use super::*;
-use crate::ledger::cause::{Cause, EndedBy};
+use crate::ledger::call::CallRecord;
+use crate::ledger::cause::{CallResult, Cause, Direction, EndedBy, Flag};
 use crate::ledger::event::Event;
 use crate::ledger::id::{LegId, RecordingId, VoicemailId};
+use crate::ledger::journal::RecordingKind;
 use crate::ledger::leg::{LegKind, LegOutcome};
 
 /// Seconds after an arbitrary moment.

@@ -36,7 +36,7 @@ CREATE INDEX calls_by_party ON calls (tenant, party, arrived_at, call_id) WHERE 
 CREATE INDEX calls_by_caller ON calls (tenant, caller, arrived_at, call_id) WHERE caller IS NOT NULL;
 CREATE INDEX calls_by_number ON calls (tenant, number, arrived_at, call_id) WHERE number IS NOT NULL;
 CREATE INDEX calls_by_landing_page ON calls (tenant, landing_page, arrived_at, call_id) WHERE landing_page IS NOT NULL;
-CREATE INDEX calls_by_result ON calls (tenant, result, direction, arrived_at, call_id) WHERE result IS NOT NULL;
+CREATE INDEX calls_by_result ON calls (tenant, result, arrived_at, call_id) WHERE result IS NOT NULL;
 CREATE INDEX calls_by_direction ON calls (tenant, direction, arrived_at, call_id);
 CREATE INDEX calls_open ON calls (call_id) WHERE ended_at IS NULL;
 

@@ -7,6 +7,7 @@ mod column;
 mod crash;
 mod outbox;
 mod read;
+mod schema;
 mod table;
 #[cfg(test)]
 mod tests;

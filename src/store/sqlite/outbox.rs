@@ -111,7 +111,7 @@ impl SqliteStore {
             .collect()
     }
 
-    /// Finished deliveries go after a week, so do those that a removed or disabled endpoint left; events after 30 days.
+    /// Finished deliveries go after a week; events, and deliveries that a removed or disabled endpoint left, after 30 days.
     pub(super) async fn prune_outbox(&self, now: Wall) -> Result<bool, StoreError> {
         let week = now.as_micros() - micros(7);
         let month = now.as_micros() - micros(30);
@@ -123,9 +123,9 @@ impl SqliteStore {
                 week,
             ),
             (
-                "DELETE FROM deliveries WHERE (webhook, event_id) IN (SELECT deliveries.webhook, \
-                 deliveries.event_id FROM events JOIN deliveries ON deliveries.event_id = events.event_id \
-                 WHERE events.time < ? LIMIT 500)",
+                "DELETE FROM deliveries WHERE (webhook, event_id) IN (SELECT webhook, event_id \
+                 FROM deliveries INDEXED BY deliveries_due \
+                 WHERE state = 'pending' AND created_at < ? LIMIT 500)",
                 month,
             ),
             (

@@ -185,9 +185,6 @@ pub(super) fn calls_query(filter: &CallFilter, page: &PageRequest) -> QueryBuild
     }
     if let Some(result) = filter.result {
         query.push(" AND result = ").push_bind(word(result));
-        if filter.direction.is_none() {
-            query.push(" AND direction IN ('inbound', 'outbound', 'internal')");
-        }
     }
     if let Some(direction) = filter.direction {
         query

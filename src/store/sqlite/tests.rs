@@ -113,43 +113,65 @@ async fn lists_are_read_from_an_index_without_sorting() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder).await;
     let text = || Some("x".to_owned());
+    let missed = Some(CallResult::Missed);
     let filters = [
-        CallFilter::default(),
-        CallFilter {
-            direction: Some(Direction::Inbound),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            caller: text(),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            party: text(),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            number: text(),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            landing_page: text(),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            result: Some(CallResult::Missed),
-            ..CallFilter::default()
-        },
-        CallFilter {
-            result: Some(CallResult::Missed),
-            direction: Some(Direction::Inbound),
-            ..CallFilter::default()
-        },
+        ("time", CallFilter::default()),
+        (
+            "direction",
+            CallFilter {
+                direction: Some(Direction::Inbound),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "caller",
+            CallFilter {
+                caller: text(),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "party",
+            CallFilter {
+                party: text(),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "number",
+            CallFilter {
+                number: text(),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "landing_page",
+            CallFilter {
+                landing_page: text(),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "result",
+            CallFilter {
+                result: missed,
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "party",
+            CallFilter {
+                party: text(),
+                from: Some(second(0)),
+                ..CallFilter::default()
+            },
+        ),
     ];
     let after = Cursor {
         at: second(9),
         call: CallId::from_u128(1),
     };
-    for filter in filters {
+    for (index, filter) in filters {
         let query = read::calls_query(&filter, &PageRequest::new(None, Some(after)));
         let sql = format!("EXPLAIN QUERY PLAN {}", query.sql().as_str());
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -161,7 +183,8 @@ async fn lists_are_read_from_an_index_without_sorting() {
             .map(|row| sqlx::Row::get(row, "detail"))
             .collect();
         let plan = plan.join("; ");
-        assert!(plan.contains("USING INDEX calls_by_"), "{filter:?}: {plan}");
+        let index = format!("USING INDEX calls_by_{index} ");
+        assert!(plan.contains(&index), "{filter:?}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{filter:?}: {plan}");
     }
 }
