@@ -120,7 +120,9 @@ fn is_worth_another(failure: &Failure) -> bool {
 }
 
 fn cause(failure: &Failure) -> Cause {
-    if !failure.responded && failure.reason == Cause::TrunkCapacity.sentence() {
+    let no_line = Cause::TrunkCapacity.sentence();
+    // The switch begins with this sentence when it has no line to send on.
+    if !failure.responded && failure.reason.starts_with(no_line) {
         Cause::TrunkCapacity
     } else if failure.code == 488 {
         Cause::NoCodec

@@ -241,8 +241,8 @@ fn a_forward_passes_ringing_early_media_and_refusals_on() {
     assert_eq!(w.record(call).cause, Some(Cause::NoAnswer));
 
     let (call, caller) = w.call("+74950000014");
-    let sentence = Cause::TrunkCapacity.sentence();
-    w.refuse_as(w.ringing("acme")[0], 503, sentence, false);
+    let sentence = format!("{}: acme", Cause::TrunkCapacity.sentence());
+    w.refuse_as(w.ringing("acme")[0], 503, &sentence, false);
     assert_eq!(w.said(caller), ["reject 503"]);
     assert_eq!(w.record(call).cause, Some(Cause::TrunkCapacity));
     w.assert_empty();
