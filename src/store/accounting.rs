@@ -6,6 +6,8 @@
 mod book;
 mod envelope;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};

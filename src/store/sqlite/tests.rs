@@ -159,6 +159,22 @@ async fn lists_are_read_from_an_index_without_sorting() {
             },
         ),
         (
+            "result",
+            CallFilter {
+                result: missed,
+                direction: Some(Direction::Inbound),
+                ..CallFilter::default()
+            },
+        ),
+        (
+            "landing_page",
+            CallFilter {
+                landing_page: text(),
+                result: missed,
+                ..CallFilter::default()
+            },
+        ),
+        (
             "party",
             CallFilter {
                 party: text(),
