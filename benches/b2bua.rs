@@ -258,6 +258,7 @@ impl<'a> Load<'a> {
             from: "<sip:+79161234567@load.example>".to_owned(),
             to: format!("<sip:+74951000001@{}>", self.server.sip),
             contact_user: Some("load".to_owned()),
+            call_id: self.entropy.token(),
             sdp: Bytes::from_static(OFFER.as_bytes()),
             credentials: None,
             max_forwards: 70,

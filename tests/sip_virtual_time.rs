@@ -28,6 +28,7 @@ fn invite(net: &SipNet, session: u128) -> Command {
         from: "<sip:alice@10.0.0.1>".to_owned(),
         to: "<sip:bob@10.0.0.2>".to_owned(),
         contact_user: Some("alice".to_owned()),
+        call_id: format!("call-{session}"),
         sdp: Bytes::from_static(OFFER),
         credentials: None,
         max_forwards: 70,

@@ -4,8 +4,8 @@ use std::io;
 
 /// Descriptors that the process needs besides the calls' media sockets: listeners, database, recordings, HTTP.
 const OTHER_FILES: u64 = 256;
-/// A call has two legs with a media and a control socket each, and a recording.
-const FILES_A_CALL: u64 = 5;
+/// A call has two legs with a media socket each, and a recording.
+const FILES_A_CALL: u64 = 3;
 
 /// Raises the limit on open files to what the system allows and returns it.
 ///
@@ -35,11 +35,10 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// The most calls at once that open files and media ports allow.
-pub fn call_ceiling(open_files: u64, media_ports: u64) -> u64 {
+/// The most calls at once, of two legs each, that open files and media ports allow.
+pub fn call_ceiling(open_files: u64, most_legs: u64) -> u64 {
     let by_files = open_files.saturating_sub(OTHER_FILES) / FILES_A_CALL;
-    // Each leg takes an even port for RTP and leaves the odd one above it to RTCP.
-    by_files.min(media_ports / 4)
+    by_files.min(most_legs / 2)
 }
 
 #[cfg(test)]
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_scarcer_of_files_and_ports_decides() {
-        assert_eq!(call_ceiling(1024, 10_000), (1024 - 256) / 5);
-        assert_eq!(call_ceiling(1_000_000, 400), 100);
+        assert_eq!(call_ceiling(1024, 10_000), (1024 - 256) / 3);
+        assert_eq!(call_ceiling(1_000_000, 400), 200);
     }
 }

@@ -68,7 +68,7 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
     phone.equip(args.play.as_deref(), args.record.is_some())?;
     let leg = LegId::new(phone.clock.now().wall, &mut phone.entropy);
     let mut negotiation = phone.open(leg, remote.ip()).await?;
-    let invite = invite(args, &uri, &phone, remote, leg, &mut negotiation)?;
+    let invite = invite(args, &uri, &mut phone, remote, leg, &mut negotiation)?;
     println!("calling {uri}");
     phone.command(Command::Invite(Box::new(invite)));
     let mut call = Call {
@@ -88,7 +88,7 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
 fn invite(
     args: &Args,
     uri: &Uri,
-    phone: &Phone,
+    phone: &mut Phone,
     remote: SocketAddr,
     leg: LegId,
     negotiation: &mut Negotiation,
@@ -127,6 +127,7 @@ fn invite(
         from: from.to_string(),
         to: format!("<{uri}>"),
         contact_user: user,
+        call_id: phone.entropy.token(),
         sdp: negotiation.offer(),
         credentials,
         max_forwards: 70,

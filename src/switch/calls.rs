@@ -1,15 +1,18 @@
 //! Carrying out what calls ask for.
 
+use std::net::IpAddr;
+
 use super::core::{Core, LegPlace, Running};
 use super::effect::Effect;
 use super::reasons;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
 use crate::call::media::MediaAct;
-use crate::call::output::{EndReason, LegAct, MovedLeg, Output};
+use crate::call::output::{EndReason, LegAct, MovedLeg, Output, Target};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
 use crate::ledger::journal::Entry;
+use crate::ledger::leg::LegRecord;
 use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::Command;
 
@@ -36,10 +39,23 @@ impl Core {
 
     /// Notes which call a leg belongs to, and the line that it occupies.
     pub(super) fn place_leg(&mut self, leg: LegId, call: CallId, trunk: Option<Name>) {
-        if let Some(trunk) = &trunk {
+        self.place(
+            leg,
+            LegPlace {
+                call,
+                trunk,
+                sip_call_id: None,
+            },
+        );
+    }
+
+    /// As `place_leg`, for a leg whose INVITE is ours.
+    pub(super) fn place(&mut self, leg: LegId, place: LegPlace) {
+        let call = place.call;
+        if let Some(trunk) = &place.trunk {
             self.occupy_line(leg, trunk);
         }
-        let known = self.legs.insert(leg, LegPlace { call, trunk }).is_some();
+        let known = self.legs.insert(leg, place).is_some();
         if !known && let Some(running) = self.calls.get_mut(&call) {
             running.legs.push(leg);
         }
@@ -77,17 +93,19 @@ impl Core {
     fn carry_out(&mut self, now: Now, id: CallId, output: Output) {
         match output {
             Output::Leg(leg, act) => self.act_on_leg(now, id, leg, act),
-            Output::Media(act) => {
-                if let MediaAct::Open { leg, .. } = act
-                    && !self.legs.contains_key(&leg)
-                {
+            Output::Media(MediaAct::Open { leg, towards }) => {
+                if !self.legs.contains_key(&leg) {
                     self.place_leg(leg, id, None);
                 }
-                self.effects.push_back(Effect::Media(act));
+                let towards = self.far_address(id, leg).unwrap_or(towards);
+                self.effects
+                    .push_back(Effect::Media(MediaAct::Open { leg, towards }));
             }
+            Output::Media(act) => self.effects.push_back(Effect::Media(act)),
             Output::Record(act) => self.effects.push_back(Effect::Record(act)),
             Output::Desk(request) => self.desk.handle(now.mono, request),
-            Output::Journal(entry) => {
+            Output::Journal(mut entry) => {
+                self.fill_call_ids(&mut entry);
                 self.show_call(id, &entry);
                 self.journal(entry);
             }
@@ -152,13 +170,7 @@ impl Core {
     fn move_leg(&mut self, now: Now, into: CallId, moved: Box<MovedLeg>) {
         let leg = moved.leg;
         if !self.calls.contains_key(&into) {
-            // The call that was to take the leg ended meanwhile: nobody owns the leg any more.
-            let reason = Some(reasons::end_reason(EndReason::Normal));
-            let session = SessionId(leg.as_u128());
-            self.endpoint
-                .handle_command(now, Command::End { session, reason });
-            self.effects
-                .push_back(Effect::Media(MediaAct::Close { leg }));
+            self.abandon_leg(now, leg);
             return;
         }
         if let Some(place) = self.legs.get_mut(&leg) {
@@ -174,6 +186,18 @@ impl Core {
             .push_back((into, Input::Command(CallCommand::Adopt(moved))));
     }
 
+    /// The call that was to take a leg is over: nobody owns the leg any more.
+    pub(super) fn abandon_leg(&mut self, now: Now, leg: LegId) {
+        let reason = Some(reasons::end_reason(EndReason::Normal));
+        let session = SessionId(leg.as_u128());
+        self.endpoint
+            .handle_command(now, Command::End { session, reason });
+        self.effects
+            .push_back(Effect::Media(MediaAct::Close { leg }));
+        self.release_line(leg);
+        self.legs.remove(&leg);
+    }
+
     fn drop_call(&mut self, id: CallId) {
         let Some(running) = self.calls.remove(&id) else {
             return;
@@ -186,6 +210,33 @@ impl Core {
             self.legs.remove(&leg);
         }
         self.views.calls.remove(&id);
+    }
+
+    /// Where an outgoing leg's INVITE will really go: decides which address of ours its SDP tells.
+    fn far_address(&self, call: CallId, leg: LegId) -> Option<IpAddr> {
+        let target = self.calls.get(&call)?.call.target(leg)?;
+        let flow = match target {
+            Target::Phone { phone, .. } => self.phone_flow(&phone.0).ok()?,
+            Target::Trunk { trunk, .. } => return self.trunks.address(trunk).map(|far| far.ip()),
+        };
+        Some(flow.remote.ip())
+    }
+
+    /// The call layer does not know the Call-IDs of the legs that it had dialled.
+    fn fill_call_ids(&self, entry: &mut Entry) {
+        let fill = |leg: &mut LegRecord| {
+            if leg.sip_call_id.is_none() {
+                leg.sip_call_id = self
+                    .legs
+                    .get(&leg.leg_id)
+                    .and_then(|place| place.sip_call_id.clone());
+            }
+        };
+        match entry {
+            Entry::LegChanged(_, leg) => fill(leg),
+            Entry::CallEnded { legs, .. } => legs.iter_mut().for_each(fill),
+            _ => {}
+        }
     }
 
     fn show_call(&self, id: CallId, entry: &Entry) {

@@ -12,7 +12,7 @@ use super::handle::{Ask, Views};
 use super::reach::Reach;
 use super::trunks::Trunks;
 use crate::call::Call;
-use crate::call::input::{Input, LegEnd, LegEvent};
+use crate::call::input::{Command as CallCommand, Input, LegEnd, LegEvent};
 use crate::call::media::MediaEvent;
 use crate::desk::Desk;
 use crate::desk::notice::Notice;
@@ -68,6 +68,8 @@ pub(super) struct LegPlace {
     pub call: CallId,
     /// The trunk it runs over.
     pub trunk: Option<Name>,
+    /// The Call-ID of an outgoing leg.
+    pub sip_call_id: Option<String>,
 }
 
 /// No new calls are taken.
@@ -243,7 +245,14 @@ impl Core {
             } else if let Some(notice) = self.desk.poll_notice() {
                 self.on_notice(now, notice);
             } else if let Some((call, input)) = self.later.pop_front() {
-                self.give(now, call, input);
+                match input {
+                    Input::Command(CallCommand::Adopt(moved))
+                        if !self.calls.contains_key(&call) =>
+                    {
+                        self.abandon_leg(now, moved.leg);
+                    }
+                    input => self.give(now, call, input),
+                }
             } else {
                 break;
             }

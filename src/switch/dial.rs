@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::core::Core;
+use super::core::{Core, LegPlace};
 use super::effect::{Effect, Lookup};
 use crate::call::input::{Input, LegEvent};
 use crate::call::output::{Dial, Target};
+use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
 use crate::sip::endpoint::command::{Command, Headers, Invite, Routing};
@@ -33,8 +34,14 @@ impl Core {
             ),
         };
         match invite {
-            Ok(invite) => {
-                self.place_leg(leg, call, trunk);
+            Ok(mut invite) => {
+                invite.call_id = format!("{}{}", self.entropy.token(), self.entropy.token());
+                let place = LegPlace {
+                    call,
+                    trunk,
+                    sip_call_id: Some(invite.call_id.clone()),
+                };
+                self.place(leg, place);
                 self.endpoint
                     .handle_command(now, Command::Invite(Box::new(invite)));
             }
@@ -58,15 +65,10 @@ impl Core {
         operator: &Name,
         contact: &str,
     ) -> Result<Invite, Unsendable> {
-        let unreachable = |why: &str| Unsendable {
+        let flow = self.phone_flow(contact).map_err(|why| Unsendable {
             code: 480,
             sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
-        };
-        let uri = Uri::parse(contact).map_err(|_| unreachable("its contact is not a SIP URI"))?;
-        let flow = match self.registrar.find(&uri) {
-            Some(flow) => flow,
-            None => self.fixed_contact(&uri).map_err(unreachable)?,
-        };
+        })?;
         let domain = &self.plan.server.domain;
         let mut other_headers = vec![("X-Vats-Call".to_owned(), dial.call.to_string())];
         if let Some(page) = &dial.landing_page {
@@ -80,6 +82,7 @@ impl Core {
             from: name_addr(dial.display_name.as_deref(), dial.caller.as_deref(), domain),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             contact_user: Some("vats".to_owned()),
+            call_id: String::new(),
             sdp: dial.sdp.clone(),
             credentials: None,
             max_forwards: dial.max_forwards,
@@ -87,6 +90,15 @@ impl Core {
             other_headers,
             give_up_after: None,
         })
+    }
+
+    /// Where a phone is reached: the flow that it registered on, or its fixed address.
+    pub(super) fn phone_flow(&self, contact: &str) -> Result<Flow, &'static str> {
+        let uri = Uri::parse(contact).map_err(|_| "its contact is not a SIP URI")?;
+        match self.registrar.find(&uri) {
+            Some(flow) => Ok(flow),
+            None => self.fixed_contact(&uri),
+        }
     }
 
     fn fixed_contact(&self, uri: &Uri) -> Result<Flow, &'static str> {
@@ -118,8 +130,10 @@ impl Core {
             return Err(failed(format!("the trunk {trunk} is no longer configured")));
         };
         if !self.has_line(trunk) {
+            // The call knows a full trunk by this sentence.
             return Err(failed(format!(
-                "all lines of the trunk {trunk} are in use (max_calls)"
+                "{} ({trunk}, max_calls)",
+                Cause::TrunkCapacity.sentence()
             )));
         }
         let Some(peer) = &configured.peer else {
@@ -155,6 +169,7 @@ impl Core {
             uri: uri.as_str().to_owned(),
             from: shown.from,
             contact_user: self.trunks.contact_user(trunk).map(str::to_owned),
+            call_id: String::new(),
             sdp: dial.sdp.clone(),
             credentials: self.trunks.credentials(trunk),
             max_forwards: dial.max_forwards,

@@ -208,6 +208,7 @@ impl Peer {
             from,
             to: format!("<sip:{number}@{}>", self.pbx),
             contact_user: None,
+            call_id: self.entropy.token(),
             sdp: description(media),
             credentials: self.credentials(),
             max_forwards: 70,

@@ -131,6 +131,8 @@ pub struct Invite {
     pub to: String,
     /// The user of our Contact.
     pub contact_user: Option<String>,
+    /// A Call-ID that was never used before.
+    pub call_id: String,
     /// The offer.
     pub sdp: Bytes,
     /// Answers 401 and 407, here and within the dialog.

@@ -71,7 +71,7 @@ impl Session {
         let give_up_after = invite.give_up_after;
         let calling = Calling {
             client: ClientId::new(&mut core.entropy),
-            call_id: core.entropy.token(),
+            call_id: invite.call_id.clone(),
             cseq: 1,
             lines: Headers::new(),
             challenges: Challenges::default(),

@@ -191,6 +191,7 @@ fn outgoing_invite() -> Invite {
         from: "\"Alice\" <sip:alice@192.0.2.1>".to_owned(),
         to: "<sip:bob@192.0.2.9>".to_owned(),
         contact_user: Some("alice".to_owned()),
+        call_id: "a84b4c76e66710".to_owned(),
         sdp: Bytes::from_static(OFFER),
         credentials: None,
         max_forwards: 69,
