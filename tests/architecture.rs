@@ -8,7 +8,7 @@ const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 100;
 
 /// Each module may import those of a smaller rank. Ranks below 10 are floor 1, then 10, 20 and 30 begin the floors above.
-const RANKS: [(&str, u8); 26] = [
+const RANKS: [(&str, u8); 27] = [
     ("ledger", 0),
     ("sip", 1),
     ("sdp", 1),
@@ -20,6 +20,7 @@ const RANKS: [(&str, u8); 26] = [
     ("trunk", 3),
     ("call", 4),
     ("destination", 4),
+    ("clock", 10),
     ("net", 10),
     ("store", 10),
     ("media", 11),

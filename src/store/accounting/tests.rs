@@ -1,3 +1,5 @@
+//! What a batch of entries does to rows and events, case by case.
+
 use super::*;
 use crate::ledger::call::CallRecord;
 use crate::ledger::cause::{CallResult, Cause, Direction, EndedBy, Flag};
