@@ -28,7 +28,10 @@ pub fn raise_open_files() -> io::Result<u64> {
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &wanted) } == 0 {
         return Ok(limit.rlim_max);
     }
-    tracing::warn!(limit = limit.rlim_cur, "the limit on open files cannot be raised; see `ulimit -n`");
+    tracing::warn!(
+        limit = limit.rlim_cur,
+        "the limit on open files cannot be raised; see `ulimit -n`"
+    );
     Ok(limit.rlim_cur)
 }
 

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::banner;
 use super::load::{LoadError, Purpose, load_as};
 use super::signals::{Asked, Signals};
 use super::start::{self, Accounts, Switch};
-use super::banner;
 use crate::api::auth::Access;
 use crate::api::{self, Api, Reload};
 use crate::clock::Clock;
@@ -54,17 +54,29 @@ async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let clock = Clock::start();
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    getrandom::fill(&mut seed)
+        .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     let mut entropy = Entropy::from_seed(seed);
     let mut accounts = start::accounts(&plan, clock, &mut entropy).await?;
-    let http = TcpListener::bind(plan.server.http)
-        .await
-        .with_context(|| format!("the API cannot listen on {}; see server.http", plan.server.http))?;
-    let http_address = http.local_addr().context("the API's socket tells no address")?;
+    let http = TcpListener::bind(plan.server.http).await.with_context(|| {
+        format!(
+            "the API cannot listen on {}; see server.http",
+            plan.server.http
+        )
+    })?;
+    let http_address = http
+        .local_addr()
+        .context("the API's socket tells no address")?;
     let switch = start::switch(&plan, clock, &mut accounts, &mut entropy)?;
     let access = Arc::new(Access::new(plan.server.api_tokens.clone(), http_address));
     let accepting = Arc::new(AtomicBool::new(true));
-    let reload = reloader(directory, &plan, &switch.handle, Arc::clone(&access), Arc::clone(&accounts.notifier));
+    let reload = reloader(
+        directory,
+        &plan,
+        &switch.handle,
+        Arc::clone(&access),
+        Arc::clone(&accounts.notifier),
+    );
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let api = Api {
         store: Arc::clone(&accounts.store),
@@ -83,7 +95,13 @@ async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
     let most_calls = switch.most_calls;
     print!(
         "{}",
-        banner::banner(&plan, &switch.addresses, http_address, most_calls, !plan.server.api_tokens.is_empty())
+        banner::banner(
+            &plan,
+            &switch.addresses,
+            http_address,
+            most_calls,
+            !plan.server.api_tokens.is_empty()
+        )
     );
     while signals.next().await == Asked::Reload {
         match reload().await {
@@ -106,27 +124,42 @@ async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
 }
 
 /// The closure that reads the configuration anew and puts it in force, all or nothing; one reload at a time.
-fn reloader(directory: PathBuf, first: &Plan, handle: &Handle, access: Arc<Access>, notifier: Arc<Notifier>) -> Reload {
+fn reloader(
+    directory: PathBuf,
+    first: &Plan,
+    handle: &Handle,
+    access: Arc<Access>,
+    notifier: Arc<Notifier>,
+) -> Reload {
     let version = Arc::new(AtomicU64::new(first.version));
     let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
     let handle = handle.clone();
     Arc::new(move || {
-        let (directory, version, turn) = (directory.clone(), Arc::clone(&version), Arc::clone(&one_at_a_time));
-        let (handle, access, notifier) = (handle.clone(), Arc::clone(&access), Arc::clone(&notifier));
+        let (directory, version, turn) = (
+            directory.clone(),
+            Arc::clone(&version),
+            Arc::clone(&one_at_a_time),
+        );
+        let (handle, access, notifier) =
+            (handle.clone(), Arc::clone(&access), Arc::clone(&notifier));
         Box::pin(async move {
             let _turn = turn.lock().await;
             let next = version.load(Ordering::Relaxed) + 1;
             // Prompts are decoded here: not on a thread that answers others.
-            let loaded = tokio::task::spawn_blocking(move || load_as(&directory, Purpose::Run, next))
-                .await
-                .map_err(|error| vec![format!("the configuration could not be read: {error}")])?
-                .map_err(|error| vec![error.to_string()])?;
+            let loaded =
+                tokio::task::spawn_blocking(move || load_as(&directory, Purpose::Run, next))
+                    .await
+                    .map_err(|error| vec![format!("the configuration could not be read: {error}")])?
+                    .map_err(|error| vec![error.to_string()])?;
             let plan = loaded.plan;
             let installed = Arc::clone(&plan);
-            start::ask(&handle, |reply| Ask::Install { plan: installed, reply })
-                .await
-                .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
-                .map_err(|why| vec![why])?;
+            start::ask(&handle, |reply| Ask::Install {
+                plan: installed,
+                reply,
+            })
+            .await
+            .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
+            .map_err(|why| vec![why])?;
             access.set_tokens(plan.server.api_tokens.clone());
             notifier.configure(plan.webhooks.values().cloned().collect());
             version.store(next, Ordering::Relaxed);
@@ -164,7 +197,9 @@ async fn drain(handle: &Handle, limit: Duration, signals: &mut Signals) {
 async fn stop(switch: Switch, accounts: Accounts) -> anyhow::Result<()> {
     let Switch { handle, thread, .. } = switch;
     drop(handle);
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await.context("waiting for the signalling thread")?;
+    let joined = tokio::task::spawn_blocking(move || thread.join())
+        .await
+        .context("waiting for the signalling thread")?;
     if joined.is_err() {
         tracing::error!("the signalling thread ended by a fault");
     }

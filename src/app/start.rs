@@ -42,7 +42,11 @@ pub(super) struct Accounts {
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
-pub(super) async fn accounts(plan: &Plan, clock: Clock, entropy: &mut Entropy) -> anyhow::Result<Accounts> {
+pub(super) async fn accounts(
+    plan: &Plan,
+    clock: Clock,
+    entropy: &mut Entropy,
+) -> anyhow::Result<Accounts> {
     let database = &plan.server.database;
     let store: Arc<dyn Store> = Arc::new(
         SqliteStore::open(database, entropy.split())
@@ -51,20 +55,40 @@ pub(super) async fn accounts(plan: &Plan, clock: Clock, entropy: &mut Entropy) -
     );
     let wall: crate::store::Clock = Arc::new(move || clock.now().wall);
     let webhooks = plan.webhooks.values().cloned().collect();
-    let (notifier, notifier_task) = Notifier::start(Arc::clone(&store), webhooks, Arc::clone(&wall), entropy.split()).await?;
+    let (notifier, notifier_task) = Notifier::start(
+        Arc::clone(&store),
+        webhooks,
+        Arc::clone(&wall),
+        entropy.split(),
+    )
+    .await?;
     let spool = spool_folder(database);
-    let (journal, journal_task) = Journal::start(Arc::clone(&store), &spool, &wall)
-        .with_context(|| format!("the journal's spool in {} cannot be opened", spool.display()))?;
+    let (journal, journal_task) =
+        Journal::start(Arc::clone(&store), &spool, &wall).with_context(|| {
+            format!(
+                "the journal's spool in {} cannot be opened",
+                spool.display()
+            )
+        })?;
     journal.flush().await;
     let now = clock.now().wall;
-    let closed = store.close_after_crash(now).await.context("calls of the last run cannot be closed")?;
+    let closed = store
+        .close_after_crash(now)
+        .await
+        .context("calls of the last run cannot be closed")?;
     if !closed.calls.is_empty() {
-        tracing::warn!(calls = closed.calls.len(), "the last run ended in the middle of calls; they are closed as crashed");
+        tracing::warn!(
+            calls = closed.calls.len(),
+            "the last run ended in the middle of calls; they are closed as crashed"
+        );
     }
     for record in repair(&plan.recordings.path, closed.unfinished) {
         journal.write(Entry::RecordingEnded(record));
     }
-    let bindings = store.bindings(now).await.context("the registered phones cannot be read")?;
+    let bindings = store
+        .bindings(now)
+        .await
+        .context("the registered phones cannot be read")?;
     Ok(Accounts {
         store,
         journal,
@@ -78,7 +102,10 @@ pub(super) async fn accounts(plan: &Plan, clock: Clock, entropy: &mut Entropy) -
 /// Beside the database's file.
 fn spool_folder(database: &str) -> std::path::PathBuf {
     let file = database.strip_prefix("sqlite://").unwrap_or(database);
-    Path::new(file).parent().unwrap_or(Path::new("")).join("spool")
+    Path::new(file)
+        .parent()
+        .unwrap_or(Path::new(""))
+        .join("spool")
 }
 
 /// The running switch.
@@ -90,21 +117,42 @@ pub(super) struct Switch {
 }
 
 /// Opens the sockets and starts the media threads, the recorder and the signalling task.
-pub(super) fn switch(plan: &Arc<Plan>, clock: Clock, accounts: &mut Accounts, entropy: &mut Entropy) -> anyhow::Result<Switch> {
-    let runtime = Builder::new_current_thread().enable_all().build().context("the signalling task's runtime")?;
+pub(super) fn switch(
+    plan: &Arc<Plan>,
+    clock: Clock,
+    accounts: &mut Accounts,
+    entropy: &mut Entropy,
+) -> anyhow::Result<Switch> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the signalling task's runtime")?;
     let server = &plan.server;
     let listeners = listen(&runtime, server)?;
-    let addresses = listeners.addresses().context("the SIP sockets tell no address")?;
-    let open_files = limits::raise_open_files().context("the limit on open files cannot be read")?;
+    let addresses = listeners
+        .addresses()
+        .context("the SIP sockets tell no address")?;
+    let open_files =
+        limits::raise_open_files().context("the limit on open files cannot be read")?;
     let plane = plane(server, &runtime, clock)?;
     let most_calls = limits::call_ceiling(open_files, plane.capacity() as u64);
     let recorder = recorder(plan, clock, &accounts.journal)?;
     let advertiser = advertiser(server);
-    let reach = Reach::new(addresses.clone(), Box::new(move |remote| advertiser.towards(remote)));
+    let reach = Reach::new(
+        addresses.clone(),
+        Box::new(move |remote| advertiser.towards(remote)),
+    );
     let views = Arc::new(Views::default());
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
     let bindings = std::mem::take(&mut accounts.bindings);
-    let core = Core::new(clock.now(), Arc::clone(plan), reach, Arc::clone(&views), bindings, entropy.split());
+    let core = Core::new(
+        clock.now(),
+        Arc::clone(plan),
+        reach,
+        Arc::clone(&views),
+        bindings,
+        entropy.split(),
+    );
     let task = Task {
         core,
         listeners,
@@ -132,7 +180,8 @@ pub(super) fn switch(plan: &Arc<Plan>, clock: Clock, accounts: &mut Accounts, en
 
 fn listen(runtime: &Runtime, server: &Server) -> anyhow::Result<Listeners> {
     let _inside = runtime.enter();
-    Listeners::bind(&server.sip).context("SIP cannot listen; is another PBX running? see server.sip")
+    Listeners::bind(&server.sip)
+        .context("SIP cannot listen; is another PBX running? see server.sip")
 }
 
 fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Plane> {
@@ -156,17 +205,28 @@ fn recorder(plan: &Plan, clock: Clock, journal: &Journal) -> anyhow::Result<Reco
         root: root.clone(),
         clock: Arc::new(move || clock.now()),
     };
-    Recorder::start(settings, Box::new(move |entry| journal.write(entry)))
-        .with_context(|| format!("recordings cannot be kept in {}; see recordings.path", root.display()))
+    Recorder::start(settings, Box::new(move |entry| journal.write(entry))).with_context(|| {
+        format!(
+            "recordings cannot be kept in {}; see recordings.path",
+            root.display()
+        )
+    })
 }
 
 /// The address that media sockets are bound to: that of the first SIP listener.
 fn bound(server: &Server) -> IpAddr {
-    server.sip.first().map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip)
+    server
+        .sip
+        .first()
+        .map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip)
 }
 
 fn advertiser(server: &Server) -> Advertiser {
-    Advertiser::new(bound(server), server.public_address, server.local_networks.clone())
+    Advertiser::new(
+        bound(server),
+        server.public_address,
+        server.local_networks.clone(),
+    )
 }
 
 /// Waits until the switch has said whether it takes an ask.

@@ -123,7 +123,13 @@ impl Core {
     }
 
     /// A datagram came in.
-    pub fn handle_datagram(&mut self, now: Now, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
+    pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        listener: ListenerId,
+        remote: SocketAddr,
+        bytes: Bytes,
+    ) {
         let flow = self.reach.flow(listener, remote);
         self.endpoint.handle_message(now, flow, bytes);
         self.pump(now);
@@ -146,7 +152,9 @@ impl Core {
     /// The addresses of a name that an `Effect::Resolve` asked for; empty when it has none.
     pub fn handle_resolved(&mut self, now: Now, what: Lookup, addresses: Vec<SocketAddr>) {
         match what {
-            Lookup::Dialog(id) => self.endpoint.handle_command(now, Command::Resolved { id, addresses }),
+            Lookup::Dialog(id) => self
+                .endpoint
+                .handle_command(now, Command::Resolved { id, addresses }),
             Lookup::Peer(host, port) => self.peer_resolved(now, host, port, addresses),
         }
         self.pump(now);
@@ -154,7 +162,11 @@ impl Core {
 
     /// `poll_timeout` has passed.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.endpoint.poll_timeout().is_some_and(|at| at <= now.mono) {
+        if self
+            .endpoint
+            .poll_timeout()
+            .is_some_and(|at| at <= now.mono)
+        {
             self.endpoint.handle_timeout(now);
         }
         if self.desk.poll_timeout().is_some_and(|at| at <= now.mono) {
@@ -173,7 +185,11 @@ impl Core {
                 self.drain_call(now, call);
             }
         }
-        if self.drain.as_ref().is_some_and(|drain| !drain.ended && drain.until <= now.mono) {
+        if self
+            .drain
+            .as_ref()
+            .is_some_and(|drain| !drain.ended && drain.until <= now.mono)
+        {
             self.end_all_calls(now);
         }
         self.pump(now);
@@ -186,7 +202,11 @@ impl Core {
 
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let drain = self.drain.as_ref().filter(|drain| !drain.ended).map(|drain| drain.until);
+        let drain = self
+            .drain
+            .as_ref()
+            .filter(|drain| !drain.ended)
+            .map(|drain| drain.until);
         [
             self.endpoint.poll_timeout(),
             self.desk.poll_timeout(),
@@ -236,17 +256,27 @@ impl Core {
 
     fn on_sip(&mut self, now: Now, event: Event) {
         match event {
-            Event::Incoming { session, flow, message } => self.on_invite(now, session, flow, &message),
+            Event::Incoming {
+                session,
+                flow,
+                message,
+            } => self.on_invite(now, session, flow, &message),
             Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
-            Event::Response { id, code, message } => self.on_trunk_response(now, id, code, message.as_ref()),
+            Event::Response { id, code, message } => {
+                self.on_trunk_response(now, id, code, message.as_ref())
+            }
             Event::ResolveNeeded { id, host, port } => self.effects.push_back(Effect::Resolve {
                 what: Lookup::Dialog(id),
                 host,
                 port,
             }),
             Event::Cancelled { session } => self.on_leg(now, session, LegEvent::Cancelled, true),
-            Event::Acked { session, sdp } => self.on_leg(now, session, LegEvent::Acked { sdp }, false),
-            Event::Progress { session, code, sdp, .. } => {
+            Event::Acked { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Acked { sdp }, false)
+            }
+            Event::Progress {
+                session, code, sdp, ..
+            } => {
                 self.on_leg(now, session, LegEvent::Progress { code, sdp }, false);
             }
             Event::Answered { session, sdp, late } => {
@@ -259,10 +289,16 @@ impl Core {
                 responded,
                 ..
             } => {
-                let event = LegEvent::Refused { code, reason, responded };
+                let event = LegEvent::Refused {
+                    code,
+                    reason,
+                    responded,
+                };
                 self.on_leg(now, session, event, true);
             }
-            Event::Offer { session, sdp } => self.on_leg(now, session, LegEvent::Offer { sdp }, false),
+            Event::Offer { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Offer { sdp }, false)
+            }
             Event::Ended { session, how } => {
                 let how = match how {
                     Ended::Bye => LegEnd::Remote,
@@ -278,7 +314,9 @@ impl Core {
             }
             // Nothing here sends offers within a dialog: the description that a far side sees does not change.
             Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
-            Event::Probed { session, alive } => self.on_leg(now, session, LegEvent::Alive(alive), false),
+            Event::Probed { session, alive } => {
+                self.on_leg(now, session, LegEvent::Alive(alive), false)
+            }
         }
     }
 
@@ -300,8 +338,15 @@ impl Core {
     fn on_orphan(&mut self, now: Now, session: SessionId, event: &LegEvent) {
         match event {
             LegEvent::Answered { .. } => {
-                let reason = super::reasons::end_reason(crate::call::output::EndReason::AnsweredElsewhere);
-                self.endpoint.handle_command(now, Command::End { session, reason: Some(reason) });
+                let reason =
+                    super::reasons::end_reason(crate::call::output::EndReason::AnsweredElsewhere);
+                self.endpoint.handle_command(
+                    now,
+                    Command::End {
+                        session,
+                        reason: Some(reason),
+                    },
+                );
             }
             LegEvent::Offer { .. } => self.endpoint.handle_command(
                 now,
@@ -322,7 +367,11 @@ impl Core {
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
             | Notice::Refused { call, .. } => *call,
-            Notice::StateChanged { operator, state, call } => {
+            Notice::StateChanged {
+                operator,
+                state,
+                call,
+            } => {
                 self.show_operator(now, operator, *state, *call);
                 return;
             }
