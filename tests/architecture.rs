@@ -8,7 +8,7 @@ const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 100;
 
 /// Each module may import those of a smaller rank. Ranks below 10 are floor 1, then 10, 20 and 30 begin the floors above.
-const RANKS: [(&str, u8); 26] = [
+const RANKS: [(&str, u8); 27] = [
     ("ledger", 0),
     ("sip", 1),
     ("sdp", 1),
@@ -20,10 +20,11 @@ const RANKS: [(&str, u8); 26] = [
     ("trunk", 3),
     ("call", 4),
     ("destination", 4),
-    ("net", 10),
-    ("store", 10),
-    ("media", 11),
-    ("recording", 12),
+    ("clock", 10),
+    ("net", 11),
+    ("store", 11),
+    ("media", 12),
+    ("recording", 13),
     ("switch", 20),
     ("observe", 30),
     ("notify", 31),
@@ -384,7 +385,10 @@ fn modules_say_what_they_are() {
     let tests = test_files(&all);
     let problems: Vec<String> = all
         .iter()
-        .filter(|source| !tests.contains(&source.path) && !source.text.starts_with("//!"))
+        .filter(|source| {
+            let is_test = tests.contains(&source.path) || source.path.ends_with("tests.rs");
+            !is_test && !source.text.starts_with("//!")
+        })
         .map(|source| format!("{}: no module comment", source.name()))
         .collect();
     report(&problems);
@@ -420,7 +424,8 @@ fn the_architecture_page_lists_the_modules() {
     for entry in fs::read_dir("src").unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if !mentions(&page, "", &name) {
+        let is_root = name == "lib" || name == "main";
+        if !is_root && !mentions(&page, "", &name) {
             problems.push(format!("docs/architecture.md does not list {name}"));
         }
         for inner in fs::read_dir(&path).into_iter().flatten() {
