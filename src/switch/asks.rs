@@ -120,9 +120,11 @@ impl Core {
     }
 
     fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
-        if let Some(what) = needs_restart(&self.plan, &plan) {
+        let fixed = needs_restart(&self.plan, &plan);
+        if !fixed.is_empty() {
             return Err(format!(
-                "server.{what} changed, which needs a restart; the old plan stays in force"
+                "{} changed, which needs a restart; the old plan stays in force",
+                fixed.join(", ")
             ));
         }
         if self.plan.server.domain != plan.server.domain {
@@ -146,6 +148,11 @@ impl Core {
     }
 
     fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {
+        if let Some(drain) = &mut self.drain {
+            // Asked again: no more waiting. Who asked first is told when all is over.
+            drain.until = now.mono;
+            return;
+        }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
         self.drain = Some(Draining {
@@ -178,20 +185,26 @@ impl Core {
     }
 }
 
-/// What of a new plan cannot be put in force while running.
-fn needs_restart(old: &Plan, new: &Plan) -> Option<&'static str> {
+/// The keys of a new plan that cannot be put in force while running.
+fn needs_restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
+    let root = old.recordings.path != new.recordings.path;
     let (old, new) = (&old.server, &new.server);
-    if old.sip != new.sip {
-        Some("sip")
-    } else if old.rtp_ports != new.rtp_ports {
-        Some("rtp_ports")
-    } else if old.http != new.http {
-        Some("http")
-    } else if old.database != new.database {
-        Some("database")
-    } else if old.public_address != new.public_address || old.local_networks != new.local_networks {
-        Some("public_address or local_networks")
-    } else {
-        None
-    }
+    [
+        ("server.sip", old.sip != new.sip),
+        ("server.http", old.http != new.http),
+        ("server.rtp_ports", old.rtp_ports != new.rtp_ports),
+        ("server.database", old.database != new.database),
+        (
+            "server.public_address",
+            old.public_address != new.public_address,
+        ),
+        (
+            "server.local_networks",
+            old.local_networks != new.local_networks,
+        ),
+        ("recordings.path", root),
+    ]
+    .into_iter()
+    .filter_map(|(key, changed)| changed.then_some(key))
+    .collect()
 }
