@@ -164,6 +164,12 @@ fn reloader(
             for warning in &loaded.warnings {
                 tracing::warn!("{warning}");
             }
+            if let Some(why) = plan.needs_restart_after(&in_force.load()) {
+                return Err(vec![why]);
+            }
+            // The webhooks first, so that the new ones are told of the reload.
+            notifier.configure(plan.webhooks.values().cloned().collect());
+            access.set_tokens(plan.server.api_tokens.clone());
             let installed = Arc::clone(&plan);
             start::ask(&handle, |reply| Ask::Install {
                 plan: installed,
@@ -172,8 +178,6 @@ fn reloader(
             .await
             .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
             .map_err(|why| vec![why])?;
-            access.set_tokens(plan.server.api_tokens.clone());
-            notifier.configure(plan.webhooks.values().cloned().collect());
             in_force.store(plan);
             Ok(next)
         })

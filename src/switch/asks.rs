@@ -120,12 +120,8 @@ impl Core {
     }
 
     fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
-        let fixed = needs_restart(&self.plan, &plan);
-        if !fixed.is_empty() {
-            return Err(format!(
-                "{} changed, which needs a restart; the old plan stays in force",
-                fixed.join(", ")
-            ));
+        if let Some(why) = plan.needs_restart_after(&self.plan) {
+            return Err(why);
         }
         if self.plan.server.domain != plan.server.domain {
             self.verifier = Verifier::new(&plan.server.domain, self.entropy.split());
@@ -183,28 +179,4 @@ impl Core {
             self.effects.push_back(Effect::Drained(reply));
         }
     }
-}
-
-/// The keys of a new plan that cannot be put in force while running.
-fn needs_restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
-    let root = old.recordings.path != new.recordings.path;
-    let (old, new) = (&old.server, &new.server);
-    [
-        ("server.sip", old.sip != new.sip),
-        ("server.http", old.http != new.http),
-        ("server.rtp_ports", old.rtp_ports != new.rtp_ports),
-        ("server.database", old.database != new.database),
-        (
-            "server.public_address",
-            old.public_address != new.public_address,
-        ),
-        (
-            "server.local_networks",
-            old.local_networks != new.local_networks,
-        ),
-        ("recordings.path", root),
-    ]
-    .into_iter()
-    .filter_map(|(key, changed)| changed.then_some(key))
-    .collect()
 }
