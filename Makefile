@@ -19,7 +19,7 @@ help: ## Show the targets
 
 run: build-packages ## Build in release and start the PBX on config/
 	cargo build --release --locked
-	exec target/release/vats run --config $(CONFIG)
+	@exec "$${CARGO_TARGET_DIR:-target}/release/vats" run --config $(CONFIG)
 
 test: test-packages lint unit end-to-end quiet ## Lint and all tests
 
@@ -27,23 +27,23 @@ lint: ## Formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 
-unit: build-packages
+unit: build-packages ## The library's own tests and the house rules
 	cargo test --locked --lib --bins --test architecture
 
-# The shell's glob is the list of tests, so a new file is run without being named here.
-end-to-end: build-packages test-packages
+# The shell's globs are the list of tests, files and folders alike, so a new one is run without being named here.
+end-to-end: build-packages test-packages ## Tests against real peers
 	@quiet=' $(QUIET_TESTS) architecture '; names=(); \
-	for file in tests/*.rs; do \
-	  name=$$(basename $$file .rs); \
+	for file in tests/*.rs tests/*/main.rs; do \
+	  name=$${file#tests/}; name=$${name%.rs}; name=$${name%/main}; \
 	  [[ $$quiet == *" $$name "* ]] || names+=(--test $$name); \
 	done; \
 	echo cargo test --locked --no-fail-fast $${names[@]}; \
 	cargo test --locked --no-fail-fast $${names[@]}
 
-quiet: build-packages test-packages
+quiet: build-packages test-packages ## Tests of time and load, one after the other
 	@for name in $(QUIET_TESTS); do \
-	  echo cargo test --locked --test $$name; \
-	  cargo test --locked --test $$name; \
+	  echo cargo test --locked --test $$name -- --test-threads 1; \
+	  cargo test --locked --test $$name -- --test-threads 1; \
 	done
 
 bench: build-packages ## Speed: parsing, relay, calls per second
@@ -71,6 +71,6 @@ if (( $${#missing[@]} )); then \
   echo "installing $${missing[*]}"; \
   { "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null 2>&1 \
     || { "$${as[@]}" apt-get update -qq && "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null; }; } \
-    || { echo "apt-get could not install $${missing[*]}: install them by hand, then run make again." >&2; exit 1; }; \
+    || { echo "apt-get could not install $${missing[*]}: install them by hand, then run make again. What apt-get said stands above." >&2; exit 1; }; \
 fi
 endef

@@ -122,10 +122,8 @@ impl Core {
     }
 
     fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
-        if let Some(what) = needs_restart(&self.plan, &plan) {
-            return Err(format!(
-                "server.{what} changed, which needs a restart; the old plan stays in force"
-            ));
+        if let Some(why) = plan.needs_restart_after(&self.plan) {
+            return Err(why);
         }
         if self.plan.server.domain != plan.server.domain {
             self.verifier = Verifier::new(&plan.server.domain, self.entropy.split());
@@ -148,6 +146,11 @@ impl Core {
     }
 
     fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {
+        if let Some(drain) = &mut self.drain {
+            // Asked again: no more waiting. Who asked first is told when all is over.
+            drain.until = now.mono;
+            return;
+        }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
         self.drain = Some(Draining {
@@ -179,23 +182,5 @@ impl Core {
         {
             self.effects.push_back(Effect::Drained(reply));
         }
-    }
-}
-
-/// What of a new plan cannot be put in force while running.
-fn needs_restart(old: &Plan, new: &Plan) -> Option<&'static str> {
-    let (old, new) = (&old.server, &new.server);
-    if old.sip != new.sip {
-        Some("sip")
-    } else if old.rtp_ports != new.rtp_ports {
-        Some("rtp_ports")
-    } else if old.http != new.http {
-        Some("http")
-    } else if old.database != new.database {
-        Some("database")
-    } else if old.public_address != new.public_address || old.local_networks != new.local_networks {
-        Some("public_address or local_networks")
-    } else {
-        None
     }
 }

@@ -52,6 +52,7 @@ pub enum Ask {
         reply: oneshot::Sender<Census>,
     },
     /// No new calls; running ones finish until `server.drain` has passed, then BYE. Answers when the last call is over.
+    /// Asked again, the running calls end at once; that ask gets no answer.
     Drain {
         /// Where the answer goes.
         reply: oneshot::Sender<()>,

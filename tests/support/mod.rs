@@ -5,6 +5,7 @@
 
 pub mod baresip;
 pub mod pbx;
+pub mod phone;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
