@@ -59,7 +59,9 @@ fn heard(samples: &[i16], own: f64, other: f64, seconds: f64) {
 
 fn millis_between(leg: &Value, from: &str, to: &str) -> i64 {
     let at = |field: &str| {
-        let text = leg[field].as_str().unwrap_or_else(|| panic!("{field}: {leg}"));
+        let text = leg[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("{field}: {leg}"));
         text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
     };
     at(to) - at(from)
@@ -94,7 +96,12 @@ async fn a_whole_call() {
     let caller = Vats::dial(folder, pbx.sip, "+74951000001", &options);
     let (code, said) = caller.ended().await;
     assert_eq!(code, 0, "{said}");
-    for line in ["answered", "key 1", "hung up after 7.0 s", "recorded caller_heard.wav"] {
+    for line in [
+        "answered",
+        "key 1",
+        "hung up after 7.0 s",
+        "recorded caller_heard.wav",
+    ] {
         assert!(said.contains(line), "{line}: {said}");
     }
     let (code, said) = anna.ended().await;
@@ -168,12 +175,22 @@ async fn an_operator_calls_an_operator() {
     let folder = pbx.folder();
     let _anna = Vats::answer(folder, pbx.sip, "anna", &["--after", "0s"]).await;
     let boris = ["--from", "sip:boris@pbx.test", "--for", "1s", "--password"];
-    let wrong = Vats::dial(folder, pbx.sip, "101", &[&boris[..], &["nonsense"]].concat());
+    let wrong = Vats::dial(
+        folder,
+        pbx.sip,
+        "101",
+        &[&boris[..], &["nonsense"]].concat(),
+    );
     let (code, said) = wrong.ended().await;
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("refused: 401"), "{said}");
     assert!(said.contains("the password is wrong"), "{said}");
-    let right = Vats::dial(folder, pbx.sip, "101", &[&boris[..], &["secret-boris"]].concat());
+    let right = Vats::dial(
+        folder,
+        pbx.sip,
+        "101",
+        &[&boris[..], &["secret-boris"]].concat(),
+    );
     let (code, said) = right.ended().await;
     assert_eq!(code, 0, "{said}");
     let calls = pbx.items("/api/v1/calls").await;
@@ -245,7 +262,9 @@ async fn the_printed_commands_work() {
     let said = pbx.said();
     let line = |label: &str| {
         let line = said.lines().find_map(|line| line.strip_prefix(label));
-        line.unwrap_or_else(|| panic!("{label} {said}")).trim().to_owned()
+        line.unwrap_or_else(|| panic!("{label} {said}"))
+            .trim()
+            .to_owned()
     };
     let anna = Vats::typed(folder, &format!("{} --after 500ms", line("to answer:")));
     anna.says("registered as anna").await;
@@ -254,11 +273,19 @@ async fn the_printed_commands_work() {
     assert_eq!(code, 0, "{said}");
     anna.says("the caller hung up").await;
     let look = line("to look:");
-    let token = look.split("Bearer ").nth(1).unwrap().split('\'').next().unwrap();
+    let token = look
+        .split("Bearer ")
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
     let secrets = std::fs::read_to_string(folder.join("data/secrets.toml")).unwrap();
     assert!(secrets.contains(token));
     let url = look.split_whitespace().last().unwrap();
-    rustls::crypto::ring::default_provider().install_default().ok();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let client = reqwest::Client::new();
     assert_eq!(client.get(url).send().await.unwrap().status(), 401);
     let calls = client.get(url).bearer_auth(token).send().await.unwrap();
@@ -275,5 +302,8 @@ async fn the_printed_commands_work() {
     pbx.signal("INT");
     let (code, said) = pbx.ended().await;
     assert_eq!(code, 0, "{said}");
-    assert!(!said.contains("ERROR") && !said.contains("panicked"), "{said}");
+    assert!(
+        !said.contains("ERROR") && !said.contains("panicked"),
+        "{said}"
+    );
 }

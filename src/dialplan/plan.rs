@@ -79,7 +79,8 @@ impl Plan {
             .into_iter()
             .filter_map(|(key, changed)| changed.then_some(key))
             .collect();
-        (!changed.is_empty()).then(|| format!("{} changed: that needs a restart", changed.join(", ")))
+        (!changed.is_empty())
+            .then(|| format!("{} changed: that needs a restart", changed.join(", ")))
     }
 }
 
