@@ -20,6 +20,7 @@ use crate::api::auth::Access;
 use crate::api::{self, Api, Reload};
 use crate::clock::Clock;
 use crate::dialplan::config::Problem;
+use crate::dialplan::number;
 use crate::dialplan::plan::Plan;
 use crate::ledger::entropy::Entropy;
 use crate::notify::Notifier;
@@ -32,6 +33,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Runs the PBX on a configuration until it is told to stop. Problems of the configuration come back for printing.
 pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
+    number::warm_up();
     let loaded = load_as(directory, Purpose::Run, 1)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

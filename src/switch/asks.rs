@@ -37,6 +37,8 @@ impl Core {
             Ask::Install { plan, reply } => {
                 let _ = reply.send(self.install(now, plan));
             }
+            // What the core does not know of, its shell answers.
+            Ask::Census { .. } => {}
             Ask::Drain { reply } => self.begin_drain(now, reply),
         }
     }
@@ -171,9 +173,11 @@ impl Core {
 
     /// Tells who asked for draining once nothing is left, the last BYEs' transactions included.
     pub(super) fn finish_drain(&mut self) {
-        let idle = self.calls.is_empty() && self.endpoint.census().transactions == 0;
-        if let Some(drain) = &mut self.drain
-            && idle
+        let Some(drain) = &mut self.drain else {
+            return;
+        };
+        if self.calls.is_empty()
+            && self.endpoint.census().transactions == 0
             && let Some(reply) = drain.reply.take()
         {
             self.effects.push_back(Effect::Drained(reply));
