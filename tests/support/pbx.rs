@@ -107,9 +107,27 @@ impl Pbx {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal: `TERM`, `HUP`, `INT`.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
         assert!(status.unwrap().success());
+    }
+
+    /// Replaces the configuration on disk; the running process does not know it yet.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.folder().join("config/vats.toml"), toml).unwrap();
+    }
+
+    /// Replaces the configuration and asks for a reload by the API: the status and the answer.
+    pub async fn reload(&self, toml: &str) -> (u16, Value) {
+        self.configure(toml);
+        self.post("/api/v1/reload", &Value::Null).await
     }
 
     /// Waits until the process has ended of its own accord.
