@@ -21,10 +21,10 @@ const RANKS: [(&str, u8); 27] = [
     ("call", 4),
     ("destination", 4),
     ("clock", 10),
-    ("net", 10),
-    ("store", 10),
-    ("media", 11),
-    ("recording", 12),
+    ("net", 11),
+    ("store", 11),
+    ("media", 12),
+    ("recording", 13),
     ("switch", 20),
     ("observe", 30),
     ("notify", 31),
@@ -385,7 +385,10 @@ fn modules_say_what_they_are() {
     let tests = test_files(&all);
     let problems: Vec<String> = all
         .iter()
-        .filter(|source| !tests.contains(&source.path) && !source.text.starts_with("//!"))
+        .filter(|source| {
+            let is_test = tests.contains(&source.path) || source.path.ends_with("tests.rs");
+            !is_test && !source.text.starts_with("//!")
+        })
         .map(|source| format!("{}: no module comment", source.name()))
         .collect();
     report(&problems);
@@ -421,7 +424,8 @@ fn the_architecture_page_lists_the_modules() {
     for entry in fs::read_dir("src").unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        if !mentions(&page, "", &name) {
+        let is_root = name == "lib" || name == "main";
+        if !is_root && !mentions(&page, "", &name) {
             problems.push(format!("docs/architecture.md does not list {name}"));
         }
         for inner in fs::read_dir(&path).into_iter().flatten() {

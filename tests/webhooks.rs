@@ -288,8 +288,11 @@ async fn a_failing_endpoint_gets_one_probe_at_a_time_and_redirects_are_not_follo
     let (store, _notifier, _task) = start(folder.path(), &receiver.url).await;
     let entries: Vec<Entry> = (0..40).map(missed).collect();
     store.apply(&entries).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // What was in flight together fails together; then one probe, and its silence afterwards.
+    receiver.wait_for(16, Duration::from_secs(10)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(receiver.seen().len(), 16);
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    receiver.wait_for(17, Duration::from_secs(15)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(receiver.seen().len(), 17);
 }

@@ -5,6 +5,7 @@
 
 pub mod baresip;
 pub mod pbx;
+pub mod phone;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
@@ -27,7 +28,9 @@ static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
 /// A UDP port that is free on `ip`, below the range from which the system gives ports of its own; never the same twice in this process.
 pub fn free_port(ip: IpAddr) -> u16 {
     let mut given = GIVEN.lock().unwrap();
-    let first = 10_000 + u16::try_from(std::process::id() % 5_000).unwrap();
+    // Test binaries that run side by side begin far apart.
+    let spread = std::process::id().wrapping_mul(2_654_435_761) >> 16;
+    let first = 10_000 + u16::try_from(spread % 2_500 * 4).unwrap();
     for port in (first..20_000).chain(10_000..first).step_by(4) {
         let address = SocketAddr::new(ip, port);
         if !given.contains(&address) && UdpSocket::bind(address).is_ok() {

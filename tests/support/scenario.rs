@@ -210,7 +210,7 @@ pub enum Phone {
     Refuse(u64, &'static str),
     /// Rings until it is cancelled.
     Ring,
-    /// Rings until it is cancelled, and sends its 200 all the same, before the CANCEL's; then waits for BYE.
+    /// Rings until it is cancelled, takes the CANCEL and answers all the same, as when its 200 had been on its way; waits for BYE.
     AnswerOnCancel((IpAddr, u16)),
     /// Answers at once and then says nothing more: the process is to be killed.
     AnswerAndVanish((IpAddr, u16)),
@@ -252,8 +252,8 @@ impl Phone {
                 steps += "<recv request=\"CANCEL\"/>\n";
                 let body = sdp(media.0, media.1, Law::Mu, true);
                 let invite = tagged("200 OK", "CSeq: [$cseq] INVITE", CONTACT);
-                steps += &send(false, &invite, Some(&body));
                 steps += &send(false, &tagged("200 OK", "CSeq: [$cseq] CANCEL", ""), None);
+                steps += &send(false, &invite, Some(&body));
                 steps += "<recv request=\"ACK\"/>\n<recv request=\"BYE\"/>\n";
                 steps += &send(false, &response("200 OK", ""), None);
             }
