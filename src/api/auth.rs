@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
+use super::doors::Peer;
 use super::error::Refusal;
 
 /// The access rule in force. A reload replaces its tokens.
@@ -72,7 +73,7 @@ pub struct Asker<'a> {
     pub hosts: Vec<&'a str>,
     /// Every `Origin`.
     pub origins: Vec<&'a str>,
-    /// Whether `Forwarded` or an `X-Forwarded-*` header is there.
+    /// Whether a header of proxies is there: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, `Via`.
     pub forwarded: bool,
     /// The token after `Bearer`.
     pub bearer: Option<&'a str>,
@@ -97,9 +98,11 @@ impl<'a> Asker<'a> {
             peer,
             hosts,
             origins: texts(header::ORIGIN),
-            forwarded: headers
-                .keys()
-                .any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")),
+            forwarded: headers.keys().any(|name| {
+                [header::FORWARDED, header::VIA].contains(name)
+                    || name.as_str() == "x-real-ip"
+                    || name.as_str().starts_with("x-forwarded-")
+            }),
             bearer,
         }
     }
@@ -155,7 +158,7 @@ impl From<Denied> for Refusal {
 /// Lets a request through or answers why not. Health is open to all.
 pub(super) async fn guard(
     State(access): State<Arc<Access>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {

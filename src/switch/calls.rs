@@ -216,7 +216,7 @@ impl Core {
     fn far_address(&self, call: CallId, leg: LegId) -> Option<IpAddr> {
         let target = self.calls.get(&call)?.call.target(leg)?;
         let flow = match target {
-            Target::Phone { phone, .. } => self.phone_flow(&phone.0).ok()?,
+            Target::Phone { operator, phone } => self.phone_flow(operator, &phone.0).ok()?,
             Target::Trunk { trunk, .. } => return self.trunks.address(trunk).map(|far| far.ip()),
         };
         Some(flow.remote.ip())

@@ -180,6 +180,8 @@ impl Core {
             .values()
             .map(|operator| (operator.id.clone(), operator.wrap_up));
         self.desk.configure(now.mono, operators);
+        let md5_only = plan.operators.values().filter(|one| one.md5_only).count();
+        self.verifier.set_md5_only(md5_only, plan.operators.len());
         self.views
             .operators
             .retain(|name, _| plan.operators.contains_key(name.as_str()));

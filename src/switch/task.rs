@@ -69,8 +69,8 @@ impl Task {
             }
             let wake_at = self.wake_at(alive_at);
             let listeners = &mut self.listeners;
+            // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
-                biased;
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),

@@ -208,6 +208,14 @@ impl Registrar {
             .map(|binding| binding.flow)
     }
 
+    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'.
+    pub fn find_of(&self, operator: &Operator, contact: &Uri) -> Option<Flow> {
+        self.contacts(operator)
+            .filter(|binding| binding.contact.matches(contact))
+            .max_by_key(|binding| binding.refreshed_at)
+            .map(|binding| binding.flow)
+    }
+
     /// What turns `before` into `after`, for the store.
     fn differences(
         &self,
