@@ -6,6 +6,7 @@
 pub mod baresip;
 pub mod by_hand;
 pub mod pbx;
+pub mod phone;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
