@@ -11,6 +11,8 @@ TEST_PACKAGES := sip-tester baresip-core sox
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load
+# Most of a minute of this is waiting for a phone that is gone: it runs beside the others.
+WAITING_TESTS := vanished_phone
 
 .PHONY: help run test lint unit end-to-end quiet bench build-packages test-packages
 
@@ -19,7 +21,7 @@ help: ## Show the targets
 
 run: build-packages ## Build in release and start the PBX on config/
 	cargo build --release --locked
-	exec target/release/vats run --config $(CONFIG)
+	@exec "$${CARGO_TARGET_DIR:-target}/release/vats" run --config $(CONFIG)
 
 test: test-packages lint unit end-to-end quiet ## Lint and all tests
 
@@ -27,20 +29,25 @@ lint: ## Formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 
-unit: build-packages
+unit: build-packages ## The library's own tests and the house rules
 	cargo test --locked --lib --bins --test architecture
 
-# The shell's glob is the list of tests, so a new file is run without being named here.
-end-to-end: build-packages test-packages
-	@quiet=' $(QUIET_TESTS) architecture '; names=(); \
-	for file in tests/*.rs; do \
-	  name=$$(basename $$file .rs); \
-	  [[ $$quiet == *" $$name "* ]] || names+=(--test $$name); \
+# The shell's globs are the list of tests, files and folders alike, so a new one is run without being named here.
+end-to-end: build-packages test-packages ## Tests against real peers
+	@apart=' $(QUIET_TESTS) $(WAITING_TESTS) architecture '; names=(); waiting=(); \
+	for file in tests/*.rs tests/*/main.rs; do \
+	  name=$${file#tests/}; name=$${name%.rs}; name=$${name%/main}; \
+	  [[ $$apart == *" $$name "* ]] || names+=(--test $$name); \
 	done; \
+	for name in $(WAITING_TESTS); do waiting+=(--test $$name); done; \
+	cargo test --locked --no-run $${names[@]} $${waiting[@]}; \
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	cargo test --locked $${waiting[@]} >"$$log" 2>&1 & \
 	echo cargo test --locked --no-fail-fast $${names[@]}; \
-	cargo test --locked --no-fail-fast $${names[@]}
+	status=0; cargo test --locked --no-fail-fast $${names[@]} || status=$$?; \
+	wait %1 || status=$$?; cat "$$log"; exit $$status
 
-quiet: build-packages test-packages
+quiet: build-packages test-packages ## Tests of time and load, one after the other
 	@for name in $(QUIET_TESTS); do \
 	  echo cargo test --locked --test $$name; \
 	  cargo test --locked --test $$name; \
@@ -75,6 +82,6 @@ if (( $${#missing[@]} )); then \
   echo "installing $${missing[*]}"; \
   { "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null 2>&1 \
     || { "$${as[@]}" apt-get update -qq && "$${as[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $${missing[@]} >/dev/null; }; } \
-    || { echo "apt-get could not install $${missing[*]}: install them by hand, then run make again." >&2; exit 1; }; \
+    || { echo "apt-get could not install $${missing[*]}: install them by hand, then run make again. What apt-get said stands above." >&2; exit 1; }; \
 fi
 endef

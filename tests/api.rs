@@ -18,7 +18,7 @@ use vats::ledger::journal::{Entry, RecordingKind, RecordingRecord};
 use vats::store::journal::{Flushed, Journal};
 use vats::store::sqlite::SqliteStore;
 use vats::store::{Clock, Store};
-use vats::switch::handle::{Ask, Handle, OperatorView, Views};
+use vats::switch::handle::{Ask, Census, Handle, OperatorView, Views};
 
 struct Pbx {
     folder: tempfile::TempDir,
@@ -162,6 +162,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
             Ask::Transfer { reply, .. } => {
                 reply.send(Err("No such destination".to_owned())).unwrap()
             }
+            Ask::Census { reply } => reply.send(Census::default()).unwrap(),
             Ask::Install { .. } | Ask::Drain { .. } => {}
         }
     }

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
 use support::scenario::{Caller, Phone, Then};
 use support::sipp::Sipp;
-use support::sound::{self, Law};
+use support::sound::Law;
 use support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -31,8 +30,6 @@ to = "menu:short"
 to = "hunt:music"
 [numbers."+74951000005"]
 to = "hunt:brief"
-[numbers."+74951000006"]
-to = "hunt:turns"
 
 [menus.long]
 prompt = "prompts/long.wav"
@@ -52,9 +49,6 @@ music = "prompts/long.wav"
 members = ["anna"]
 strategy = "ring-all"
 wait = "1500ms"
-[hunts.turns]
-members = ["anna", "boris"]
-strategy = "linear"
 "#
 }
 
@@ -212,43 +206,4 @@ async fn a_busy_operator_keeps_callers_in_the_line() {
     talking.finished(LIMIT).await;
     phone.finished(LIMIT).await;
     assert_eq!(phone.count(false, "INVITE"), 1, "a busy operator was rung");
-}
-
-/// RTP stops, the in-dialog OPTIONS goes unanswered: the caller is back in the hunt and reaches a colleague.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_phone_that_vanishes_gives_the_caller_back() {
-    let pbx = Pbx::start(&plan()).await;
-    let near = RtpPeer::open(CALLER, Law::Mu).await;
-    let far = RtpPeer::open(PHONES, Law::Mu).await;
-    let vanishes = Phone::AnswerAndVanish(far.place());
-    let answers = Phone::Answer(100, DEAF, Law::Mu);
-    let (mut anna, mut boris) = tokio::join!(
-        Sipp::phone(pbx.sip, "anna", &vanishes, 1),
-        Sipp::phone(pbx.sip, "boris", &answers, 1)
-    );
-    let number = "+79160000001";
-    let call = Caller::new(
-        "+74951000006",
-        number,
-        near.place(),
-        Then::HangUpAfter(80_000),
-    );
-    let mut caller = Sipp::call(pbx.sip, &call);
-    near.send_to(caller.answer(LIMIT).await.media().unwrap());
-    near.tone(Some(440.0));
-    far.send_to(anna.invite(LIMIT).await.media().unwrap());
-    far.tone(Some(1_000.0));
-    pause(2_000).await;
-    assert!(sound::seconds_of(&far.audio(), 440.0) > 1.0);
-    anna.kill();
-    drop(far);
-    let back = boris.invite(Duration::from_secs(75)).await;
-    assert!(back.header("From").unwrap().contains(number));
-    pbx.wait_for_state("boris", "talking").await;
-    caller.finished(Duration::from_secs(90)).await;
-    boris.finished(LIMIT).await;
-    let row = pbx.ended_call(number).await;
-    assert_ended(&row, "answered", None, 200);
-    let trace = row["trace"].to_string();
-    assert!(trace.contains("anna") && trace.contains("boris"), "{trace}");
 }

@@ -29,7 +29,7 @@ ru menu 'Отдел продаж, нажмите один. Поддержка, �
 ru please_wait 'Спасибо за звонок! Пожалуйста, оставайтесь на линии. Мы уже соединяем вас с оператором.'
 ru leave_message 'К сожалению, сейчас никто не может ответить. Оставьте, пожалуйста, сообщение после сигнала, и мы обязательно вам перезвоним. Чтобы закончить, нажмите решётку.'
 ru closed 'Здравствуйте! Сейчас магазин закрыт. Позвоните нам, пожалуйста, в рабочее время, или сделайте заказ на сайте в любой час.'
-ru all_busy 'Все операторы сейчас заняты. Пожалуйста, подождите немного. Вам ответит первый, кто освободится.'
+ru all_busy 'Спасибо за ожидание! Все операторы сейчас разговаривают с другими покупателями.'
 ru goodbye 'Спасибо за звонок! До свидания.'
 
 en greeting 'Hello, and welcome to our online shop! To place an order, press one. If you have a question about an order, press two. To talk to an operator, press zero.'
@@ -37,7 +37,7 @@ en menu 'For sales, press one. For support, press two. For an operator, press ze
 en please_wait 'Thank you for calling! Please stay on the line. We are connecting you to an operator.'
 en leave_message 'We are sorry, nobody can answer right now. Please leave a message after the tone, and we will certainly call you back. To end the message, press the hash key.'
 en closed 'Hello! Our shop is closed at the moment. Please call us again during opening hours, or place your order on our web site at any time.'
-en all_busy 'All our operators are talking to customers. Please wait a moment. The first one who is free will answer you.'
+en all_busy 'Thank you for waiting! All our operators are still talking to other customers.'
 en goodbye 'Thank you for calling! Good bye.'
 
 # The music: a slow pentatonic melody over soft chords, 32 steps of 0.4 s. It is rendered twice in a row and the second

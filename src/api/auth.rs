@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
+use super::doors::Peer;
 use super::error::Refusal;
 
 /// The access rule in force. A reload replaces its tokens.
@@ -72,7 +73,7 @@ pub struct Asker<'a> {
     pub hosts: Vec<&'a str>,
     /// Every `Origin`.
     pub origins: Vec<&'a str>,
-    /// Whether `Forwarded` or an `X-Forwarded-*` header is there.
+    /// Whether a header of proxies is there: `Forwarded`, `X-Forwarded-*`, `X-Real-IP`, `Via`.
     pub forwarded: bool,
     /// The token after `Bearer`.
     pub bearer: Option<&'a str>,
@@ -97,9 +98,11 @@ impl<'a> Asker<'a> {
             peer,
             hosts,
             origins: texts(header::ORIGIN),
-            forwarded: headers
-                .keys()
-                .any(|name| name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")),
+            forwarded: headers.keys().any(|name| {
+                [header::FORWARDED, header::VIA].contains(name)
+                    || name.as_str() == "x-real-ip"
+                    || name.as_str().starts_with("x-forwarded-")
+            }),
             bearer,
         }
     }
@@ -109,31 +112,31 @@ impl<'a> Asker<'a> {
 #[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denied {
     /// Tokens are configured and none was shown.
-    #[error("This needs a token: send `Authorization: Bearer …` with one of `server.api_tokens`.")]
+    #[error("This needs a token: send `Authorization: Bearer …` with `server.api_token`.")]
     NoToken,
     /// The token is not one of ours.
     #[error(
-        "The token is not one of `server.api_tokens`: check it, and that the configuration was reloaded after it was added."
+        "The token is not `server.api_token`: check it, and that the configuration was reloaded after it was added."
     )]
     WrongToken,
     /// No token is configured and the request comes from another machine.
     #[error(
-        "No API token is configured, so only this machine is served: set `server.api_tokens` to use the API from elsewhere."
+        "No API token is configured, so only this machine is served: set `server.api_token` to use the API from elsewhere."
     )]
     NotLocal,
     /// No token is configured and the request came through a proxy.
     #[error(
-        "No API token is configured, so requests that a proxy forwards are refused: set `server.api_tokens`."
+        "No API token is configured, so requests that a proxy forwards are refused: set `server.api_token`."
     )]
     Forwarded,
     /// No token is configured and the request names another host.
     #[error(
-        "No API token is configured, so the host must be localhost or the address of `server.http`: use that, or set `server.api_tokens`."
+        "No API token is configured, so the host must be localhost or the address of `server.http`: use that, or set `server.api_token`."
     )]
     ForeignHost,
     /// No token is configured and a web page of another origin asks.
     #[error(
-        "No API token is configured, so other web pages may not use the API: set `server.api_tokens`."
+        "No API token is configured, so other web pages may not use the API: set `server.api_token`."
     )]
     ForeignOrigin,
 }
@@ -155,7 +158,7 @@ impl From<Denied> for Refusal {
 /// Lets a request through or answers why not. Health is open to all.
 pub(super) async fn guard(
     State(access): State<Arc<Access>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {

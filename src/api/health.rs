@@ -8,7 +8,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use tokio::sync::oneshot;
+
 use super::Api;
+use crate::switch::handle::{Ask, Census};
 
 /// `GET /health/live`: the process serves.
 pub(super) async fn live(State(api): State<Api>) -> Json<Value> {
@@ -36,7 +39,14 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
     let body = json!({
         "status": status,
         "database": database,
-        "calls": api.handle.views.calls.len(),
+        "alive": census(&api).await,
     });
     (code, Json(body)).into_response()
+}
+
+/// What is alive; none while the switch is not there to count.
+async fn census(api: &Api) -> Option<Census> {
+    let (reply, answer) = oneshot::channel();
+    api.handle.asks.send(Ask::Census { reply }).await.ok()?;
+    answer.await.ok()
 }

@@ -6,6 +6,7 @@
 pub mod auth;
 mod calls;
 mod directory;
+mod doors;
 mod error;
 mod file_body;
 mod health;
@@ -18,7 +19,6 @@ mod reload;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use self::auth::Access;
+use self::doors::{Doors, Peer};
 use self::error::Refusal;
 use crate::ledger::clock::Wall;
 use crate::store::Store;
@@ -89,8 +90,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let server = axum::serve(Doors::new(listener), service).with_graceful_shutdown(async {
         // A dropped sender means the same: stop.
         let _ = stopped.await;
     });

@@ -129,9 +129,12 @@ fn read_sources(directory: &Path) -> Result<Vec<SourceFile>, LoadError> {
 }
 
 fn toml_files(directory: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let unreadable = |error| LoadError::Unreadable {
+    let unreadable = |error: std::io::Error| LoadError::Unreadable {
         path: directory.to_owned(),
-        error,
+        error: std::io::Error::new(
+            error.kind(),
+            format!("{error}; give the directory of the configuration with --config"),
+        ),
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(unreadable)? {

@@ -3,21 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::banner;
-use super::load::{LoadError, Purpose, load_as};
+use super::banner::Banner;
+use super::load::{LoadError, Loaded, Purpose, load_as};
 use super::signals::{Asked, Signals};
-use super::start::{self, Accounts, Switch};
+use super::start::{self, Accounts, Signalling, Switch};
 use crate::api::auth::Access;
 use crate::api::{self, Api, Reload};
 use crate::clock::Clock;
+use crate::dialplan::config::Problem;
 use crate::dialplan::number;
 use crate::dialplan::plan::Plan;
 use crate::ledger::entropy::Entropy;
@@ -36,14 +38,7 @@ pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("service")
-        .enable_all()
-        .build()
-        .context("the service runtime")
-        .and_then(|runtime| runtime.block_on(serve(directory.to_owned(), loaded.plan)));
-    Ok(match outcome {
+    Ok(match start_and_serve(directory, loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vats: {error:#}");
@@ -52,29 +47,44 @@ pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
     })
 }
 
-async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
+fn start_and_serve(directory: &Path, loaded: Loaded) -> anyhow::Result<()> {
+    // The ports and the lock come first: whoever starts a second PBX by mistake must not touch the accounts of the running one.
+    let signalling = Signalling::listen(&loaded.plan.server)?;
+    let _lock = start::lock(&loaded.plan.server.database)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .context("the service runtime")?
+        .block_on(serve(directory.to_owned(), loaded, signalling))
+}
+
+async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> anyhow::Result<()> {
+    let plan = loaded.plan;
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let clock = Clock::start();
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     let mut entropy = Entropy::from_seed(seed);
-    let mut accounts = start::accounts(&plan, clock, &mut entropy).await?;
     let http = TcpListener::bind(plan.server.http).await.with_context(|| {
         format!(
-            "the API cannot listen on {}; see server.http",
+            "the API cannot listen on {}; is another program there? see server.http",
             plan.server.http
         )
     })?;
+    let mut accounts = start::accounts(&plan, clock, &mut entropy).await?;
     let http_address = http
         .local_addr()
         .context("the API's socket tells no address")?;
-    let switch = start::switch(&plan, clock, &mut accounts, &mut entropy)?;
+    let switch = start::switch(&plan, clock, &mut accounts, &mut entropy, signalling)?;
     let access = Arc::new(Access::new(plan.server.api_tokens.clone(), http_address));
     let accepting = Arc::new(AtomicBool::new(true));
+    let in_force = Arc::new(ArcSwap::new(Arc::clone(&plan)));
     let reload = reloader(
         directory,
-        &plan,
+        Arc::clone(&in_force),
         &switch.handle,
         Arc::clone(&access),
         Arc::clone(&accounts.notifier),
@@ -94,29 +104,26 @@ async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
         // A dropped sender means the same.
         let _ = api_stopped.await;
     }));
-    let most_calls = switch.most_calls;
-    print!(
-        "{}",
-        banner::banner(
-            &plan,
-            &switch.addresses,
-            http_address,
-            most_calls,
-            !plan.server.api_tokens.is_empty()
-        )
-    );
+    let banner = Banner {
+        plan: &plan,
+        sip: &switch.addresses,
+        http: http_address,
+        most_calls: switch.most_calls,
+        secrets_file: loaded.secrets_file.as_deref(),
+        program: std::env::args().next().unwrap_or_default(),
+    };
+    print!("{banner}");
     while signals.next().await == Asked::Reload {
-        match reload().await {
-            Ok(version) => tracing::info!(version, "the new plan is in force"),
-            Err(problems) => {
-                for problem in problems {
-                    tracing::error!("reload refused, the old plan stays in force: {problem}");
-                }
+        if let Err(problems) = reload().await {
+            for problem in problems {
+                tracing::error!("{problem}");
             }
+            tracing::error!("not reloaded: the old configuration stays in force");
         }
     }
     accepting.store(false, Ordering::Relaxed);
-    drain(&switch.handle, plan.server.drain, &mut signals).await;
+    let limit = in_force.load().server.drain;
+    drain(&switch.handle, limit, &mut signals).await;
     let _ = stop_api.send(());
     if timeout(LAST_ANSWERS, api).await.is_err() {
         tracing::warn!("the API was still answering; its connections are closed");
@@ -128,32 +135,40 @@ async fn serve(directory: PathBuf, plan: Arc<Plan>) -> anyhow::Result<()> {
 /// The closure that reads the configuration anew and puts it in force, all or nothing; one reload at a time.
 fn reloader(
     directory: PathBuf,
-    first: &Plan,
+    in_force: Arc<ArcSwap<Plan>>,
     handle: &Handle,
     access: Arc<Access>,
     notifier: Arc<Notifier>,
 ) -> Reload {
-    let version = Arc::new(AtomicU64::new(first.version));
     let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
     let handle = handle.clone();
     Arc::new(move || {
-        let (directory, version, turn) = (
+        let (directory, in_force, turn) = (
             directory.clone(),
-            Arc::clone(&version),
+            Arc::clone(&in_force),
             Arc::clone(&one_at_a_time),
         );
         let (handle, access, notifier) =
             (handle.clone(), Arc::clone(&access), Arc::clone(&notifier));
         Box::pin(async move {
             let _turn = turn.lock().await;
-            let next = version.load(Ordering::Relaxed) + 1;
+            let next = in_force.load().version + 1;
             // Prompts are decoded here: not on a thread that answers others.
             let loaded =
                 tokio::task::spawn_blocking(move || load_as(&directory, Purpose::Run, next))
                     .await
                     .map_err(|error| vec![format!("the configuration could not be read: {error}")])?
-                    .map_err(|error| vec![error.to_string()])?;
+                    .map_err(problems)?;
             let plan = loaded.plan;
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            if let Some(why) = plan.needs_restart_after(&in_force.load()) {
+                return Err(vec![why]);
+            }
+            // The webhooks first, so that the new ones are told of the reload.
+            notifier.configure(plan.webhooks.values().cloned().collect());
+            access.set_tokens(plan.server.api_tokens.clone());
             let installed = Arc::clone(&plan);
             start::ask(&handle, |reply| Ask::Install {
                 plan: installed,
@@ -162,21 +177,36 @@ fn reloader(
             .await
             .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
             .map_err(|why| vec![why])?;
-            access.set_tokens(plan.server.api_tokens.clone());
-            notifier.configure(plan.webhooks.values().cloned().collect());
-            version.store(next, Ordering::Relaxed);
+            in_force.store(plan);
+            tracing::info!(plan_version = next, "a new configuration is in force");
             Ok(next)
         })
     })
 }
 
+/// Why there is no new plan, a line for each problem.
+fn problems(error: LoadError) -> Vec<String> {
+    match error {
+        LoadError::Wrong { problems, .. } => problems.iter().map(Problem::to_string).collect(),
+        other => vec![other.to_string()],
+    }
+}
+
 /// No new calls; the running ones finish, or are ended after `limit` or at a second signal.
 async fn drain(handle: &Handle, limit: Duration, signals: &mut Signals) {
-    tracing::info!(limit_s = limit.as_secs(), "draining: no new calls");
+    let calls = handle.views.calls.len();
+    if calls > 0 {
+        tracing::info!(
+            calls,
+            "stopping: no new calls; the running ones may finish within {} s, a second signal ends them now",
+            limit.as_secs()
+        );
+    }
     let drained = start::ask(handle, |reply| Ask::Drain { reply });
     tokio::pin!(drained);
     let deadline = tokio::time::sleep(limit + LAST_BYES);
     tokio::pin!(deadline);
+    let mut hurried = false;
     loop {
         tokio::select! {
             _ = &mut drained => return,
@@ -186,9 +216,12 @@ async fn drain(handle: &Handle, limit: Duration, signals: &mut Signals) {
             }
             asked = signals.next() => match asked {
                 Asked::Reload => tracing::warn!("draining: the configuration is not read any more"),
+                Asked::Stop if hurried => return,
                 Asked::Stop => {
-                    tracing::warn!("told to stop again: not waiting any longer");
-                    return;
+                    tracing::warn!("told to stop again: running calls are ended");
+                    hurried = true;
+                    start::ask(handle, |reply| Ask::Drain { reply }).await;
+                    deadline.as_mut().reset(Instant::now() + LAST_BYES);
                 }
             },
         }

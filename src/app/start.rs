@@ -1,5 +1,6 @@
 //! Bringing the parts up, lowest first.
 
+use std::fs::{File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -62,7 +63,7 @@ pub(super) async fn accounts(
         entropy.split(),
     )
     .await?;
-    let spool = spool_folder(database);
+    let spool = data_folder(database).join("spool");
     let (journal, journal_task) =
         Journal::start(Arc::clone(&store), &spool, &wall).with_context(|| {
             format!(
@@ -99,13 +100,69 @@ pub(super) async fn accounts(
     })
 }
 
-/// Beside the database's file.
-fn spool_folder(database: &str) -> std::path::PathBuf {
+/// Where the database's file is.
+fn data_folder(database: &str) -> &Path {
     let file = database.strip_prefix("sqlite://").unwrap_or(database);
-    Path::new(file)
-        .parent()
-        .unwrap_or(Path::new(""))
-        .join("spool")
+    let file = file.split('?').next().unwrap_or(file);
+    match Path::new(file).parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The SIP sockets, and the runtime of the signalling thread that they belong to.
+pub(super) struct Signalling {
+    runtime: Option<Runtime>,
+    listeners: Option<Listeners>,
+}
+
+impl Signalling {
+    /// Opens the sockets.
+    pub fn listen(server: &Server) -> anyhow::Result<Signalling> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("the signalling task's runtime")?;
+        let listeners = {
+            let _inside = runtime.enter();
+            Listeners::bind(&server.sip)
+                .context("SIP cannot listen; is another PBX running? see server.sip")?
+        };
+        Ok(Signalling {
+            runtime: Some(runtime),
+            listeners: Some(listeners),
+        })
+    }
+}
+
+impl Drop for Signalling {
+    /// A start that fails later drops this in the service runtime, where waiting for a runtime's end is not allowed.
+    fn drop(&mut self) {
+        self.listeners = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Holds the database for this process, until the file is closed.
+pub(super) fn lock(database: &str) -> anyhow::Result<File> {
+    let folder = data_folder(database);
+    let path = folder.join("vats.lock");
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("{} cannot be made; see server.database", folder.display()))?;
+    let file =
+        File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => anyhow::bail!(
+            "another vats runs on server.database = {database:?} (it holds {})",
+            path.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} cannot be locked", path.display()))
+        }
+    }
 }
 
 /// The running switch.
@@ -116,25 +173,25 @@ pub(super) struct Switch {
     pub thread: thread::JoinHandle<()>,
 }
 
-/// Opens the sockets and starts the media threads, the recorder and the signalling task.
+/// Starts the media threads, the recorder and the signalling task.
 pub(super) fn switch(
     plan: &Arc<Plan>,
     clock: Clock,
     accounts: &mut Accounts,
     entropy: &mut Entropy,
+    mut signalling: Signalling,
 ) -> anyhow::Result<Switch> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the signalling task's runtime")?;
     let server = &plan.server;
-    let listeners = listen(&runtime, server)?;
+    let (Some(runtime), Some(listeners)) = (&signalling.runtime, signalling.listeners.take())
+    else {
+        anyhow::bail!("the SIP sockets are in use already");
+    };
     let addresses = listeners
         .addresses()
         .context("the SIP sockets tell no address")?;
     let open_files =
         limits::raise_open_files().context("the limit on open files cannot be read")?;
-    let plane = plane(server, &runtime, clock)?;
+    let plane = plane(server, runtime, clock)?;
     let most_calls = limits::call_ceiling(open_files, plane.capacity() as u64);
     let recorder = recorder(plan, clock, &accounts.journal)?;
     let advertiser = advertiser(server);
@@ -162,6 +219,10 @@ pub(super) fn switch(
         clock,
         asks: asked,
     };
+    let runtime = signalling
+        .runtime
+        .take()
+        .context("the signalling runtime")?;
     let thread = thread::Builder::new()
         .name("signalling".to_owned())
         .spawn(move || {
@@ -176,12 +237,6 @@ pub(super) fn switch(
         most_calls,
         thread,
     })
-}
-
-fn listen(runtime: &Runtime, server: &Server) -> anyhow::Result<Listeners> {
-    let _inside = runtime.enter();
-    Listeners::bind(&server.sip)
-        .context("SIP cannot listen; is another PBX running? see server.sip")
 }
 
 fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Plane> {

@@ -5,42 +5,43 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use super::phone::{Happening, Phone};
+use super::phone::{Happening, PATIENCE, Phone, interrupted, nobody_there};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
 use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::{Command, Request};
 use crate::sip::endpoint::event::{Event, RequestId};
+use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 
 /// Arguments of `vats answer`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The operator
+    /// The operator: NAME of [operators.NAME]
     #[arg(long)]
     user: String,
-    /// His SIP password
+    /// The operator's SIP password
     #[arg(long)]
     password: String,
     /// Where the PBX listens
-    #[arg(long, default_value = "127.0.0.1:5060")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:5060")]
     server: String,
-    /// The operators' domain; default: the server's host
+    /// The operators' domain, server.domain of the configuration [default: the server's host]
     #[arg(long)]
     domain: Option<String>,
     /// Ring so long before answering
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = super::duration)]
     after: Duration,
     /// A WAV file to play to the caller, round and round
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     play: Option<PathBuf>,
     /// A WAV file to write what is heard to; each call overwrites it
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
@@ -55,7 +56,7 @@ const EXPIRES: u32 = 120;
 /// A failed registration is tried again after this time.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Registers and takes calls until interrupted. Exit code 1: the password is wrong, or nothing answers.
+/// Registers and takes calls until interrupted. Exit code 1: the user or the password is wrong, or nothing is there.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
     super::phone::run(answer(&args))
 }
@@ -69,6 +70,8 @@ struct Desk<'a> {
     call_id: String,
     registered: bool,
     refresh_at: Instant,
+    /// The server has answered something by then, or it is not there.
+    patience: Option<Instant>,
     call: Option<Call>,
 }
 
@@ -96,23 +99,27 @@ async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
         call_id,
         registered: false,
         refresh_at: Instant::now(),
+        patience: Some(Instant::now() + PATIENCE),
         call: None,
     };
     let outcome = desk.run(&mut phone).await;
-    desk.register(&mut phone, 0)?;
+    if desk.registered {
+        desk.register(&mut phone, 0)?;
+    }
     phone.stop(Duration::from_secs(2)).await;
     outcome
 }
 
 impl Desk<'_> {
     async fn run(&mut self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = interrupted();
         tokio::pin!(interrupted);
         loop {
             let deadline = self.deadline();
             let happening = tokio::select! {
                 happening = phone.next(Some(deadline)) => happening,
-                _ = &mut interrupted => {
+                asked = &mut interrupted => {
+                    asked?;
                     self.hang_up(phone)?;
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -139,6 +146,7 @@ impl Desk<'_> {
             Some(at) => self.length.map(|length| at + length),
         });
         call.into_iter()
+            .chain(self.patience)
             .chain([self.refresh_at])
             .min()
             .unwrap_or(self.refresh_at)
@@ -183,6 +191,9 @@ impl Desk<'_> {
 
     fn on_time(&mut self, phone: &mut Phone) -> anyhow::Result<Option<ExitCode>> {
         let now = Instant::now();
+        if self.patience.is_some_and(|patience| patience <= now) {
+            bail!(nobody_there(self.remote));
+        }
         if self.refresh_at <= now {
             self.register(phone, EXPIRES)?;
         }
@@ -190,7 +201,16 @@ impl Desk<'_> {
             return Ok(None);
         };
         match call.answered {
-            None if call.answer_at <= now => call.accept(phone).map(|()| None),
+            None if call.answer_at <= now => {
+                if let Err(error) = call.accept(phone) {
+                    let (session, leg) = (call.session, call.leg);
+                    println!("cannot answer: {error}");
+                    reject(phone, session, 488);
+                    phone.finish(leg, None)?;
+                    self.call = None;
+                }
+                Ok(None)
+            }
             Some(at) if self.length.is_some_and(|length| at + length <= now) => self.hang_up(phone),
             _ => Ok(None),
         }
@@ -241,10 +261,11 @@ impl Desk<'_> {
     }
 
     fn on_registered(&mut self, code: u16) -> Option<ExitCode> {
+        self.patience = None;
         match code {
             200..=299 => {
                 if !std::mem::replace(&mut self.registered, true) {
-                    println!("registered as {}", self.args.user);
+                    println!("registered as {}, waiting for calls", self.args.user);
                 }
                 None
             }
@@ -253,7 +274,11 @@ impl Desk<'_> {
                 Some(ExitCode::from(1))
             }
             _ => {
-                println!("not registered ({code}), trying again");
+                self.registered = false;
+                println!(
+                    "not registered ({code}), trying again in {} s",
+                    RETRY.as_secs()
+                );
                 self.refresh_at = Instant::now() + RETRY;
                 None
             }
@@ -268,18 +293,11 @@ impl Desk<'_> {
         invite: &Message,
     ) -> anyhow::Result<()> {
         if self.call.is_some() {
-            let headers = Vec::new();
-            phone.command(Command::Reject {
-                session,
-                code: 486,
-                headers,
-            });
+            println!("a second call is told busy");
+            reject(phone, session, 486);
             return Ok(());
         }
-        println!(
-            "ringing: {}",
-            invite.header(HeaderName::From).unwrap_or("unknown")
-        );
+        println!("ringing: a call from {}", caller(invite));
         let leg = LegId::from_u128(session.0);
         let negotiation = phone.open(leg, remote.ip()).await?;
         phone.command(Command::Progress {
@@ -317,6 +335,28 @@ impl Desk<'_> {
         phone.finish(call.leg, self.args.record.as_deref())?;
         Ok(self.args.once.then_some(ExitCode::SUCCESS))
     }
+}
+
+/// Who calls, for people: the name, the user, or the URI.
+fn caller(invite: &Message) -> String {
+    let from = invite.header(HeaderName::From).unwrap_or("unknown");
+    let Ok(address) = NameAddr::parse(from) else {
+        return from.to_owned();
+    };
+    let user = address.uri.user().map(|user| user.into_owned());
+    match (address.display, user) {
+        (Some(name), Some(user)) => format!("{name} ({user})"),
+        (None, Some(user)) => user,
+        _ => address.uri.to_string(),
+    }
+}
+
+fn reject(phone: &mut Phone, session: SessionId, code: u16) {
+    phone.command(Command::Reject {
+        session,
+        code,
+        headers: Vec::new(),
+    });
 }
 
 impl Call {

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tokio::time::Instant;
 
 use super::phone::script::Script;
-use super::phone::{Happening, Phone};
+use super::phone::{Happening, PATIENCE, Phone, interrupted, nobody_there};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
@@ -18,33 +18,34 @@ use crate::sip::endpoint::command::{Command, Invite, Routing};
 use crate::sip::endpoint::event::Event;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
+use crate::sip::wire::Name;
 
 /// Arguments of `vats dial`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Whom to call: sip:+74951000001@127.0.0.1:5060
     uri: String,
-    /// Who calls: sip:+79161234567@127.0.0.1
-    #[arg(long)]
+    /// Who calls [default: sip:+79160000000@ and this machine]
+    #[arg(long, value_name = "URI")]
     from: Option<String>,
     /// The password, when calling as an operator (the user of --from)
     #[arg(long)]
     password: Option<String>,
     /// Keys and when they are pressed after the answer: 1@2s,#@5s
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     keys: String,
     /// A WAV file to play to the far side, round and round
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     play: Option<PathBuf>,
     /// A WAV file to write what is heard to
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
 }
 
-/// Places the call. Exit code 0: answered and ended; 1: refused or not answered.
+/// Places the call. Exit code 0: it was answered and has ended; 1: refused, not answered, or nothing is there.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
     super::phone::run(call(&args))
 }
@@ -53,6 +54,8 @@ pub fn main(args: Args) -> anyhow::Result<ExitCode> {
 struct Call {
     leg: LegId,
     session: SessionId,
+    remote: SocketAddr,
+    with_password: bool,
     negotiation: Negotiation,
     answered: Option<Instant>,
     script: Script,
@@ -74,6 +77,8 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
     let mut call = Call {
         leg,
         session: SessionId(leg.as_u128()),
+        remote,
+        with_password: args.password.is_some(),
         negotiation,
         answered: None,
         script,
@@ -133,19 +138,20 @@ fn invite(
         max_forwards: 70,
         headers: Vec::new(),
         other_headers: Vec::new(),
-        give_up_after: None,
+        give_up_after: Some(PATIENCE),
     })
 }
 
 impl Call {
     async fn run(&mut self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
-        let interrupted = tokio::signal::ctrl_c();
+        let interrupted = interrupted();
         tokio::pin!(interrupted);
         loop {
             let deadline = self.deadline();
             let happening = tokio::select! {
                 happening = phone.next(deadline) => happening,
-                _ = &mut interrupted => {
+                asked = &mut interrupted => {
+                    asked?;
                     println!("hung up");
                     return self.hang_up(phone);
                 }
@@ -187,10 +193,13 @@ impl Call {
         let session = self.session;
         match event {
             Event::Progress { code, sdp, .. } => {
-                println!("{code}");
+                if code > 100 {
+                    println!("{} ({code})", progress(code));
+                }
                 if let Some(agreed) = sdp.and_then(|sdp| self.negotiation.accept_answer(&sdp).ok())
                 {
                     phone.agree(self.leg, &agreed);
+                    phone.listen(self.leg);
                 }
             }
             Event::Answered { sdp, .. } => {
@@ -203,8 +212,23 @@ impl Call {
                 self.answered = Some(Instant::now());
                 phone.begin(self.leg);
             }
-            Event::Refused { code, reason, .. } => {
+            Event::Refused {
+                responded: false, ..
+            } => bail!(nobody_there(self.remote)),
+            Event::Refused {
+                code,
+                reason,
+                message,
+                ..
+            } => {
                 println!("refused: {code} {reason}");
+                let why = message.as_ref().and_then(|it| it.header(Name::Warning));
+                if let Some(why) = why.and_then(quoted) {
+                    println!("  {why}");
+                }
+                if matches!(code, 401 | 407) {
+                    println!("  {}", self.credentials_hint());
+                }
                 return Ok(Some(ExitCode::from(1)));
             }
             Event::Offer { sdp, .. } => {
@@ -233,6 +257,14 @@ impl Call {
         Ok(None)
     }
 
+    /// What to do about a call that no trunk and no operator may place.
+    fn credentials_hint(&self) -> &'static str {
+        match self.with_password {
+            true => "the user of --from or the password is wrong; --from is sip:OPERATOR@DOMAIN",
+            false => "this address is no trunk's: call as an operator with --from and --password",
+        }
+    }
+
     fn hang_up(&self, phone: &mut Phone) -> anyhow::Result<ExitCode> {
         let session = self.session;
         phone.command(Command::End {
@@ -245,4 +277,19 @@ impl Call {
             ExitCode::from(1)
         })
     }
+}
+
+fn progress(code: u16) -> &'static str {
+    match code {
+        180 => "ringing",
+        181 => "forwarded",
+        182 => "waiting in line",
+        _ => "in progress",
+    }
+}
+
+/// The sentence of a Warning (RFC 3261 §20.43): what stands in its quotes.
+fn quoted(warning: &str) -> Option<&str> {
+    let (_, rest) = warning.split_once('"')?;
+    rest.rsplit_once('"').map(|(sentence, _)| sentence)
 }

@@ -15,7 +15,12 @@ use clap::{Parser, Subcommand};
 
 /// A cloud virtual PBX in one binary: no missed call lost, every call knows its landing page.
 #[derive(Parser, Debug)]
-#[command(name = "vats", version, about)]
+#[command(
+    name = "vats",
+    version,
+    about,
+    after_help = "Start with: vats run. It prints what can be dialled and commands to try.\nLogs are filtered by VATS_LOG, such as VATS_LOG=debug or VATS_LOG=vats::notify=debug,warn."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,9 +34,9 @@ enum Command {
     Check(check::Args),
     /// Show where a call would go, each rule tried and why; places no call.
     Route(route::Args),
-    /// Call a SIP URI with a built-in test phone.
+    /// Call a SIP URI with a built-in test phone; exit code 0 when it was answered.
     Dial(dial::Args),
-    /// Register as an operator with a built-in test phone and answer one call.
+    /// Register as an operator with a built-in test phone and answer calls until Ctrl-C.
     Answer(answer::Args),
 }
 

@@ -30,6 +30,7 @@ pub struct Args {
         long,
         value_name = "KEYS",
         default_value = "",
+        hide_default_value = true,
         allow_hyphen_values = true
     )]
     pub keys: String,

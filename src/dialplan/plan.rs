@@ -53,6 +53,37 @@ pub struct Plan {
     pub tests: Vec<PlanTest>,
 }
 
+impl Plan {
+    /// Why this plan cannot follow `old` in a running process: a sentence with every key of a listener, port or file that differs.
+    pub fn needs_restart_after(&self, old: &Plan) -> Option<String> {
+        let (then, now) = (&old.server, &self.server);
+        let fixed = [
+            ("server.sip", then.sip != now.sip),
+            ("server.http", then.http != now.http),
+            ("server.rtp_ports", then.rtp_ports != now.rtp_ports),
+            ("server.database", then.database != now.database),
+            (
+                "server.public_address",
+                then.public_address != now.public_address,
+            ),
+            (
+                "server.local_networks",
+                then.local_networks != now.local_networks,
+            ),
+            (
+                "recordings.path",
+                old.recordings.path != self.recordings.path,
+            ),
+        ];
+        let changed: Vec<&str> = fixed
+            .into_iter()
+            .filter_map(|(key, changed)| changed.then_some(key))
+            .collect();
+        (!changed.is_empty())
+            .then(|| format!("{} changed: that needs a restart", changed.join(", ")))
+    }
+}
+
 /// Where a call can go. Displays as the dial plan writes it: `menu:main`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Destination {

@@ -3,7 +3,7 @@
 //! The grammar is `sdp-types`'s; before it sees the text, lines it would stumble over although phones send them
 //! (bare LF or CR, trailing blanks, bytes that are not UTF-8, unknown or wrongly repeated lines) are mended or left out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::negotiate::{Codec, Direction, SdpError};
 
@@ -169,8 +169,8 @@ impl Stream {
         let address: IpAddr = address
             .parse()
             .map_err(|_| malformed(&format!("`{address}` is not an IP address")))?;
-        if address.is_multicast() {
-            return Err(malformed(&format!("{address} is a multicast address")));
+        if address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            return Err(malformed(&format!("{address} is not one host's address")));
         }
         Ok((!address.is_unspecified()).then_some(address))
     }

@@ -106,6 +106,14 @@ pub enum SdpError {
         /// Theirs.
         theirs: String,
     },
+    /// No packet gets from one address to the other (RFC 6157 §4.2).
+    #[error("the media address {theirs} is of another IP version than ours, {ours}")]
+    OtherFamily {
+        /// Our address.
+        ours: IpAddr,
+        /// Theirs.
+        theirs: IpAddr,
+    },
     /// The answer does not match the offer (RFC 3264 §6).
     #[error("the answer does not fit our offer: {0}")]
     AnswerMismatch(String),
@@ -222,7 +230,7 @@ impl Negotiation {
             return self.answer_closed(&description);
         };
         let stream = description.streams.get(index).ok_or(SdpError::NoAudio)?;
-        let (remote, direction) = remote_and_direction(stream)?;
+        let (remote, direction) = self.remote_and_direction(stream)?;
         let agreed = Agreed {
             remote,
             codec: found.codec,
@@ -277,7 +285,7 @@ impl Negotiation {
             return Ok(closed);
         }
         let found = self.match_answer(stream, &offered)?;
-        let (remote, direction) = remote_and_direction(stream)?;
+        let (remote, direction) = self.remote_and_direction(stream)?;
         let agreed = Agreed {
             remote,
             codec: found.codec,
@@ -397,6 +405,24 @@ impl Negotiation {
         })
     }
 
+    /// Where to send and which way the stream goes from our point of view. Address 0.0.0.0 is a hold (RFC 3264 §8.4).
+    fn remote_and_direction(
+        &self,
+        stream: &Stream,
+    ) -> Result<(Option<SocketAddr>, Direction), SdpError> {
+        let direction = stream.direction.reversed();
+        Ok(match stream.address()? {
+            Some(address) if address.is_ipv4() != self.local.is_ipv4() => {
+                return Err(SdpError::OtherFamily {
+                    ours: self.local.ip(),
+                    theirs: address,
+                });
+            }
+            Some(address) => (Some(SocketAddr::new(address, stream.port)), direction),
+            None => (None, direction.without_sending()),
+        })
+    }
+
     fn no_common_codec(&self, stream: &Stream) -> SdpError {
         let ours: Vec<&str> = self.codecs.iter().map(|codec| codec.encoding()).collect();
         SdpError::NoCommonCodec {
@@ -504,15 +530,6 @@ fn telephone_event(stream: &Stream) -> Option<u8> {
         .known_formats()
         .find(|&(_, format)| format == Format::TelephoneEvent)
         .map(|(number, _)| number)
-}
-
-/// Where to send and which way the stream goes from our point of view. Address 0.0.0.0 is a hold (RFC 3264 §8.4).
-fn remote_and_direction(stream: &Stream) -> Result<(Option<SocketAddr>, Direction), SdpError> {
-    let direction = stream.direction.reversed();
-    Ok(match stream.address()? {
-        Some(address) => (Some(SocketAddr::new(address, stream.port)), direction),
-        None => (None, direction.without_sending()),
-    })
 }
 
 /// A stream of the offer with port 0: refused, in its place, its transport and formats kept (RFC 3264 §6).

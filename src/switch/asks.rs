@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::handle::Ask;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
+use crate::desk::notice::OperatorState;
 use crate::dialplan::plan::{Destination, Plan};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, Name};
@@ -37,6 +38,8 @@ impl Core {
             Ask::Install { plan, reply } => {
                 let _ = reply.send(self.install(now, plan));
             }
+            // What the core does not know of, its shell answers.
+            Ask::Census { .. } => {}
             Ask::Drain { reply } => self.begin_drain(now, reply),
         }
     }
@@ -49,6 +52,11 @@ impl Core {
             return Err(format!(
                 "there is no operator {operator}; see [operators.*] in the configuration"
             ));
+        }
+        if let Some((OperatorState::Ringing | OperatorState::Talking, _)) =
+            self.desk.state(&operator)
+        {
+            return Err(format!("{operator} is on the phone"));
         }
         let (entry, dialled) = self.entry_for(&operator, to)?;
         let id = CallId::new(now.wall, &mut self.entropy);
@@ -67,8 +75,11 @@ impl Core {
     }
 
     fn transfer(&mut self, now: Now, call: CallId, to: &str) -> Result<(), String> {
-        if !self.calls.contains_key(&call) {
+        let Some(running) = self.calls.get(&call) else {
             return Err(format!("the call {call} is not running"));
+        };
+        if !running.call.can_transfer() {
+            return Err("nobody is there yet who could be transferred".to_owned());
         }
         let destination = self.destination(to)?;
         self.give(
@@ -120,10 +131,8 @@ impl Core {
     }
 
     fn install(&mut self, now: Now, plan: Arc<Plan>) -> Result<(), String> {
-        if let Some(what) = needs_restart(&self.plan, &plan) {
-            return Err(format!(
-                "server.{what} changed, which needs a restart; the old plan stays in force"
-            ));
+        if let Some(why) = plan.needs_restart_after(&self.plan) {
+            return Err(why);
         }
         if self.plan.server.domain != plan.server.domain {
             self.verifier = Verifier::new(&plan.server.domain, self.entropy.split());
@@ -146,6 +155,11 @@ impl Core {
     }
 
     fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {
+        if let Some(drain) = &mut self.drain {
+            // Asked again: no more waiting. Who asked first is told when all is over.
+            drain.until = now.mono;
+            return;
+        }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
         self.drain = Some(Draining {
@@ -168,30 +182,14 @@ impl Core {
 
     /// Tells who asked for draining once nothing is left, the last BYEs' transactions included.
     pub(super) fn finish_drain(&mut self) {
-        let idle = self.calls.is_empty() && self.endpoint.census().transactions == 0;
-        if let Some(drain) = &mut self.drain
-            && idle
+        let Some(drain) = &mut self.drain else {
+            return;
+        };
+        if self.calls.is_empty()
+            && self.endpoint.census().transactions == 0
             && let Some(reply) = drain.reply.take()
         {
             self.effects.push_back(Effect::Drained(reply));
         }
-    }
-}
-
-/// What of a new plan cannot be put in force while running.
-fn needs_restart(old: &Plan, new: &Plan) -> Option<&'static str> {
-    let (old, new) = (&old.server, &new.server);
-    if old.sip != new.sip {
-        Some("sip")
-    } else if old.rtp_ports != new.rtp_ports {
-        Some("rtp_ports")
-    } else if old.http != new.http {
-        Some("http")
-    } else if old.database != new.database {
-        Some("database")
-    } else if old.public_address != new.public_address || old.local_networks != new.local_networks {
-        Some("public_address or local_networks")
-    } else {
-        None
     }
 }

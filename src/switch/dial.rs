@@ -65,10 +65,12 @@ impl Core {
         operator: &Name,
         contact: &str,
     ) -> Result<Invite, Unsendable> {
-        let flow = self.phone_flow(contact).map_err(|why| Unsendable {
-            code: 480,
-            sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
-        })?;
+        let flow = self
+            .phone_flow(operator, contact)
+            .map_err(|why| Unsendable {
+                code: 480,
+                sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
+            })?;
         let domain = &self.plan.server.domain;
         let mut other_headers = vec![("X-Vats-Call".to_owned(), dial.call.to_string())];
         if let Some(page) = &dial.landing_page {
@@ -92,10 +94,10 @@ impl Core {
         })
     }
 
-    /// Where a phone is reached: the flow that it registered on, or its fixed address.
-    pub(super) fn phone_flow(&self, contact: &str) -> Result<Flow, &'static str> {
+    /// Where an operator's phone is reached: the flow that it registered on, or its fixed address.
+    pub(super) fn phone_flow(&self, operator: &Name, contact: &str) -> Result<Flow, &'static str> {
         let uri = Uri::parse(contact).map_err(|_| "its contact is not a SIP URI")?;
-        match self.registrar.find(&uri) {
+        match self.registrar.find_of(operator, &uri) {
             Some(flow) => Ok(flow),
             None => self.fixed_contact(&uri),
         }

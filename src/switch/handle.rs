@@ -46,11 +46,32 @@ pub enum Ask {
         /// A sentence why not (a listener, port or database changed: needs a restart).
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Counts what is alive now.
+    Census {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Census>,
+    },
     /// No new calls; running ones finish until `server.drain` has passed, then BYE. Answers when the last call is over.
+    /// Asked again, the running calls end at once; that ask gets no answer.
     Drain {
         /// Where the answer goes.
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What is alive now: all zero when no call is, but for transactions that linger.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Census {
+    /// Running calls.
+    pub calls: usize,
+    /// SIP dialogs, early and confirmed.
+    pub dialogs: usize,
+    /// SIP transactions under way.
+    pub transactions: usize,
+    /// Legs on the media plane.
+    pub media_sessions: usize,
+    /// Recordings that are not complete yet.
+    pub recordings: usize,
 }
 
 /// A handle on the switch. Cheap to clone.

@@ -34,14 +34,8 @@ impl Core {
             None => match self.authenticate(now, message) {
                 Ok(operator) => Source::Operator(operator),
                 Err(headers) => {
-                    self.endpoint.handle_command(
-                        now,
-                        Command::Reject {
-                            session,
-                            code: 401,
-                            headers,
-                        },
-                    );
+                    self.endpoint
+                        .handle_command(now, Command::Challenge { session, headers });
                     return;
                 }
             },

@@ -83,7 +83,7 @@ impl Core {
     /// The phones of before the restart.
     pub(super) fn restore_bindings(&mut self, now: Now, bindings: Vec<BindingRecord>) {
         let reach = &self.reach;
-        self.registrar.restore(now, bindings, |binding| {
+        let dropped = self.registrar.restore(now, bindings, |binding| {
             if binding.transport != "udp" {
                 return None;
             }
@@ -93,6 +93,9 @@ impl Core {
                 None => reach.flow_to(binding.remote),
             }
         });
+        for change in dropped {
+            self.journal_change(change);
+        }
     }
 
     pub(super) fn expire_bindings(&mut self, now: Now) {
@@ -134,7 +137,10 @@ impl Core {
             .map(|binding| Phone(binding.contact.as_str().into()))
             .collect();
         if let Some(contact) = &configured.contact {
-            phones.push(Phone(contact.as_str().into()));
+            let fixed = Phone(contact.as_str().into());
+            if !phones.contains(&fixed) {
+                phones.push(fixed);
+            }
         }
         if let Some(mut view) = self.views.operators.get_mut(operator) {
             view.phones = phones.iter().map(|phone| phone.0.to_string()).collect();
@@ -166,11 +172,19 @@ impl Core {
     /// The operators of the plan in force, in view and at the desk.
     pub(super) fn apply_operators(&mut self, now: Now) {
         let plan = Arc::clone(&self.plan);
+        let gone = self
+            .registrar
+            .forget(|operator| plan.operators.contains_key(operator.as_str()));
+        for change in gone {
+            self.journal_change(change);
+        }
         let operators = plan
             .operators
             .values()
             .map(|operator| (operator.id.clone(), operator.wrap_up));
         self.desk.configure(now.mono, operators);
+        let md5_only = plan.operators.values().filter(|one| one.md5_only).count();
+        self.verifier.set_md5_only(md5_only, plan.operators.len());
         self.views
             .operators
             .retain(|name, _| plan.operators.contains_key(name.as_str()));

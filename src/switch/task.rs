@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::core::Core;
 use super::effect::{Effect, Lookup};
-use super::handle::Ask;
+use super::handle::{Ask, Census};
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
 use crate::clock::Clock;
@@ -69,8 +69,8 @@ impl Task {
             }
             let wake_at = self.wake_at(alive_at);
             let listeners = &mut self.listeners;
+            // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
-                biased;
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
@@ -84,6 +84,10 @@ impl Task {
                     self.more_datagrams(&resolver).await;
                 }
                 Wake::Media | Wake::Time => {}
+                Wake::Ask(Some(Ask::Census { reply })) => {
+                    // An asker that went away needs no answer.
+                    let _ = reply.send(self.census());
+                }
                 Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
                 Wake::Ask(None) => return (self.plane, self.recorder),
                 Wake::Resolved(what, addresses) => {
@@ -124,6 +128,17 @@ impl Task {
             };
             self.core
                 .handle_datagram(self.clock.now(), listener, remote, bytes);
+        }
+    }
+
+    fn census(&self) -> Census {
+        let sip = self.core.census();
+        Census {
+            calls: self.core.live_calls(),
+            dialogs: sip.dialogs,
+            transactions: sip.transactions,
+            media_sessions: self.plane.census().legs,
+            recordings: self.recorder.census(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 use crate::trunk::capacity::Capacity;
 use crate::trunk::identify::Known;
-use crate::trunk::registration::{Answer, Registration, Send};
+use crate::trunk::registration::{Answer, Registration, Send, State};
 
 /// Host names of peers are looked up again after this time.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
@@ -130,6 +130,8 @@ impl Core {
             .collect();
         for name in gone {
             self.drive(now, &name, Registration::unregister);
+            // The provider's answer finds no account any more: what it would change is said now.
+            self.show_trunk(now, &name, State::Unregistered.as_str(), None);
             self.trunks.accounts.remove(&name);
             self.trunks.contact_users.remove(&name);
         }

@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
 
 pub mod baresip;
+pub mod by_hand;
 pub mod pbx;
+pub mod phone;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;

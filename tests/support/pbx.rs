@@ -107,9 +107,27 @@ impl Pbx {
 
     /// SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal: `TERM`, `HUP`, `INT`.
+    pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &pid]).status();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
         assert!(status.unwrap().success());
+    }
+
+    /// Replaces the configuration on disk; the running process does not know it yet.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.folder().join("config/vats.toml"), toml).unwrap();
+    }
+
+    /// Replaces the configuration and asks for a reload by the API: the status and the answer.
+    pub async fn reload(&self, toml: &str) -> (u16, Value) {
+        self.configure(toml);
+        self.post("/api/v1/reload", &Value::Null).await
     }
 
     /// Waits until the process has ended of its own accord.
@@ -254,8 +272,55 @@ impl Pbx {
     }
 }
 
+impl Pbx {
+    /// Waits until no dialog, no media session and no recording is left; says what is, if that does not come to pass.
+    fn leftovers(&self, limit: Duration) -> Option<String> {
+        let until = std::time::Instant::now() + limit;
+        loop {
+            let ready = health(self.http)?;
+            let alive: Value = serde_json::from_str(&ready).ok()?;
+            let alive = &alive["alive"];
+            let empty = ["calls", "dialogs", "media_sessions", "recordings"]
+                .iter()
+                .all(|what| alive[what] == 0);
+            if empty {
+                return None;
+            }
+            if std::time::Instant::now() > until {
+                return Some(alive.to_string());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// `GET /health/ready`, without a runtime: the body, or nothing when the process is gone.
+fn health(http: SocketAddr) -> Option<String> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(http).ok()?;
+    stream.set_read_timeout(Some(START)).ok()?;
+    write!(
+        stream,
+        "GET /health/ready HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
+}
+
 impl Drop for Pbx {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let left = self.leftovers(TEARDOWN);
+            assert!(
+                left.is_none(),
+                "the test left behind: {}",
+                left.unwrap_or_default()
+            );
+        }
         self.child.kill().ok();
         self.child.wait().ok();
         if std::thread::panicking() {
@@ -268,6 +333,9 @@ impl Drop for Pbx {
         }
     }
 }
+
+/// Within this time after a test everything must be gone. A far side that left without a word is waited for 32 s (64·T1).
+const TEARDOWN: Duration = Duration::from_secs(40);
 
 /// Starts the binary in `folder`; waits for the lines `listening sip …`, `listening http …` and `ready`.
 fn spawn(folder: &Path) -> (Child, SocketAddr, SocketAddr) {

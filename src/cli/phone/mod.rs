@@ -32,6 +32,10 @@ use crate::switch::reach::Reach;
 
 /// How often the ear is emptied.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
+/// How often an ending phone looks whether its last transactions are over.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Without any answer for so long, nothing is there.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Media ports of a test phone.
 const PORTS: std::ops::RangeInclusive<u16> = 41_000..=48_999;
 
@@ -152,13 +156,18 @@ impl Phone {
             .act(self.clock.mono(), MediaAct::Agree { leg, agreed });
     }
 
-    /// The call is answered: begins to play and to record.
-    pub fn begin(&mut self, leg: LegId) {
+    /// Something may be heard from here on: begins to record.
+    pub fn listen(&mut self, leg: LegId) {
         if self.record && self.ear.is_none() {
             let (writer, reader) = tap();
             self.plane.attach_tap(leg, writer);
             self.ear = Some(Ear::new(reader));
         }
+    }
+
+    /// The call is answered: begins to play, and to record if it does not yet.
+    pub fn begin(&mut self, leg: LegId) {
+        self.listen(leg);
         if let Some(clip) = self.play.clone() {
             let act = MediaAct::Play {
                 leg,
@@ -240,10 +249,8 @@ impl Phone {
     /// Lets the last transactions end, at most `limit`, and stops the media thread.
     pub async fn stop(mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
-        while self.endpoint.census().transactions > 0 {
-            if let Happening::Deadline = self.next(Some(deadline)).await {
-                break;
-            }
+        while self.endpoint.census().transactions > 0 && Instant::now() < deadline {
+            self.next(Some(Instant::now() + LOOK_EVERY)).await;
         }
         self.plane.shutdown();
     }
@@ -277,6 +284,25 @@ pub fn run(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Resu
         .enable_all()
         .build()?
         .block_on(work)
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn interrupted() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// What is said when nothing answers.
+pub fn nobody_there(remote: SocketAddr) -> String {
+    format!(
+        "nothing answers SIP over UDP at {remote}; does the PBX run there? `vats run` prints where it listens"
+    )
 }
 
 /// Splits `HOST:PORT`; the port is 5060 where none is written.

@@ -351,3 +351,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_address_that_no_packet_of_ours_reaches_is_refused() {
+    let offer =
+        |address: &str| format!("v=0\r\nc=IN {address}\r\nm=audio 4000 RTP/AVP 0\r\n").into_bytes();
+    assert!(matches!(
+        leg(&BOTH).answer(&offer("IP6 2001:db8::9")),
+        Err(SdpError::OtherFamily { .. })
+    ));
+    for address in ["IP4 224.1.1.1/127", "IP4 255.255.255.255"] {
+        let refused = leg(&BOTH).answer(&offer(address));
+        assert!(matches!(refused, Err(SdpError::Malformed(_))), "{address}");
+    }
+    // An unspecified address is a hold, whatever its version.
+    assert!(leg(&BOTH).answer(&offer("IP6 ::")).is_ok());
+}

@@ -63,6 +63,15 @@ fn hash_parts(mut hash: impl sha2::Digest, parts: &[&str]) -> String {
     hex
 }
 
+/// A number that only who knows the secret can foretell, the same for the same name every time.
+pub(super) fn lot(secret: &str, name: &str) -> u64 {
+    let hex = Algorithm::Sha256.hash(&[secret, name]);
+    // 15 of the 64 hexadecimal digits always fit.
+    hex.get(..15)
+        .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+        .unwrap_or_default()
+}
+
 /// All that goes into a response, each as it stands between its quotes.
 #[derive(Copy, Clone)]
 pub(super) struct Digest<'a> {

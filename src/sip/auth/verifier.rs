@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::digest::{Algorithm, Digest, DigestParams};
+use super::digest::{self, Algorithm, Digest, DigestParams};
 use super::nonce::Nonces;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
@@ -34,6 +34,8 @@ pub struct Verifier {
     nonces: Nonces,
     /// Checked against when the user is unknown, so that the work is the same.
     decoy: String,
+    /// How many of how many users are offered MD5 alone.
+    md5_only: (u64, u64),
 }
 
 /// Credentials that can be checked: ours by realm, and of a kind that we offer.
@@ -66,8 +68,24 @@ impl Verifier {
             realm: realm.replace(['"', '\\', '\r', '\n'], ""),
             opaque: entropy.token(),
             decoy: entropy.token(),
+            md5_only: (0, 0),
             nonces: Nonces::new(entropy),
         }
+    }
+
+    /// Tells how many of the users are offered MD5 alone: as large a share of unknown ones is challenged so too, each always in the same way, so that
+    /// a challenge does not tell that its user exists.
+    pub fn set_md5_only(&mut self, some: usize, all: usize) {
+        self.md5_only = (
+            u64::try_from(some).unwrap_or(u64::MAX),
+            u64::try_from(all).unwrap_or(u64::MAX),
+        );
+    }
+
+    fn is_md5_only(&self, user: &str, known: Option<bool>) -> bool {
+        let (some, all) = self.md5_only;
+        let lot = digest::lot(&self.decoy, user);
+        known.unwrap_or(all > 0 && lot % all < some)
     }
 
     /// Checks a request (Authorization and Proxy-Authorization alike). `lookup` gives a user's password and whether he is offered MD5 alone; an unknown
@@ -89,7 +107,8 @@ impl Verifier {
                 .header(Name::From)
                 .and_then(user_of)
                 .unwrap_or_default();
-            let md5_only = lookup(&caller).is_some_and(|(_, md5_only)| md5_only);
+            let known = lookup(&caller).map(|(_, md5_only)| md5_only);
+            let md5_only = self.is_md5_only(&caller, known);
             return self.challenge(now, md5_only, Fault::Bare);
         };
         // Both look-ups are always made, known or not.
@@ -101,7 +120,7 @@ impl Verifier {
             bare
         };
         let known = whole.or(part);
-        let md5_only = known.as_ref().is_some_and(|(_, md5_only)| *md5_only);
+        let md5_only = self.is_md5_only(user, known.as_ref().map(|(_, md5_only)| *md5_only));
         match self.verify(now, request, &presented, known) {
             Ok(()) => Verdict::Authenticated {
                 user: user.to_owned(),

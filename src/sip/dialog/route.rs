@@ -7,6 +7,7 @@ use super::Dialog;
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::Routing;
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::header::params;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
 
@@ -19,18 +20,36 @@ pub struct Route {
 }
 
 impl Route {
-    /// The Record-Route values of a message, in its order. Values that cannot be read are left out.
+    /// The Record-Route values of a message, in its order. Values without a URI in brackets are left out.
     pub fn list(message: &Message) -> Vec<Route> {
         message
             .headers(Name::RecordRoute)
-            .filter_map(|line| NameAddr::parse_list(line).ok())
+            .filter_map(params::elements)
             .flatten()
-            .map(|route| Route {
+            .filter_map(Route::read)
+            .collect()
+    }
+
+    fn read(value: &str) -> Option<Route> {
+        if let Ok(route) = NameAddr::parse(value) {
+            return Some(Route {
                 value: route.to_string(),
                 loose: route.uri.param("lr").is_some(),
                 uri: route.uri.as_str().to_owned(),
-            })
-            .collect()
+            });
+        }
+        // What we cannot read goes back as it came: the proxy that wrote it can, and without it the others lead nowhere.
+        let (_, rest) = value.split_once('<')?;
+        let (uri, _) = rest.split_once('>')?;
+        let is_lr = |param: &str| {
+            let name = param.split('=').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("lr")
+        };
+        Some(Route {
+            value: value.to_owned(),
+            loose: uri.split(';').skip(1).any(is_lr),
+            uri: uri.to_owned(),
+        })
     }
 
     /// Its URI.
@@ -87,13 +106,13 @@ pub fn choose(dialog: &Dialog) -> Choice {
     let port = uri.port().unwrap_or(DEFAULT_PORT);
     let literal = literal(host);
     match (dialog.routing, literal) {
-        (Routing::Flow, Some(ip)) if dialog.routes.is_empty() && ip == dialog.flow.remote.ip() => {
-            // Without a port the Contact says nothing that the flow does not say better.
-            let port = uri.port().unwrap_or(dialog.flow.remote.port());
-            Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
-        }
+        // Even where Contact names the flow's host: behind a symmetric NAT its port is another one's.
         (Routing::Flow, _) => Choice::Send(dialog.flow),
         (Routing::Dialog, Some(ip)) if ip.is_unspecified() => Choice::Send(dialog.flow),
+        // The listener that heard the far side cannot reach an address of the other family.
+        (Routing::Dialog, Some(ip)) if ip.is_ipv4() != dialog.flow.remote.is_ipv4() => {
+            Choice::Send(dialog.flow)
+        }
         (Routing::Dialog, Some(ip)) => {
             Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
         }
@@ -163,7 +182,7 @@ mod tests {
         for (target, hop) in [
             ("sip:b@203.0.113.1", "203.0.113.1:5060"),
             ("sip:b@203.0.113.1:5080", "203.0.113.1:5080"),
-            ("sip:b@[2001:db8::1]:5080", "[2001:db8::1]:5080"),
+            ("sip:b@[2001:db8::1]:5080", "192.0.2.9:6000"),
             ("sip:b@gw.example", "gw.example 5060"),
             ("sip:b@gw.example;maddr=203.0.113.7", "203.0.113.7:5060"),
             ("sip:b@0.0.0.0", "192.0.2.9:6000"),
@@ -175,10 +194,25 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_cannot_be_read_goes_back_as_it_came() {
+        let text = "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n\
+            Call-ID: c\r\nCSeq: 1 INVITE\r\n\
+            Record-Route: <sip:192.0.2.20;lr>, <sip:192.0.2.21;lr;x=\"a,b\">, rubbish\r\n\r\n";
+        let message = Message::parse(bytes::Bytes::from_static(text.as_bytes())).unwrap();
+        let routes = Route::list(&message);
+        let shown: Vec<String> = routes.iter().map(Route::to_string).collect();
+        assert_eq!(
+            shown,
+            ["<sip:192.0.2.20;lr>", "<sip:192.0.2.21;lr;x=\"a,b\">"]
+        );
+        assert!(routes.iter().all(Route::is_loose));
+    }
+
+    #[test]
     fn by_the_flow() {
         for (target, hop) in [
             ("sip:b@10.0.0.1:5080", "192.0.2.9:6000"),
-            ("sip:b@192.0.2.9:5080", "192.0.2.9:5080"),
+            ("sip:b@192.0.2.9:5080", "192.0.2.9:6000"),
             ("sip:b@192.0.2.9", "192.0.2.9:6000"),
             ("sip:b@gw.example", "192.0.2.9:6000"),
         ] {

@@ -34,7 +34,15 @@ pub enum Command {
         /// Extra header lines.
         headers: Headers,
     },
-    /// A final refusal of an incoming INVITE: 401 and 407 too. The session is gone (no event follows).
+    /// 401 to an INVITE of somebody unknown: sent once and again only for a repeated INVITE, without a 100 before it, so that a
+    /// forged source address is not sent more than the forger sent. The session is gone (no event follows).
+    Challenge {
+        /// The session.
+        session: SessionId,
+        /// The WWW-Authenticate lines.
+        headers: Headers,
+    },
+    /// A final refusal of an incoming INVITE. The session is gone (no event follows).
     Reject {
         /// The session.
         session: SessionId,
@@ -110,7 +118,7 @@ pub enum Command {
 pub enum Routing {
     /// By the route set and the remote target (RFC 3261 §12.2): trunks.
     Dialog,
-    /// On the flow of the INVITE, whatever Contact says, unless Contact names the same host: phones, which may be behind NAT.
+    /// On the flow of the INVITE, whatever Contact says: phones, which may be behind NAT.
     Flow,
 }
 

@@ -115,6 +115,11 @@ impl Endpoint {
                     session.reject(core, at, code, &headers)
                 });
             }
+            Command::Challenge { session, headers } => {
+                self.with_session(session, |session, core| {
+                    session.challenge(core, at, &headers)
+                });
+            }
             Command::End { session, reason } => {
                 self.with_session(session, |session, core| session.end(core, at, reason));
             }

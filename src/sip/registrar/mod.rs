@@ -139,6 +139,19 @@ impl Registrar {
         changes
     }
 
+    /// Drops the bindings of operators for whom `keeps` does not hold: they are in the plan no more.
+    pub fn forget(&mut self, keeps: impl Fn(&Operator) -> bool) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.bindings.retain(|operator, list| {
+            let kept = keeps(operator);
+            if !kept {
+                changes.extend(list.iter().map(|binding| binding.removed(operator)));
+            }
+            kept
+        });
+        changes
+    }
+
     /// When to call `handle_timeout`; it may be called with nothing to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
         self.next
@@ -190,6 +203,14 @@ impl Registrar {
         self.bindings
             .values()
             .flatten()
+            .filter(|binding| binding.contact.matches(contact))
+            .max_by_key(|binding| binding.refreshed_at)
+            .map(|binding| binding.flow)
+    }
+
+    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'.
+    pub fn find_of(&self, operator: &Operator, contact: &Uri) -> Option<Flow> {
+        self.contacts(operator)
             .filter(|binding| binding.contact.matches(contact))
             .max_by_key(|binding| binding.refreshed_at)
             .map(|binding| binding.flow)

@@ -315,3 +315,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_same_private_contact_of_two_operators_is_two_phones() {
+    let mut registrar = Registrar::new();
+    let boris = Operator::from("boris");
+    let private = "<sip:phone@192.168.1.10:5060>";
+    registrar.handle(at(0), &anna(), &register("a", 1, &[private], None), flow(1));
+    registrar.handle(at(1), &boris, &register("b", 1, &[private], None), flow(2));
+    let contact = Uri::parse("sip:phone@192.168.1.10:5060").unwrap();
+    assert_eq!(registrar.find_of(&anna(), &contact), Some(flow(1)));
+    assert_eq!(registrar.find_of(&boris, &contact), Some(flow(2)));
+}

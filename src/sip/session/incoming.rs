@@ -125,6 +125,14 @@ impl Session {
         Fate::Gone
     }
 
+    /// Asks for credentials.
+    pub fn challenge(&mut self, core: &mut Core, now: Mono, headers: &Headers) -> Fate {
+        if let Phase::Ringing(ringing) = &self.phase {
+            core.layer.say_once(ringing.server);
+        }
+        self.reject(core, now, 401, headers)
+    }
+
     /// `End` before an answer.
     pub(super) fn turn_away(&mut self, core: &mut Core, now: Mono, reason: Option<String>) -> Fate {
         let headers = reason.map(|reason| (Name::Reason, reason));

@@ -12,7 +12,12 @@ pub(super) fn write(key: &mut String, request: &Message, method: &str) {
     let via_line = request.header(Name::Via).unwrap_or("");
     let top = via::first_value(via_line);
     // Writing to a String does not fail.
-    let _ = if request.branch().starts_with(COOKIE) {
+    // A bare cookie identifies nothing: some devices send it with every request.
+    let is_unique = request
+        .branch()
+        .strip_prefix(COOKIE)
+        .is_some_and(|rest| !rest.is_empty());
+    let _ = if is_unique {
         write!(key, "{}|{}|{method}", request.branch(), via::sent_by(top))
     } else {
         // RFC 2543. The To tag is left out: an ACK has one that the INVITE had not.
@@ -80,6 +85,8 @@ mod tests {
         let invite = key_of(&request("INVITE", "1", ""));
         assert_eq!(key_of(&request("ACK", "1", ";tag=b")), invite);
         assert_ne!(key_of(&request("INVITE", "2", "")), invite);
+        let bare = key_of(&request("INVITE", "z9hG4bK", ""));
+        assert!(bare.starts_with("c|a|1|"), "{bare}");
     }
 
     #[test]

@@ -208,6 +208,22 @@ impl Layer {
         }
     }
 
+    /// The final response will be sent once, and again only when the request comes again; a 100 that has not left yet is held back.
+    pub fn say_once(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        if let Some(provisional) = server.say_once() {
+            let transmits = &mut self.out.transmits;
+            if let Some(place) = transmits
+                .iter()
+                .rposition(|transmit| transmit.bytes == provisional)
+            {
+                transmits.remove(place);
+            }
+        }
+    }
+
     /// The ACK to our 2xx came, or is not waited for any more.
     pub fn acknowledged(&mut self, server: ServerId) {
         if let Some(server) = self.servers.get_mut(&server) {

@@ -29,6 +29,8 @@ pub(super) struct Server {
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Mono>,
     interval: Duration,
+    /// A refusal is not sent again of our own accord.
+    once: bool,
     /// Until the final response.
     pub(super) request: Option<Message>,
     /// What a repeated request brings out again.
@@ -71,6 +73,7 @@ impl Server {
             timers,
             armed: None,
             interval: T1,
+            once: false,
             request: Some(request),
             response: None,
         }
@@ -125,6 +128,12 @@ impl Server {
         }
     }
 
+    /// From now on speaks only when spoken to; the provisional response sent so far.
+    pub(super) fn say_once(&mut self) -> Option<Bytes> {
+        self.once = true;
+        self.response.take()
+    }
+
     pub(super) fn respond(&mut self, now: Mono, code: u16, response: Bytes, out: &mut Output) {
         if self.state != State::Proceeding {
             return;
@@ -142,7 +151,9 @@ impl Server {
             self.timers.set(Timer::J as usize, now + T1_64);
             return;
         }
-        self.timers.set(Timer::G as usize, now + T1);
+        if !self.once {
+            self.timers.set(Timer::G as usize, now + T1);
+        }
         self.timers.set(Timer::H as usize, now + T1_64);
         if code < 300 {
             self.state = State::Accepted;

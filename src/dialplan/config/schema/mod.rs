@@ -257,6 +257,8 @@ This page is written from the same table that the checker uses.
 - A destination is one of `menu:NAME hunt:NAME operator:NAME forward:NAME voicemail:NAME announcement:NAME schedule:NAME echo hangup`.
   `callback:NAME` and `conference:NAME` are not available in this version.
 - Names are letters, digits, `_`, `-` and `.`.
+- A reload (`SIGHUP`, or `POST /api/v1/reload`) puts all of a changed configuration in force or, if anything is wrong, nothing. Running calls keep the plan that they
+  began with. `server.sip`, `server.http`, `server.rtp_ports`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.
 ";
 
 #[cfg(test)]

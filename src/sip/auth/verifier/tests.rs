@@ -198,3 +198,22 @@ fn what_cannot_be_checked_is_bare() {
         assert!(!failed && !values[0].contains("stale"), "{value}");
     }
 }
+
+#[test]
+fn unknown_users_are_challenged_like_known_ones() {
+    let mut verifier = verifier();
+    verifier.set_md5_only(1, 2);
+    let mut offers = |user: &str| {
+        let verdict = verifier.check(START, &request(user, None), lookup);
+        values(verdict).0.len()
+    };
+    assert_eq!((offers("anna"), offers("old")), (2, 1));
+    let strangers: Vec<usize> = (0..64).map(|n| offers(&format!("ghost{n}"))).collect();
+    assert!(strangers.contains(&1) && strangers.contains(&2));
+    for (n, offered) in strangers.into_iter().enumerate() {
+        assert_eq!(offers(&format!("ghost{n}")), offered);
+    }
+    verifier.set_md5_only(2, 2);
+    let verdict = verifier.check(START, &request("ghost", None), lookup);
+    assert_eq!(values(verdict).0.len(), 1);
+}

@@ -276,3 +276,25 @@ fn bye_before_the_ack_ends_the_session() {
     rig.sent_nothing();
     rig.assert_ends();
 }
+
+#[test]
+fn a_challenge_never_sends_more_than_it_was_sent() {
+    let mut rig = Rig::new();
+    rig.receive(INVITE);
+    let Some(Event::Incoming { session, .. }) = rig.endpoint.poll_event() else {
+        panic!("no INVITE");
+    };
+    rig.command(Command::Challenge {
+        session,
+        headers: vec![(Name::WwwAuthenticate, "Digest realm=\"x\"".to_owned())],
+    });
+    let challenge = rig.one();
+    assert_eq!(challenge.status(), 401);
+    rig.pass(Duration::from_secs(10));
+    rig.sent_nothing();
+    rig.receive(INVITE);
+    assert_eq!(rig.one().bytes(), challenge.bytes());
+    rig.pass(Duration::from_secs(40));
+    rig.sent_nothing();
+    rig.assert_ends();
+}

@@ -32,10 +32,10 @@ fn a_phone_behind_nat_is_reached_on_its_flow() {
 }
 
 #[test]
-fn a_phone_that_names_its_own_address_is_reached_at_its_contact() {
+fn a_phone_whose_contact_names_another_port_of_its_address_is_reached_on_its_flow() {
     let mut rig = Rig::new();
     let sent = answer(&mut rig, Routing::Flow, "Contact: <sip:bob@192.0.2.9:5090>");
-    assert_eq!(sent[0].0, address("192.0.2.9:5090"));
+    assert_eq!(sent[0].0, address(THEM));
 }
 
 #[test]
