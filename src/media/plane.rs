@@ -194,7 +194,7 @@ impl Plane {
             self.reports.push_back((leg, MediaEvent::Opened { local }));
             return;
         }
-        let Some(worker) = self.crew.least_loaded() else {
+        let Some(worker) = self.crew.choose() else {
             let why = "no media thread is running".to_owned();
             self.reports.push_back((leg, MediaEvent::Failed { why }));
             return;

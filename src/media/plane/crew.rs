@@ -20,6 +20,8 @@ pub struct Crew {
     hands: Vec<Hand>,
     /// Whose report comes next.
     turn: usize,
+    /// Who had the last new leg.
+    last: usize,
 }
 
 /// One worker.
@@ -49,6 +51,7 @@ impl Crew {
         let mut crew = Crew {
             hands: Vec::with_capacity(workers),
             turn: 0,
+            last: 0,
         };
         for number in 0..workers {
             crew.hands.push(Hand::start(number, slots, start, bell)?);
@@ -56,13 +59,19 @@ impl Crew {
         Ok(crew)
     }
 
-    /// The worker with the fewest legs; `None` when none runs.
-    pub fn least_loaded(&self) -> Option<usize> {
+    /// The worker for a new leg; `None` when none runs. The one that had the last leg has the next one too, so that the
+    /// two legs of a call need not be brought together, until another has [`SLACK`] fewer.
+    pub fn choose(&mut self) -> Option<usize> {
         let hands = self.hands.iter().enumerate();
-        hands
+        let (least, fewest) = hands
             .filter(|(_, hand)| hand.is_running())
-            .min_by_key(|(_, hand)| hand.legs)
-            .map(|(index, _)| index)
+            .map(|(index, hand)| (index, hand.legs))
+            .min_by_key(|(_, legs)| *legs)?;
+        let last = self.hands.get(self.last);
+        if !last.is_some_and(|last| last.is_running() && last.legs < fewest + SLACK) {
+            self.last = least;
+        }
+        Some(self.last)
     }
 
     /// Legs on each worker.
@@ -248,6 +257,8 @@ fn run(worker: Worker) {
     }
 }
 
+/// How uneven the workers' loads may be: two calls.
+const SLACK: usize = 4;
 /// Commands in a ring: several for each leg of a burst of calls.
 const COMMANDS: usize = 2048;
 /// Reports in a ring: a port, a clip and an event for each.
