@@ -48,10 +48,10 @@ end-to-end: build-packages test-packages ## Tests against real peers
 	wait %1 || status=$$?; cat "$$log"; exit $$status
 
 quiet: build-packages test-packages ## Tests of time and load, one after the other
-	@for name in $(QUIET_TESTS); do \
-	  echo cargo test --locked --test $$name; \
-	  cargo test --locked --test $$name; \
-	done
+	@failed=; for name in $(QUIET_TESTS); do \
+	  echo cargo test --locked --test $$name -- --test-threads 1; \
+	  cargo test --locked --test $$name -- --test-threads 1 || failed=yes; \
+	done; [[ -z $$failed ]]
 
 bench: build-packages ## Speed: parsing, relay, calls per second
 	cargo bench --locked
