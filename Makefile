@@ -49,8 +49,8 @@ end-to-end: build-packages test-packages ## Tests against real peers
 
 quiet: build-packages test-packages ## Tests of time and load, one after the other
 	@failed=; for name in $(QUIET_TESTS); do \
-	  echo cargo test --locked --test $$name -- --test-threads 1; \
-	  cargo test --locked --test $$name -- --test-threads 1 || failed=yes; \
+	  echo cargo test --locked --test $$name; \
+	  cargo test --locked --test $$name || failed=yes; \
 	done; [[ -z $$failed ]]
 
 bench: build-packages ## Speed: parsing, relay, calls per second
