@@ -91,7 +91,7 @@ async fn two_accounts_at_one_address() {
     }
 }
 
-/// A forward over a trunk whose provider wants credentials for each call: 407 is answered with the account.
+/// A forward over a trunk whose provider wants credentials for each call: 401 is answered with the account.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_provider_challenges_our_call() {
     let receiver = Receiver::start(&[]).await;

@@ -8,11 +8,11 @@ use crate::call::media::MediaAct;
 use crate::desk::request::Request;
 use crate::destination::{Leaving, Next, Stage};
 use crate::dialplan::number::E164;
-use crate::dialplan::plan::Destination;
+use crate::dialplan::plan::{Destination, Member};
 use crate::dialplan::routing::{self, Entry};
 use crate::ledger::cause::{Direction, EndedBy};
 use crate::ledger::clock::Now;
-use crate::ledger::id::{CallId, LegId};
+use crate::ledger::id::{CallId, LegId, Name};
 
 /// A guest talks with a person.
 #[derive(Debug)]
@@ -75,6 +75,14 @@ impl Call {
             state.changed();
         }
         state.refresh_hold();
+        let caller = state
+            .guest_leg()
+            .and_then(|leg| leg.record.operator.clone());
+        if let Some(caller) = caller {
+            // Who placed the call talks from now on.
+            let (call, member) = (state.id, Member::Operator(caller));
+            state.ask(Request::Accepted { call, member });
+        }
         self.stage = Stage::Talking(Conversation { person, back });
     }
 
@@ -121,26 +129,34 @@ impl Call {
 
     /// Lets go of the operator whose leg this is.
     fn release_operator(&mut self, leg: LegId) {
-        let operator = self
-            .state
-            .leg(leg)
-            .and_then(|leg| leg.record.operator.clone());
-        if let Some(operator) = operator {
+        if let Some(operator) = self.operator_of(leg) {
             let call = self.state.id;
             self.state.ask(Request::Release { call, operator });
         }
     }
 
+    fn operator_of(&self, leg: LegId) -> Option<Name> {
+        self.state.leg(leg)?.record.operator.clone()
+    }
+
+    /// Whether there is somebody who can be sent to another destination.
+    pub fn can_transfer(&self) -> bool {
+        let is_nobody_there = matches!(
+            self.stage,
+            Stage::Opening | Stage::Outbound(_) | Stage::Summon(_) | Stage::Nowhere
+        );
+        !is_nobody_there && self.state.guest.is_some()
+    }
+
     /// The outside party goes to another destination; whom it talked with is out of the call.
     pub(super) fn transfer(&mut self, now: Now, to: Destination) {
+        if !self.can_transfer() {
+            self.state
+                .note(now, "A transfer is refused: nobody is there yet");
+            return;
+        }
         let (guest, person) = match (&self.stage, self.state.guest) {
             (Stage::Talking(Conversation { person, .. }), Some(guest)) => (guest, *person),
-            (Stage::Opening | Stage::Outbound(_) | Stage::Summon(_) | Stage::Nowhere, _)
-            | (_, None) => {
-                self.state
-                    .note(now, "A transfer is refused: nobody is there yet");
-                return;
-            }
             _ => {
                 self.state.note(now, format!("Transferred to {to}"));
                 self.state.stop_guest();
@@ -177,6 +193,16 @@ impl Call {
         let is_guest = self.state.guest == Some(leg);
         if is_guest {
             self.leave_stage(now, Leaving::Over);
+            // He goes on elsewhere: nobody was missed and nobody was turned away here.
+            self.state.informed = true;
+        }
+        let operator = self.operator_of(leg);
+        if let Some(operator) = operator {
+            // The other call has him before this one lets go, so that the desk finds him free at no moment.
+            self.state.ask(Request::Occupy {
+                call: into,
+                operator,
+            });
         }
         self.release_operator(leg);
         let state = &mut self.state;
@@ -212,6 +238,10 @@ impl Call {
                 .note(now, "A leg cannot be taken: nobody is there");
             self.state.act(id, LegAct::End(EndReason::Normal));
             self.state.media(MediaAct::Close { leg: id });
+            if let Some(operator) = moved.record.operator {
+                let call = self.state.id;
+                self.state.ask(Request::Release { call, operator });
+            }
             return;
         };
         let mut leg = Leg::adopted(moved);
@@ -234,7 +264,8 @@ impl Call {
             }
         }
         if let Some(operator) = operator {
-            self.state.ask(Request::Occupy { call, operator });
+            let member = Member::Operator(operator);
+            self.state.ask(Request::Accepted { call, member });
         }
         self.talk(now, id, None);
     }

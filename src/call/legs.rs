@@ -205,6 +205,10 @@ impl State {
             return;
         }
         leg.state = LegState::GivenUp;
+        if leg.rang {
+            // What a ringing phone answers to our CANCEL (RFC 3261 §9.2); a 2xx that crosses it is noted over this.
+            leg.record.sip_code = Some(487);
+        }
         leg.record.ended_at = Some(now.wall);
         leg.record.outcome = Some(match why {
             GivenUp::RangOut => LegOutcome::NoAnswer,

@@ -7,7 +7,7 @@ use super::output::{EndReason, LegAct, Output, Side};
 use super::{Arrival, Call, First, Source};
 use crate::desk::request::Request;
 use crate::destination::{Ending, Leaving, Next, Outbound, Stage, Summon};
-use crate::dialplan::plan::{AnswerPolicy, Member};
+use crate::dialplan::plan::AnswerPolicy;
 use crate::dialplan::routing::Entry;
 use crate::ledger::cause::{Cause, Direction, EndedBy};
 use crate::ledger::clock::Now;
@@ -213,9 +213,9 @@ impl Call {
         });
         if let Some(operator) = operator {
             state.note(now, format!("{operator} is there"));
-            state.ask(Request::Accepted {
+            state.ask(Request::Occupy {
                 call: state.id,
-                member: Member::Operator(operator),
+                operator,
             });
         }
         state.leg_changed(leg);
@@ -280,7 +280,7 @@ impl Call {
         let state = &mut self.state;
         state.forget_given_up(now);
         state.stop_recording();
-        if let Some(cause) = abandoned {
+        if let Some(cause) = abandoned.filter(|_| by == EndedBy::Caller) {
             state.note(now, cause.sentence());
         }
         let others: Vec<LegId> = state

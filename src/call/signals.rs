@@ -146,7 +146,8 @@ impl Call {
 
     /// A 2xx crossed our CANCEL: it wins while nobody else has taken the call and no message has begun.
     fn late_answer(&mut self, now: Now, leg: LegId, sdp: Option<&Bytes>) {
-        let is_free = !matches!(self.stage, Stage::Talking(_)) && !self.state.message_begun;
+        let is_taken = matches!(self.stage, Stage::Talking(_) | Stage::Summon(_));
+        let is_free = !is_taken && !self.state.message_begun;
         if is_free && self.state.take_answer(now, leg, sdp) {
             self.state
                 .note(now, "An answer crossed our giving up: it wins");
@@ -156,7 +157,7 @@ impl Call {
         }
         self.state
             .act(leg, LegAct::End(EndReason::AnsweredElsewhere));
-        self.state.drop_leg(now, leg, None, None);
+        self.state.drop_leg(now, leg, None, Some(200));
     }
 
     /// A leg answered and there is nothing that both speak.

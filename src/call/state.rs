@@ -323,7 +323,7 @@ impl State {
             None => record.wait_total_ms = Some(now.mono.millis_since(self.arrived)),
         }
         let is_short = now.mono.since(self.arrived) < Duration::from_secs(5);
-        if record.direction == Direction::Inbound && self.answered.is_none() && is_short {
+        if self.answered.is_none() && is_short {
             record.flags.push(Flag::Short);
         }
         record.sequence += 1;

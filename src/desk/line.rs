@@ -7,6 +7,9 @@ use crate::dialplan::plan::{Member, Strategy};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::{CallId, Name};
 
+/// A phone that rings shorter than this before it gives up does not mean to ring for this call.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Waiting calls, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Line(Vec<Waiting>);
@@ -26,7 +29,8 @@ pub(super) struct Waiting {
     struck: Vec<Member>,
     /// Not rung again in this wait: forwards that ring-all has rung once, members given back.
     spent: Vec<Member>,
-    ringing: Vec<Member>,
+    /// Since when each rings.
+    ringing: Vec<(Member, Mono)>,
     turn_ends: Option<Mono>,
     has_rung: bool,
 }
@@ -77,7 +81,7 @@ impl Waiting {
     pub(super) fn may_ring(&self, member: &Member) -> bool {
         !self.struck.contains(member)
             && !self.spent.contains(member)
-            && !self.ringing.contains(member)
+            && !self.ringing.iter().any(|(ringing, _)| ringing == member)
     }
 
     pub(super) fn is_ringing(&self) -> bool {
@@ -99,22 +103,26 @@ impl Waiting {
                 self.turn_ends = Some(now + self.ring);
             }
         }
-        self.ringing.push(member);
+        self.ringing.push((member, now));
     }
 
     /// The member rings no more, and may be rung again.
     pub(super) fn stopped(&mut self, member: &Member) {
-        self.ringing.retain(|m| m != member);
+        self.ringing.retain(|(ringing, _)| ringing != member);
         if self.ringing.is_empty() {
             self.turn_ends = None;
         }
     }
 
     /// The member did not take the call.
-    pub(super) fn failed(&mut self, member: &Member, how: Unanswered) {
+    pub(super) fn failed(&mut self, now: Mono, member: &Member, how: Unanswered) {
+        let since = self.ringing.iter().find(|(ringing, _)| ringing == member);
+        // Ringing it again at once, and again, would be a storm.
+        let too_soon = since.is_some_and(|(_, since)| now.since(*since) < PATIENCE);
         self.stopped(member);
         match how {
             Unanswered::Declined | Unanswered::Unreachable => self.struck.push(member.clone()),
+            Unanswered::NoAnswer if too_soon => self.struck.push(member.clone()),
             Unanswered::Withdrawn => self.spent.push(member.clone()),
             Unanswered::NoAnswer => {}
         }
@@ -170,7 +178,7 @@ impl Line {
             if waiting.turn_ends.is_some_and(|end| end <= now) {
                 waiting.turn_ends = None;
                 let call = waiting.call;
-                ended.extend(waiting.ringing.drain(..).map(|member| (call, member)));
+                ended.extend(waiting.ringing.drain(..).map(|(member, _)| (call, member)));
             }
         }
         ended

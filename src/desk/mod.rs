@@ -73,10 +73,18 @@ impl Desk {
                 self.line.push(waiting);
             }
             Request::LeaveHunt { call } => self.leave(call),
-            Request::Claim { call, operator } => self.claim(call, operator),
-            Request::Unanswered { call, member, how } => self.unanswered(call, &member, how),
+            Request::Claim { call, operator } => {
+                let refusal = self.operators.refusal(&operator);
+                self.claim(call, operator, refusal);
+            }
+            Request::Summon { call, operator } => {
+                let refusal = self.operators.refusal_to_himself(&operator);
+                self.claim(call, operator, refusal);
+            }
+            Request::Unanswered { call, member, how } => self.unanswered(now, call, &member, how),
             Request::Accepted { call, member } => {
                 self.line.remove(call);
+                self.unsay(call);
                 if let Member::Operator(operator) = &member {
                     self.operators.accept(operator, call);
                 }
@@ -92,6 +100,7 @@ impl Desk {
             }
             Request::Gone { call } => {
                 self.line.remove(call);
+                self.unsay(call);
                 self.operators.release_all(now, call);
             }
         }
@@ -130,8 +139,8 @@ impl Desk {
         self.line.iter().filter(|w| w.hunt == *hunt).count()
     }
 
-    fn claim(&mut self, call: CallId, operator: Name) {
-        match self.operators.refusal(&operator) {
+    fn claim(&mut self, call: CallId, operator: Name, refusal: Option<Refusal>) {
+        match refusal {
             None => {
                 let phones = self.operators.claim(&operator, call);
                 self.notices.push_back(Notice::Ring {
@@ -148,12 +157,12 @@ impl Desk {
         }
     }
 
-    fn unanswered(&mut self, call: CallId, member: &Member, how: Unanswered) {
+    fn unanswered(&mut self, now: Mono, call: CallId, member: &Member, how: Unanswered) {
         if let Member::Operator(operator) = member {
             self.operators.end_claim(operator, call);
         }
         if let Some(waiting) = self.line.of(call) {
-            waiting.failed(member, how);
+            waiting.failed(now, member, how);
         }
     }
 
@@ -166,7 +175,19 @@ impl Desk {
 
     fn leave(&mut self, call: CallId) {
         self.line.remove(call);
+        self.unsay(call);
         self.operators.end_unaccepted(call);
+    }
+
+    /// Takes back what the call's hunt still had to be told: another hunt must not take it for its own.
+    fn unsay(&mut self, call: CallId) {
+        self.notices.retain(|notice| match notice {
+            Notice::Ring { call: told, .. }
+            | Notice::StopRinging { call: told, .. }
+            | Notice::NobodyRegistered { call: told }
+            | Notice::Exhausted { call: told } => *told != call,
+            Notice::Refused { .. } | Notice::StateChanged { .. } => true,
+        });
     }
 
     /// Ends what has run out by `now`: wrap-ups and ring turns.
@@ -224,6 +245,18 @@ impl Operators {
             Some((OperatorState::Away, _)) => Some(Refusal::Away),
             Some((OperatorState::Available, _)) => None,
             Some(_) => Some(Refusal::Busy),
+        }
+    }
+
+    /// As `refusal`, for a call on his own behalf: neither rest nor absence keeps him from those.
+    fn refusal_to_himself(&self, operator: &Name) -> Option<Refusal> {
+        match self
+            .state(operator)
+            .map_or(OperatorState::Offline, |(state, _)| state)
+        {
+            OperatorState::Available | OperatorState::WrapUp | OperatorState::Away => None,
+            OperatorState::Offline => Some(Refusal::Offline),
+            OperatorState::Ringing | OperatorState::Talking => Some(Refusal::Busy),
         }
     }
 }

@@ -27,8 +27,8 @@ struct Operator {
     phones: Vec<Phone>,
     away: bool,
     claim: Option<Claim>,
-    /// Calls that he placed or was attached to.
-    own: BTreeSet<CallId>,
+    /// Calls that he placed or was attached to, and whether they came to a conversation.
+    own: BTreeMap<CallId, bool>,
     resting_until: Option<Mono>,
     /// What the outside was told last.
     told: (OperatorState, Option<CallId>),
@@ -48,7 +48,7 @@ impl Operator {
             phones: Vec::new(),
             away: false,
             claim: None,
-            own: BTreeSet::new(),
+            own: BTreeMap::new(),
             resting_until: None,
             told: (OperatorState::Offline, None),
         }
@@ -65,7 +65,7 @@ impl Operator {
     fn state(&self) -> (OperatorState, Option<CallId>) {
         let talks_in = match self.claim {
             Some(claim) if claim.accepted => Some(claim.call),
-            _ => self.own.first().copied(),
+            _ => self.own.keys().next().copied(),
         };
         if talks_in.is_some() {
             (OperatorState::Talking, talks_in)
@@ -144,17 +144,24 @@ impl Operators {
         self.touch(name, |operator| match &mut operator.claim {
             Some(claim) if claim.call == call => claim.accepted = true,
             _ => {
-                operator.own.insert(call);
+                operator.own.insert(call, true);
             }
         });
+        self.hold(name, call);
+    }
+
+    fn hold(&mut self, name: &Name, call: CallId) {
         if self.by_name.contains_key(name) {
             self.held.entry(call).or_default().insert(name.clone());
         }
     }
 
-    /// He talks in a call of his own making.
+    /// He is on the phone in a call of his own making.
     pub(super) fn occupy(&mut self, name: &Name, call: CallId) {
-        self.accept(name, call);
+        self.touch(name, |operator| {
+            operator.own.entry(call).or_insert(false);
+        });
+        self.hold(name, call);
     }
 
     /// Ends the call's claim on him if it was not accepted.
@@ -184,7 +191,7 @@ impl Operators {
         let Some(operator) = self.by_name.get_mut(name) else {
             return;
         };
-        let mut talked = operator.own.remove(&call);
+        let mut talked = operator.own.remove(&call).unwrap_or(false);
         if let Some(claim) = operator.claim.filter(|claim| claim.call == call) {
             talked |= claim.accepted;
             operator.claim = None;
@@ -264,7 +271,8 @@ impl Operators {
     /// Takes him from the call's list unless it still holds him in another way.
     fn forget(&mut self, name: &Name, call: CallId) {
         let still = self.by_name.get(name).is_some_and(|operator| {
-            operator.own.contains(&call) || operator.claim.is_some_and(|claim| claim.call == call)
+            operator.own.contains_key(&call)
+                || operator.claim.is_some_and(|claim| claim.call == call)
         });
         if still {
             return;

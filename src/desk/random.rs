@@ -49,6 +49,8 @@ struct Model {
     waiting: Vec<u8>,
     wants: BTreeMap<u8, (Vec<Member>, bool)>,
     refused: BTreeMap<u8, BTreeSet<String>>,
+    /// Since when members ring.
+    since: BTreeMap<(u8, String), Mono>,
 }
 
 struct World {
@@ -172,8 +174,10 @@ impl World {
             .get_mut(&c)
             .unwrap()
             .retain(|m| *m != member);
-        if how != Unanswered::NoAnswer {
-            let name = format!("{member:?}");
+        let name = format!("{member:?}");
+        let since = self.model.since.get(&(c, name.clone())).copied();
+        let at_once = since.is_some_and(|since| self.now.since(since) < Duration::from_secs(2));
+        if how != Unanswered::NoAnswer || at_once {
             self.model.refused.entry(c).or_default().insert(name);
         }
         let call = id(c);
@@ -240,6 +244,8 @@ impl World {
                 "call {c} was served before {older}"
             );
         }
+        let name = format!("{member:?}");
+        self.model.since.insert((c, name), self.now);
         let ringing = self.model.ringing.entry(c).or_default();
         assert!(!ringing.contains(&member));
         ringing.push(member);

@@ -37,6 +37,13 @@ pub enum Request {
         /// The operator.
         operator: Name,
     },
+    /// As `Claim`, for a call that is placed on the operator's own behalf: rest and absence do not keep him from it.
+    Summon {
+        /// The call.
+        call: CallId,
+        /// The operator.
+        operator: Name,
+    },
     /// A claimed member did not take the call.
     Unanswered {
         /// The call.
@@ -60,7 +67,8 @@ pub enum Request {
         /// The operator.
         operator: Name,
     },
-    /// The operator placed a call himself (or was attached by transfer or API): he is talking in it. Always granted; a claim of another call is not disturbed.
+    /// The operator is on the phone in a call of his own making (or is about to be attached to one). Always granted; a claim of another call is
+    /// not disturbed. `Accepted` makes it a conversation, after which he rests.
     Occupy {
         /// The call.
         call: CallId,
@@ -79,7 +87,7 @@ pub enum Request {
 pub enum Unanswered {
     /// A person declined (486, 603, or any 6xx): this call does not ring the member again.
     Declined,
-    /// The ring time passed; in a hunt the member's turn comes again.
+    /// The ring time passed; in a hunt the member's turn comes again, unless the phone gave up almost at once.
     NoAnswer,
     /// The phone could not be reached or refused with an error (404, 408, 480, 488, 5xx, transport): this call does not ring the member again.
     Unreachable,

@@ -148,6 +148,7 @@ fn ring_all_rings_all_free_and_adds_those_who_become_free() {
         &[op("anna"), op("boris"), forward("mobile")],
     );
     assert_eq!(b.notices(), ["ring 1 anna", "ring 1 mobile"]);
+    b.accepted(9, op("boris"));
     b.ask(Request::Release {
         call: call(9),
         operator: "boris".into(),
@@ -292,11 +293,14 @@ fn a_forward_rings_once_in_ring_all_and_again_in_linear() {
     assert_eq!(b.notices(), ["ring 1 mobile", "exhausted 1"]);
     b.enter(2, Strategy::Linear, &[forward("mobile")]);
     b.enter(3, Strategy::RingAll, &[forward("mobile")]);
+    b.pass(5);
     b.unanswered(2, forward("mobile"), Unanswered::NoAnswer);
     assert_eq!(
         b.notices(),
         ["ring 2 mobile", "ring 3 mobile", "ring 2 mobile"]
     );
+    b.unanswered(2, forward("mobile"), Unanswered::NoAnswer);
+    assert_eq!(b.notices(), ["exhausted 2"], "it gave up at once");
     b.gone(2);
     b.gone(3);
     assert_eq!(b.desk.census(), (0, 0));
@@ -336,7 +340,11 @@ fn an_acceptance_that_crosses_the_end_of_the_turn_counts() {
     b.enter(1, Strategy::Linear, &[op("anna")]);
     b.enter(2, Strategy::Linear, &[op("anna")]);
     b.ask(Request::LeaveHunt { call: call(1) });
-    assert_eq!(b.notices(), ["ring 1 anna", "ring 2 anna"]);
+    assert_eq!(
+        b.notices(),
+        ["ring 2 anna"],
+        "what the first was not told yet is taken back"
+    );
     b.accepted(1, op("anna"));
     assert_eq!(
         b.desk.state(&"anna".into()),
@@ -386,6 +394,45 @@ fn an_operator_who_left_the_plan_finishes_his_call() {
     assert_eq!(b.desk.state(&"anna".into()), None);
     assert_eq!(b.states().last().unwrap().1, "offline");
     assert_eq!(b.desk.poll_timeout(), None);
+}
+
+/// As the core does it: the desk's timers first, then the calls', then the notices.
+#[test]
+fn a_turn_that_ends_with_the_wait_is_not_told_to_the_next_hunt() {
+    let mut b = Bench::new(&["anna", "boris"]);
+    let members = [op("anna"), op("boris")];
+    b.enter(1, Strategy::Linear, &members);
+    assert_eq!(b.notices(), ["ring 1 anna"]);
+    b.pass(10);
+    b.ask(Request::LeaveHunt { call: call(1) });
+    b.enter(1, Strategy::Linear, &members);
+    assert_eq!(b.notices(), ["ring 1 anna"]);
+    assert_eq!(b.state("boris"), OperatorState::Available);
+}
+
+#[test]
+fn rest_and_absence_do_not_keep_an_operator_from_his_own_calls() {
+    let mut b = Bench::new(&["anna"]);
+    let summon = |n| Request::Summon {
+        call: call(n),
+        operator: "anna".into(),
+    };
+    b.accepted(9, op("anna"));
+    b.ask(summon(1));
+    assert_eq!(b.notices(), ["refused 1 Busy"]);
+    b.gone(9);
+    assert_eq!(b.state("anna"), OperatorState::WrapUp);
+    b.ask(summon(2));
+    assert_eq!(b.notices(), ["ring 2 anna"]);
+    b.gone(2);
+    b.desk.set_away(b.now, &"anna".into(), true);
+    b.ask(summon(3));
+    assert_eq!(b.notices(), ["ring 3 anna"]);
+    b.gone(3);
+    b.phone("anna", false);
+    b.ask(summon(4));
+    assert_eq!(b.notices(), ["refused 4 Offline"]);
+    assert_eq!(b.desk.census(), (0, 0));
 }
 
 #[test]

@@ -114,9 +114,9 @@ impl DialOut {
     }
 }
 
-/// Whether another trunk may do better: this one did not answer at all, or has no line or no service.
+/// Whether another trunk may do better: this one did not answer in time, or has no line or no service (RFC 3261 §21.5).
 fn is_worth_another(failure: &Failure) -> bool {
-    !failure.rang && (!failure.responded || failure.code == 503)
+    !failure.rang && (!failure.responded || matches!(failure.code, 408 | 500..=599))
 }
 
 fn cause(failure: &Failure) -> Cause {

@@ -187,6 +187,8 @@ impl Stage {
     pub(crate) fn abandoned(&self, state: &State) -> Option<Cause> {
         match self {
             Stage::Opening => Some(Cause::AbandonedGreeting),
+            // A menu that catches the callers whom nobody took: why nobody did counts.
+            Stage::Menu(_) if state.failure.is_some() => None,
             Stage::Menu(_) if state.greeted => Some(Cause::AbandonedMenu),
             Stage::Menu(_) => Some(Cause::AbandonedGreeting),
             Stage::Hunt(_) if state.rings() => Some(Cause::AbandonedRinging),

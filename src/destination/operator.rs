@@ -109,8 +109,8 @@ impl Operator {
 /// The cause when an operator cannot be claimed.
 pub(super) const fn refusal(why: Refusal) -> Cause {
     match why {
-        Refusal::Offline => Cause::NoOperators,
-        Refusal::Busy | Refusal::Away => Cause::AllBusy,
+        Refusal::Offline | Refusal::Away => Cause::NoOperators,
+        Refusal::Busy => Cause::AllBusy,
     }
 }
 

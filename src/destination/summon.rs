@@ -23,7 +23,7 @@ impl Summon {
     /// Claims the operator.
     pub(crate) fn enter(state: &mut State, now: Now, name: &Name) -> (Stage, Next) {
         state.note(now, format!("Calls {name} to his phone"));
-        state.ask(Request::Claim {
+        state.ask(Request::Summon {
             call: state.id,
             operator: name.clone(),
         });

@@ -22,11 +22,7 @@ pub(crate) struct Voicemail {
 enum Phase {
     Prompt(u64),
     Tone(u64),
-    Message {
-        recording: RecordingId,
-        voicemail: VoicemailId,
-        since: Mono,
-    },
+    Message { recording: RecordingId, since: Mono },
 }
 
 /// A shorter message is none.
@@ -100,10 +96,12 @@ impl Voicemail {
             call,
         }));
         state.attach(recording, guest);
+        // In the row at once: a message that a crash cuts short is kept.
+        state.record.voicemail_id = Some(voicemail);
+        state.changed();
         state.note(now, "The message begins");
         self.phase = Phase::Message {
             recording,
-            voicemail,
             since: now.mono,
         };
         Next::Stay
@@ -111,12 +109,7 @@ impl Voicemail {
 
     /// Completes the message, or throws an empty one away.
     pub(super) fn leave(self, state: &mut State, now: Now) {
-        let Phase::Message {
-            recording,
-            voicemail,
-            since,
-        } = self.phase
-        else {
+        let Phase::Message { recording, since } = self.phase else {
             return;
         };
         if let Some(guest) = state.guest {
@@ -124,10 +117,10 @@ impl Voicemail {
         }
         let act = if now.mono.since(since) < SHORTEST {
             state.note(now, "The message is empty");
+            state.record.voicemail_id = None;
             RecordAct::Discard { recording }
         } else {
             state.note(now, "The message is complete");
-            state.record.voicemail_id = Some(voicemail);
             RecordAct::Stop { recording }
         };
         state.out.push_back(Output::Record(act));

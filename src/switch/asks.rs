@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::handle::Ask;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
+use crate::desk::notice::OperatorState;
 use crate::dialplan::plan::{Destination, Plan};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, Name};
@@ -52,6 +53,11 @@ impl Core {
                 "there is no operator {operator}; see [operators.*] in the configuration"
             ));
         }
+        if let Some((OperatorState::Ringing | OperatorState::Talking, _)) =
+            self.desk.state(&operator)
+        {
+            return Err(format!("{operator} is on the phone"));
+        }
         let (entry, dialled) = self.entry_for(&operator, to)?;
         let id = CallId::new(now.wall, &mut self.entropy);
         let entropy = self.entropy.split();
@@ -69,8 +75,11 @@ impl Core {
     }
 
     fn transfer(&mut self, now: Now, call: CallId, to: &str) -> Result<(), String> {
-        if !self.calls.contains_key(&call) {
+        let Some(running) = self.calls.get(&call) else {
             return Err(format!("the call {call} is not running"));
+        };
+        if !running.call.can_transfer() {
+            return Err("nobody is there yet who could be transferred".to_owned());
         }
         let destination = self.destination(to)?;
         self.give(

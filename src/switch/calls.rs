@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
 use crate::call::media::MediaAct;
 use crate::call::output::{EndReason, LegAct, MovedLeg, Output, Target};
+use crate::desk::request::Request;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
 use crate::ledger::journal::Entry;
@@ -154,7 +155,7 @@ impl Core {
             LegAct::RefuseOffer { code } => Command::RefuseOffer {
                 session,
                 code,
-                headers: reasons::refusal(code, None, "", ""),
+                headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
         };
@@ -170,7 +171,7 @@ impl Core {
     fn move_leg(&mut self, now: Now, into: CallId, moved: Box<MovedLeg>) {
         let leg = moved.leg;
         if !self.calls.contains_key(&into) {
-            self.abandon_leg(now, leg);
+            self.abandon_leg(now, into, *moved);
             return;
         }
         if let Some(place) = self.legs.get_mut(&leg) {
@@ -187,7 +188,13 @@ impl Core {
     }
 
     /// The call that was to take a leg is over: nobody owns the leg any more.
-    pub(super) fn abandon_leg(&mut self, now: Now, leg: LegId) {
+    pub(super) fn abandon_leg(&mut self, now: Now, into: CallId, moved: MovedLeg) {
+        let leg = moved.leg;
+        if let Some(operator) = moved.record.operator {
+            let call = into;
+            self.desk
+                .handle(now.mono, Request::Release { call, operator });
+        }
         let reason = Some(reasons::end_reason(EndReason::Normal));
         let session = SessionId(leg.as_u128());
         self.endpoint

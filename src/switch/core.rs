@@ -249,7 +249,7 @@ impl Core {
                     Input::Command(CallCommand::Adopt(moved))
                         if !self.calls.contains_key(&call) =>
                     {
-                        self.abandon_leg(now, moved.leg);
+                        self.abandon_leg(now, call, *moved);
                     }
                     input => self.give(now, call, input),
                 }

@@ -32,13 +32,46 @@ pub fn refusal(code: u16, cause: Option<Cause>, sentence: &str, domain: &str) ->
         let quoted = sentence.replace('\\', "\\\\").replace('"', "\\\"");
         headers.push((Name::Warning, format!("399 {domain} \"{quoted}\"")));
     }
-    if let Some(cause) = cause {
-        headers.push((Name::Reason, format!("Q.850;cause={}", cause.q850())));
+    if let Some(value) = cause.map(Cause::q850).or_else(|| q850_of(code)) {
+        headers.push((Name::Reason, format!("Q.850;cause={value}")));
     }
     if code == 503 {
         headers.push((Name::RetryAfter, RETRY_AFTER.to_string()));
     }
     headers
+}
+
+/// The headers of a refused re-INVITE or UPDATE.
+pub fn refused_offer(code: u16, domain: &str) -> Headers {
+    match code {
+        488 => refusal(
+            code,
+            Some(Cause::NoCodec),
+            Cause::NoCodec.sentence(),
+            domain,
+        ),
+        _ => refusal(code, None, "The session cannot be changed now", domain),
+    }
+}
+
+/// The Q.850 cause of a far side's status that is passed on (RFC 3398 §8.2.6.1).
+const fn q850_of(code: u16) -> Option<u8> {
+    Some(match code {
+        404 | 485 | 604 => 1,
+        486 | 600 => 17,
+        480 => 18,
+        401..=403 | 407 | 603 => 21,
+        410 => 22,
+        482 | 483 => 25,
+        484 => 28,
+        502 => 38,
+        400 | 481 | 500 | 503 => 41,
+        405 => 63,
+        488 | 606 => 65,
+        406 | 415 | 501 => 79,
+        408 | 504 => 102,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -64,5 +97,12 @@ mod tests {
         assert_eq!(headers[0].1, "399 pbx.example \"All \\\"lines\\\" in use\"");
         assert_eq!(headers[1].1, "Q.850;cause=34");
         assert_eq!(headers[2], (Name::RetryAfter, "5".to_owned()));
+    }
+
+    #[test]
+    fn a_status_that_is_passed_on_keeps_its_meaning() {
+        let headers = refusal(404, None, "Not Found", "pbx.example");
+        assert_eq!(headers[1], (Name::Reason, "Q.850;cause=1".to_owned()));
+        assert_eq!(refusal(491, None, "", "pbx.example"), []);
     }
 }

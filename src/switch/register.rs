@@ -137,7 +137,10 @@ impl Core {
             .map(|binding| Phone(binding.contact.as_str().into()))
             .collect();
         if let Some(contact) = &configured.contact {
-            phones.push(Phone(contact.as_str().into()));
+            let fixed = Phone(contact.as_str().into());
+            if !phones.contains(&fixed) {
+                phones.push(fixed);
+            }
         }
         if let Some(mut view) = self.views.operators.get_mut(operator) {
             view.phones = phones.iter().map(|phone| phone.0.to_string()).collect();

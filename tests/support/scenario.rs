@@ -335,14 +335,14 @@ pub fn registrar(accounts: &[(&str, &str)]) -> String {
     scenario("registrar", &steps)
 }
 
-/// A provider that challenges an INVITE (407), checks the account, answers and waits for BYE; wrong
-/// credentials are refused with 403. Without qop: SIPp's `verifyauth` does not know it.
+/// A provider that challenges an INVITE (401), checks the account, answers and waits for BYE; wrong
+/// credentials are refused with 403. Without qop and 407: SIPp's `verifyauth` does not know them.
 pub fn challenging_callee(user: &str, password: &str, media: (IpAddr, u16), law: Law) -> String {
     let challenge =
-        "Proxy-Authenticate: Digest realm=\"acme\", nonce=\"77ab[call_number]\", algorithm=MD5\n";
+        "WWW-Authenticate: Digest realm=\"acme\", nonce=\"77ab[call_number]\", algorithm=MD5\n";
     let last = "[last_CSeq:]";
     let body = sdp(media.0, media.1, law, true);
-    let required = tagged("407 Proxy Authentication Required", last, challenge);
+    let required = tagged("401 Unauthorized", last, challenge);
     let steps = "<recv request=\"INVITE\"/>\n".to_owned()
         + &send(true, &required, None)
         + "<recv request=\"ACK\"/>\n"

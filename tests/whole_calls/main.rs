@@ -8,7 +8,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use world::World;
+use world::{Outcome, World};
 
 /// Worlds per run, and calls in each: a thousand calls together.
 const WORLDS: u64 = 50;
@@ -20,13 +20,19 @@ fn a_thousand_random_calls_end_in_one_result_each() {
         .ok()
         .and_then(|seed| seed.parse().ok())
     {
-        println!("{:#?}", check(seed));
+        let outcome = check(seed);
+        println!("{:#?} {:#?}", outcome.results, outcome.deeds);
         return;
     }
     let mut results: BTreeMap<String, u32> = BTreeMap::new();
+    let mut deeds: BTreeMap<&str, u32> = BTreeMap::new();
     for seed in 1..=WORLDS {
-        for (result, times) in check(seed) {
+        let outcome = check(seed);
+        for (result, times) in outcome.results {
             *results.entry(result).or_default() += times;
+        }
+        for (deed, times) in outcome.deeds {
+            *deeds.entry(deed).or_default() += times;
         }
     }
     // The worlds must be worth the name: most ways in which a call can end occur, and many calls are answered.
@@ -36,19 +42,29 @@ fn a_thousand_random_calls_end_in_one_result_each() {
     assert!(count("Some(NotReached) None") >= 20, "{results:#?}");
     assert!(results.len() >= 10, "{results:#?}");
     assert!(results.values().sum::<u32>() >= CALLS * 45, "{results:#?}");
+    for (deed, least) in [
+        ("offer", 100),
+        ("transfer", 50),
+        ("hangup", 20),
+        ("originate", 10),
+        ("drain", 10),
+    ] {
+        let times = deeds.get(deed).copied().unwrap_or(0);
+        assert!(times >= least, "{deed}: {deeds:#?}");
+    }
 }
 
 /// Runs one world; fails with its seed when anything is wrong at the end.
-fn check(seed: u64) -> BTreeMap<String, u32> {
+fn check(seed: u64) -> Outcome {
     // A third of the worlds has a perfect network, where nothing may be explained by loss.
     let loss = if seed.is_multiple_of(3) { 0 } else { 10 };
     let outcome = std::panic::catch_unwind(|| World::new(seed, loss, CALLS).run());
     let outcome =
         outcome.unwrap_or_else(|_| panic!("seed {seed} panicked: replay with VATS_SEED={seed}"));
-    let faults = outcome.faults;
+    let faults = &outcome.faults;
     assert!(
         faults.is_empty(),
         "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}"
     );
-    outcome.results
+    outcome
 }

@@ -1,6 +1,6 @@
 //! The far sides: a trunk with its callers and called parties, and operators' phones. They behave as the seed says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +25,14 @@ pub struct Peer {
     plans: BTreeMap<(Mono, u64), Deed>,
     serial: u64,
     sessions: HashMap<SessionId, SocketAddr>,
+    /// The port that the PBX described in each session.
+    described: HashMap<SessionId, String>,
+    /// Calls to this peer that are unanswered.
+    ringing: HashSet<SessionId>,
+    /// What the PBX did wrong.
+    pub faults: Vec<String>,
+    /// Offers of ours that were answered.
+    pub offers_answered: u32,
     port: u16,
     cseq: u32,
     /// Keys pressed by media addresses of this peer.
@@ -38,9 +46,13 @@ enum Deed {
     Call(String),
     Ring(SessionId),
     Answer(SessionId),
+    /// Nobody is there, and the far side has seen neither our responses nor a reason to cancel.
+    StopRinging(SessionId),
     Refuse(SessionId, u16),
     End(SessionId),
     Press(SessionId, char),
+    /// Puts the PBX on hold, or takes it back: an offer with this direction.
+    Offer(SessionId, &'static str),
     Register,
 }
 
@@ -58,6 +70,10 @@ impl Peer {
             plans: BTreeMap::new(),
             serial: 0,
             sessions: HashMap::new(),
+            described: HashMap::new(),
+            ringing: HashSet::new(),
+            faults: Vec::new(),
+            offers_answered: 0,
             port: 0,
             cseq: 1,
             pressed: Vec::new(),
@@ -143,7 +159,13 @@ impl Peer {
                 sdp: None,
             }),
             Deed::Answer(session) => self.answer(now, session),
+            Deed::StopRinging(session) => {
+                if self.ringing.remove(&session) {
+                    self.do_deed(now, Deed::Refuse(session, 480));
+                }
+            }
             Deed::Refuse(session, code) => {
+                self.ringing.remove(&session);
                 self.with(now, session, |session| Command::Reject {
                     session,
                     code,
@@ -157,6 +179,13 @@ impl Peer {
                     reason: None,
                 });
                 self.sessions.remove(&session);
+            }
+            Deed::Offer(session, direction) => {
+                if let Some(media) = self.sessions.get(&session).copied() {
+                    let sdp = description(media, direction);
+                    self.endpoint
+                        .handle_command(now, Command::Offer { session, sdp });
+                }
             }
             Deed::Press(session, key) => {
                 if let Some(media) = self.sessions.get(&session) {
@@ -176,7 +205,8 @@ impl Peer {
         let Some(media) = self.sessions.get(&session).copied() else {
             return;
         };
-        let sdp = description(media);
+        self.ringing.remove(&session);
+        let sdp = description(media, "sendrecv");
         self.endpoint.handle_command(
             now,
             Command::Accept {
@@ -185,6 +215,7 @@ impl Peer {
                 headers: Vec::new(),
             },
         );
+        self.plan_holds(now, session);
         if self.entropy.below(3) > 0 {
             let at = self.soon(now, 500, 40_000);
             self.plan(at, Deed::End(session));
@@ -209,7 +240,7 @@ impl Peer {
             to: format!("<sip:{number}@{}>", self.pbx),
             contact_user: None,
             call_id: self.entropy.token(),
-            sdp: description(media),
+            sdp: description(media, "sendrecv"),
             credentials: self.credentials(),
             max_forwards: 70,
             headers: Vec::new(),
@@ -256,8 +287,15 @@ impl Peer {
 
     fn on_event(&mut self, now: Now, event: Event) {
         match event {
-            Event::Incoming { session, .. } => self.ring(now, session),
-            Event::Answered { session, .. } => {
+            Event::Incoming {
+                session, message, ..
+            } => {
+                self.note_port(session, message.body_of("application/sdp"));
+                self.ring(now, session);
+            }
+            Event::Answered { session, sdp, .. } => {
+                self.note_port(session, sdp);
+                self.plan_holds(now, session);
                 for _ in 0..self.entropy.below(3) {
                     let at = self.soon(now, 100, 20_000);
                     let key = *b"1239#".get(self.entropy.below(5) as usize).unwrap();
@@ -269,9 +307,17 @@ impl Peer {
             | Event::Ended { session, .. } => {
                 self.sessions.remove(&session);
             }
+            Event::OfferAnswered { session, sdp } => {
+                self.offers_answered += 1;
+                self.note_port(session, sdp);
+            }
+            Event::OfferRefused { session, code } if code != 491 => {
+                self.faults
+                    .push(format!("{session:?}: a hold was refused with {code}"));
+            }
             Event::Offer { session, .. } => {
                 if let Some(media) = self.sessions.get(&session) {
-                    let sdp = description(*media);
+                    let sdp = description(*media, "sendrecv");
                     self.endpoint
                         .handle_command(now, Command::AnswerOffer { session, sdp });
                 }
@@ -288,10 +334,42 @@ impl Peer {
         }
     }
 
+    /// A third of the conversations has a hold in it.
+    fn plan_holds(&mut self, now: Now, session: SessionId) {
+        if self.entropy.below(3) > 0 {
+            return;
+        }
+        let held = ["sendonly", "inactive"][self.entropy.below(2) as usize];
+        let at = self.soon(now, 300, 8_000);
+        self.plan(at, Deed::Offer(session, held));
+        if self.entropy.below(4) > 0 {
+            let later = Duration::from_millis(50 + self.entropy.below(6_000));
+            self.plan(at + later, Deed::Offer(session, "sendrecv"));
+        }
+    }
+
+    /// What the PBX describes does not change within a session (DESIGN.md section 5).
+    fn note_port(&mut self, session: SessionId, sdp: Option<Bytes>) {
+        let Some(port) = sdp.as_deref().and_then(audio_port) else {
+            return;
+        };
+        let first = self
+            .described
+            .entry(session)
+            .or_insert_with(|| port.clone());
+        if *first != port {
+            self.faults
+                .push(format!("{session:?}: the port went from {first} to {port}"));
+        }
+    }
+
     /// A call came in: rings and is answered, refused, or left alone.
     fn ring(&mut self, now: Now, session: SessionId) {
         let media = self.new_media();
         self.sessions.insert(session, media);
+        self.ringing.insert(session);
+        let stop_at = now.mono + Duration::from_secs(180);
+        self.plan(stop_at, Deed::StopRinging(session));
         let ring_at = self.soon(now, 10, 500);
         let act_at = self.soon(now, 600, 24_000);
         match self.entropy.below(10) {
@@ -308,9 +386,18 @@ impl Peer {
     }
 }
 
-fn description(media: SocketAddr) -> Bytes {
+/// The port of a description's audio.
+fn audio_port(sdp: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(sdp).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("m=audio "))?;
+    line.split(' ').next().map(str::to_owned)
+}
+
+fn description(media: SocketAddr, direction: &str) -> Bytes {
     let (ip, port) = (media.ip(), media.port());
     Bytes::from(format!(
-        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
     ))
 }

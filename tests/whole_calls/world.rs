@@ -1,20 +1,24 @@
 //! The world of one seed: the core, the far sides, the network, the media plane and the clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use vats::audio::clip::Clip;
 use vats::call::output::RecordAct;
 use vats::dialplan::config::{self, Edge, SourceFile};
+use vats::ledger::call::CallRecord;
+use vats::ledger::cause::{CallResult, Cause, Direction};
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::{CallId, RecordingId};
 use vats::ledger::journal::Entry;
+use vats::ledger::leg::LegRecord;
 use vats::sip::endpoint::ListenerId;
 use vats::switch::core::Core;
 use vats::switch::effect::Effect;
-use vats::switch::handle::Views;
+use vats::switch::handle::{Ask, Views};
 use vats::switch::reach::Reach;
 
 use crate::media::Media;
@@ -114,7 +118,13 @@ pub struct World {
     network: Network,
     media: Media,
     journal: Vec<Entry>,
+    ended: HashSet<CallId>,
     recordings: HashMap<RecordingId, bool>,
+    /// Commands from the API, by time.
+    asks: BTreeMap<(Mono, u32), Deed>,
+    entropy: Entropy,
+    /// Whether draining was asked for, and whether it is complete.
+    draining: Option<bool>,
     outcome: Outcome,
 }
 
@@ -125,6 +135,16 @@ pub struct Outcome {
     pub faults: Vec<String>,
     /// How often each result and cause came.
     pub results: BTreeMap<String, u32>,
+    /// Holds that were answered, transfers and hang-ups that were carried out.
+    pub deeds: BTreeMap<&'static str, u32>,
+}
+
+/// What the API asks for.
+enum Deed {
+    Transfer(&'static str),
+    Hangup,
+    Originate(&'static str, &'static str),
+    Drain,
 }
 
 impl World {
@@ -171,12 +191,16 @@ impl World {
         }
         World {
             now,
+            asks: asks(seed, &mut entropy),
+            entropy: entropy.split(),
+            draining: None,
             core,
             views,
             peers,
             network: Network::new(entropy.split(), loss),
             media: Media::default(),
             journal: Vec::new(),
+            ended: HashSet::new(),
             recordings: HashMap::new(),
             outcome: Outcome::default(),
         }
@@ -200,6 +224,7 @@ impl World {
         let peers = self.peers.iter().filter_map(Peer::next_at);
         // Once everyone is silent, what the core waits for (look-ups, expiries) changes nothing any more.
         let quiet = self.network.next_at().is_none()
+            && self.asks.is_empty()
             && peers.clone().next().is_none()
             && self.core.live_calls() == 0;
         if quiet
@@ -211,6 +236,7 @@ impl World {
         peers
             .chain(self.network.next_at())
             .chain(self.media.next_at())
+            .chain(self.asks.keys().next().map(|(at, _)| *at))
             .chain(self.core.poll_timeout())
             .min()
     }
@@ -234,6 +260,13 @@ impl World {
             .is_some_and(|at| at <= self.now.mono)
         {
             self.core.handle_timeout(self.now);
+        }
+        while let Some(entry) = self.asks.first_entry() {
+            if entry.key().0 > self.now.mono {
+                break;
+            }
+            let deed = entry.remove();
+            self.ask(deed);
         }
         for peer in &mut self.peers {
             peer.run(self.now);
@@ -275,11 +308,62 @@ impl World {
             }
             Effect::Media(act) => self.media.act(self.now.mono, act),
             Effect::Record(act) => self.record(act),
-            Effect::Journal(entry) => self.journal.push(entry),
+            Effect::Journal(entry) => {
+                if let Entry::CallEnded { call, .. } = &entry {
+                    self.ended.insert(call.call_id);
+                } else if call_of(&entry).is_some_and(|call| self.ended.contains(&call)) {
+                    let fault = format!("after the end: {entry:?}");
+                    self.outcome.faults.push(fault);
+                }
+                self.journal.push(entry);
+            }
             Effect::Resolve { host, .. } => {
                 self.outcome.faults.push(format!("{host} was looked up"))
             }
-            Effect::Drained(_) => {}
+            Effect::Drained(_) => self.draining = Some(true),
+        }
+    }
+
+    /// Does what the API was asked for, to a running call if it needs one.
+    fn ask(&mut self, deed: Deed) {
+        let mut running: Vec<CallId> = self.views.calls.iter().map(|call| *call.key()).collect();
+        running.sort();
+        let chosen = self.entropy.below(running.len().max(1) as u64) as usize;
+        let chosen = running.get(chosen).copied();
+        let done = match (deed, chosen) {
+            (Deed::Transfer(to), Some(call)) => {
+                let (reply, mut answer) = oneshot::channel();
+                let to = to.to_owned();
+                self.core
+                    .handle_ask(self.now, Ask::Transfer { call, to, reply });
+                answer.try_recv().unwrap().is_ok().then_some("transfer")
+            }
+            (Deed::Hangup, Some(call)) => {
+                let (reply, mut answer) = oneshot::channel();
+                self.core.handle_ask(self.now, Ask::Hangup { call, reply });
+                answer.try_recv().unwrap().then_some("hangup")
+            }
+            (Deed::Transfer(_) | Deed::Hangup, None) => None,
+            (Deed::Originate(operator, to), _) => {
+                let (reply, mut answer) = oneshot::channel();
+                let (operator, to) = (operator.into(), to.to_owned());
+                let ask = Ask::Originate {
+                    operator,
+                    to,
+                    reply,
+                };
+                self.core.handle_ask(self.now, ask);
+                answer.try_recv().unwrap().is_ok().then_some("originate")
+            }
+            (Deed::Drain, _) => {
+                self.draining = Some(false);
+                let (reply, _) = oneshot::channel();
+                self.core.handle_ask(self.now, Ask::Drain { reply });
+                Some("drain")
+            }
+        };
+        if let Some(done) = done {
+            *self.outcome.deeds.entry(done).or_default() += 1;
         }
     }
 
@@ -361,15 +445,9 @@ impl World {
             if let Entry::CallEnded { call, legs, .. } = entry {
                 let result = format!("{:?} {:?}", call.result, call.cause);
                 *self.outcome.results.entry(result).or_default() += 1;
-                check(
-                    call.result.is_some() && call.ended_at.is_some(),
-                    format!("{} has no result", call.call_id),
-                );
-                let open = legs.iter().filter(|leg| leg.ended_at.is_none()).count();
-                check(
-                    open == 0,
-                    format!("{} has {open} legs without an end", call.call_id),
-                );
+                for fault in faults_of(call, legs) {
+                    check(false, format!("{}: {fault}", call.call_id));
+                }
             }
         }
         for peer in &self.peers {
@@ -379,8 +457,105 @@ impl World {
                 format!("{} is left with {census:?}", peer.address),
             );
         }
+        check(
+            self.draining != Some(false),
+            "it drains and drains".to_owned(),
+        );
+        for peer in &mut self.peers {
+            faults.append(&mut peer.faults);
+            *self.outcome.deeds.entry("offer").or_default() += peer.offers_answered;
+        }
         self.outcome.faults = faults;
     }
+}
+
+/// What the API asks for in this world; a fifth of the worlds drains in the middle of its calls.
+fn asks(seed: u64, entropy: &mut Entropy) -> BTreeMap<(Mono, u32), Deed> {
+    let mut asks = BTreeMap::new();
+    for n in 0..8 {
+        let at = Mono::from_micros(5_000_000 + entropy.below(130_000_000));
+        let deed = match entropy.below(8) {
+            0 => Deed::Transfer("hunt:all"),
+            1 => Deed::Transfer("operator:boris"),
+            2 => Deed::Transfer("voicemail:box"),
+            3 => Deed::Transfer("echo"),
+            4 => Deed::Originate("anna", "+79990000000"),
+            5 => Deed::Originate("boris", "101"),
+            _ => Deed::Hangup,
+        };
+        asks.insert((at, n), deed);
+    }
+    if seed.is_multiple_of(5) {
+        let at = Mono::from_micros(80_000_000 + entropy.below(20_000_000));
+        asks.insert((at, 8), Deed::Drain);
+    }
+    asks
+}
+
+/// The call that an entry belongs to.
+fn call_of(entry: &Entry) -> Option<CallId> {
+    match entry {
+        Entry::CallStarted(call) | Entry::CallAnswered(call) | Entry::CallChanged(call) => {
+            Some(call.call_id)
+        }
+        Entry::LegChanged(call, _) => Some(*call),
+        _ => None,
+    }
+}
+
+/// What is wrong with the account of a call that has ended.
+fn faults_of(call: &CallRecord, legs: &[LegRecord]) -> Vec<&'static str> {
+    let answered = call.result == Some(CallResult::Answered);
+    let inbound = call.direction == Direction::Inbound;
+    let missed = call.result == Some(CallResult::Missed);
+    let refused = matches!(call.cause, Some(Cause::Overload | Cause::TrunkCapacity));
+    let rejected = call.result == Some(CallResult::Rejected);
+    let events = 2 + u32::from(call.answered_at.is_some());
+    let every = |ok: fn(&LegRecord) -> bool| legs.iter().all(ok);
+    let checks = [
+        (call.result.is_some(), "no result"),
+        (call.ended_at.is_some(), "no end"),
+        (call.ended_by.is_some(), "ended by nobody"),
+        (answered == call.answered_at.is_some(), "answered or not"),
+        (answered == call.talk_ms.is_some(), "talk_ms"),
+        (call.wait_total_ms.is_some(), "wait_total_ms"),
+        (!missed || inbound, "missed though not inbound"),
+        (!missed || call.cause.is_some(), "missed without a cause"),
+        (!answered || call.cause.is_none(), "answered with a cause"),
+        (
+            call.hunt.is_some() || call.wait_hunt_ms.is_none(),
+            "it waited in no hunt",
+        ),
+        (
+            !inbound || refused || rejected || !call.path.is_empty(),
+            "no path",
+        ),
+        (
+            !inbound || call.sip_code.is_some(),
+            "the caller got no status",
+        ),
+        (!inbound || !legs.is_empty(), "no leg"),
+        (call.sequence == events, "sequence"),
+        (every(|leg| leg.ended_at.is_some()), "a leg without an end"),
+        (
+            every(|leg| leg.outcome.is_some()),
+            "a leg without an outcome",
+        ),
+        (
+            every(|leg| leg.connected_at.is_none() || leg.sip_code == Some(200)),
+            "a connected leg without 200",
+        ),
+        (
+            every(|leg| leg.accepted_at.is_none() || leg.connected_at.is_some()),
+            "accepted without being connected",
+        ),
+        (
+            every(|leg| leg.rung_at.is_none() || leg.sip_call_id.is_some()),
+            "a leg that rang without a Call-ID",
+        ),
+    ];
+    let wrong = checks.into_iter().filter(|(ok, _)| !ok);
+    wrong.map(|(_, text)| text).collect()
 }
 
 /// How often each call started, was answered and ended.

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod destinations;
+mod details;
 mod inbound;
 mod operators;
 mod plan;

@@ -381,6 +381,8 @@ impl World {
 
     fn fire(&mut self) {
         let now = self.now;
+        // As in the switch: what the desk has to tell is told after the calls' own timers.
+        self.desk.handle_timeout(now.mono);
         let ids: Vec<CallId> = self.calls.keys().copied().collect();
         for id in ids {
             if let Some(call) = self.calls.get_mut(&id)
@@ -388,9 +390,7 @@ impl World {
             {
                 call.handle_timeout(now);
             }
-            self.settle();
         }
-        self.desk.handle_timeout(now.mono);
         self.settle();
         self.queue.sort_by_key(|due| (due.0, due.1));
         while self.queue.first().is_some_and(|due| due.0 <= now.mono) {
