@@ -91,6 +91,42 @@ async fn two_accounts_at_one_address() {
     }
 }
 
+/// A forward over a trunk whose provider wants credentials for each call: 401 is answered with the account.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_challenges_our_call() {
+    let receiver = Receiver::start(&[]).await;
+    let provider = SocketAddr::new(CALLER, free_port(CALLER));
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let at_provider = |xml: String| Run {
+        local: provider,
+        ..Run::once(xml, CALLER, nowhere)
+    };
+    let accounts = [("7495004", "pass-7495004")];
+    let mut registrar = Sipp::start(&at_provider(scenario::registrar(&accounts)));
+    registrar.listening().await;
+    let toml = pbx::server()
+        + &account("beta", provider, "7495004")
+        + &receiver.section(&["trunk.state"])
+        + "\n[forwards.mobile]\nto = \"+79990000000\"\ntrunk = \"beta\"\n[numbers.\"+74951000001\"]\nto = \"forward:mobile\"\n";
+    let pbx = Pbx::start(&toml).await;
+    wait_for_trunk(&receiver, "beta", "registered").await;
+    registrar.finished(LIMIT).await;
+    let callee = scenario::challenging_callee("7495004", "pass-7495004", MEDIA, Law::Mu);
+    let mut callee = Sipp::start(&at_provider(callee));
+    callee.listening().await;
+    let from = "+79160000001";
+    let call = Caller::new("+74951000001", from, MEDIA, Then::HangUpAfter(500));
+    let mut caller = Sipp::call(pbx.sip, &call);
+    caller.finished(LIMIT).await;
+    callee.finished(LIMIT).await;
+    let row = pbx.ended_call(from).await;
+    assert_eq!(row["result"], "answered", "{row}");
+    let forward = &row["legs"].as_array().unwrap()[1];
+    assert_eq!(forward["trunk"], "beta", "{row}");
+    assert_eq!(forward["sip_code"], 200, "{row}");
+    assert!(forward["sip_call_id"].is_string(), "{row}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_account_is_told() {
     let receiver = Receiver::start(&[]).await;

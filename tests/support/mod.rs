@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
 
 pub mod baresip;
+pub mod by_hand;
 pub mod pbx;
 pub mod phone;
 pub mod receiver;

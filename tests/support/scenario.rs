@@ -334,3 +334,27 @@ pub fn registrar(accounts: &[(&str, &str)]) -> String {
         + "<label id=\"end\"/>\n";
     scenario("registrar", &steps)
 }
+
+/// A provider that challenges an INVITE (401), checks the account, answers and waits for BYE; wrong
+/// credentials are refused with 403. Without qop and 407: SIPp's `verifyauth` does not know them.
+pub fn challenging_callee(user: &str, password: &str, media: (IpAddr, u16), law: Law) -> String {
+    let challenge =
+        "WWW-Authenticate: Digest realm=\"acme\", nonce=\"77ab[call_number]\", algorithm=MD5\n";
+    let last = "[last_CSeq:]";
+    let body = sdp(media.0, media.1, law, true);
+    let required = tagged("401 Unauthorized", last, challenge);
+    let steps = "<recv request=\"INVITE\"/>\n".to_owned()
+        + &send(true, &required, None)
+        + "<recv request=\"ACK\"/>\n"
+        + &format!(
+            "<recv request=\"INVITE\"><action><verifyauth assign_to=\"right\" username=\"{user}\" password=\"{password}\"/></action></recv>\n"
+        )
+        + "<nop next=\"right\" test=\"right\"/>\n"
+        + &send(true, &tagged("403 Forbidden", last, ""), None)
+        + "<recv request=\"ACK\"/>\n<nop next=\"end\"/>\n<label id=\"right\"/>\n"
+        + &send(true, &tagged("200 OK", last, CONTACT), Some(&body))
+        + "<recv request=\"ACK\"/>\n<recv request=\"BYE\"/>\n"
+        + &send(false, &response("200 OK", ""), None)
+        + "<label id=\"end\"/>\n";
+    scenario("challenging callee", &steps)
+}
