@@ -112,31 +112,31 @@ impl<'a> Asker<'a> {
 #[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Denied {
     /// Tokens are configured and none was shown.
-    #[error("This needs a token: send `Authorization: Bearer …` with one of `server.api_tokens`.")]
+    #[error("This needs a token: send `Authorization: Bearer …` with `server.api_token`.")]
     NoToken,
     /// The token is not one of ours.
     #[error(
-        "The token is not one of `server.api_tokens`: check it, and that the configuration was reloaded after it was added."
+        "The token is not `server.api_token`: check it, and that the configuration was reloaded after it was added."
     )]
     WrongToken,
     /// No token is configured and the request comes from another machine.
     #[error(
-        "No API token is configured, so only this machine is served: set `server.api_tokens` to use the API from elsewhere."
+        "No API token is configured, so only this machine is served: set `server.api_token` to use the API from elsewhere."
     )]
     NotLocal,
     /// No token is configured and the request came through a proxy.
     #[error(
-        "No API token is configured, so requests that a proxy forwards are refused: set `server.api_tokens`."
+        "No API token is configured, so requests that a proxy forwards are refused: set `server.api_token`."
     )]
     Forwarded,
     /// No token is configured and the request names another host.
     #[error(
-        "No API token is configured, so the host must be localhost or the address of `server.http`: use that, or set `server.api_tokens`."
+        "No API token is configured, so the host must be localhost or the address of `server.http`: use that, or set `server.api_token`."
     )]
     ForeignHost,
     /// No token is configured and a web page of another origin asks.
     #[error(
-        "No API token is configured, so other web pages may not use the API: set `server.api_tokens`."
+        "No API token is configured, so other web pages may not use the API: set `server.api_token`."
     )]
     ForeignOrigin,
 }

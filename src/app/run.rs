@@ -114,14 +114,11 @@ async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> an
     };
     print!("{banner}");
     while signals.next().await == Asked::Reload {
-        match reload().await {
-            Ok(version) => tracing::info!(version, "the new plan is in force"),
-            Err(problems) => {
-                for problem in problems {
-                    tracing::error!("{problem}");
-                }
-                tracing::error!("not reloaded: the old plan stays in force");
+        if let Err(problems) = reload().await {
+            for problem in problems {
+                tracing::error!("{problem}");
             }
+            tracing::error!("not reloaded: the old configuration stays in force");
         }
     }
     accepting.store(false, Ordering::Relaxed);
@@ -181,6 +178,7 @@ fn reloader(
             .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
             .map_err(|why| vec![why])?;
             in_force.store(plan);
+            tracing::info!(plan_version = next, "a new configuration is in force");
             Ok(next)
         })
     })

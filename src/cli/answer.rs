@@ -15,6 +15,7 @@ use crate::sip::auth::Credentials;
 use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::{Command, Request};
 use crate::sip::endpoint::event::{Event, RequestId};
+use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 
@@ -296,10 +297,7 @@ impl Desk<'_> {
             reject(phone, session, 486);
             return Ok(());
         }
-        println!(
-            "ringing: {}",
-            invite.header(HeaderName::From).unwrap_or("unknown")
-        );
+        println!("ringing: a call from {}", caller(invite));
         let leg = LegId::from_u128(session.0);
         let negotiation = phone.open(leg, remote.ip()).await?;
         phone.command(Command::Progress {
@@ -336,6 +334,20 @@ impl Desk<'_> {
         };
         phone.finish(call.leg, self.args.record.as_deref())?;
         Ok(self.args.once.then_some(ExitCode::SUCCESS))
+    }
+}
+
+/// Who calls, for people: the name, the user, or the URI.
+fn caller(invite: &Message) -> String {
+    let from = invite.header(HeaderName::From).unwrap_or("unknown");
+    let Ok(address) = NameAddr::parse(from) else {
+        return from.to_owned();
+    };
+    let user = address.uri.user().map(|user| user.into_owned());
+    match (address.display, user) {
+        (Some(name), Some(user)) => format!("{name} ({user})"),
+        (None, Some(user)) => user,
+        _ => address.uri.to_string(),
     }
 }
 

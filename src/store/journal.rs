@@ -3,6 +3,7 @@
 //!
 //! One task writes. Once anything is spooled everything goes through the spool, so that the order holds.
 
+mod said;
 #[cfg(test)]
 mod tests;
 mod writer;

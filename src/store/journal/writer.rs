@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::said::log;
 use super::{Counters, Flushed, Message};
 use crate::ledger::journal::Entry;
 use crate::store::spool::{Portion, Spool};
@@ -133,6 +134,7 @@ impl Writer {
     fn accept(&mut self, message: Option<Message>, batch: &mut Batch) {
         match message {
             Some(Message::Entry(entry)) => {
+                log(&entry);
                 self.number += 1;
                 batch.entries.push(entry);
                 batch.positions.push(Position {

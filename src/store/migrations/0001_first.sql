@@ -91,6 +91,7 @@ CREATE TABLE recordings (
 ) WITHOUT ROWID;
 
 CREATE INDEX recordings_by_call ON recordings (call_id, started_at);
+CREATE INDEX recordings_by_message ON recordings (voicemail_id) WHERE voicemail_id IS NOT NULL;
 CREATE INDEX recordings_open ON recordings (recording_id) WHERE duration_ms IS NULL;
 
 CREATE TABLE bindings (

@@ -148,8 +148,10 @@ impl SqliteStore {
         tenant: &Tenant,
         recording: RecordingId,
     ) -> Result<Option<RecordingRecord>, StoreError> {
-        let row = sqlx::query("SELECT * FROM recordings WHERE recording_id = ? AND tenant = ?")
-            .bind(recording.to_string())
+        let id = recording.to_string();
+        let row = sqlx::query(RECORDING)
+            .bind(&id)
+            .bind(&id)
             .bind(tenant.as_str())
             .fetch_optional(&self.readers)
             .await?;
@@ -277,6 +279,10 @@ const END: Cursor = Cursor {
     at: Wall::from_micros(i64::MAX),
     call: CallId::from_u128(u128::MAX),
 };
+
+/// A message is found by its own id and by that of its file. Each half has its index.
+const RECORDING: &str = "SELECT * FROM recordings WHERE recording_id IN \
+    (SELECT ? UNION ALL SELECT recording_id FROM recordings WHERE voicemail_id = ?) AND tenant = ?";
 
 const RECORDINGS_OF_CALL: &str =
     "SELECT * FROM recordings WHERE call_id = ? ORDER BY started_at, recording_id";

@@ -1,0 +1,54 @@
+//! What the log says of what is journalled: a line per call, and trunks that change. It is written here because the
+//! signalling task must not wait for a terminal.
+
+use crate::ledger::call::CallRecord;
+use crate::ledger::journal::Entry;
+
+pub(super) fn log(entry: &Entry) {
+    match entry {
+        Entry::CallEnded { call, .. } => {
+            tracing::info!(call_id = %call.call_id, "{}", sentence(call));
+        }
+        Entry::TrunkState {
+            trunk,
+            state,
+            reason,
+            ..
+        } => match reason {
+            Some(reason) => tracing::warn!(%trunk, "trunk {state}: {reason}"),
+            None => tracing::info!(%trunk, "trunk {state}"),
+        },
+        Entry::OperatorState {
+            operator, state, ..
+        } => tracing::debug!(%operator, "operator {state}"),
+        _ => {}
+    }
+}
+
+/// `inbound call from +79161234567 to +74951000001 by menu:main, hunt:sales: missed, SIP 480. No operator is registered`.
+fn sentence(call: &CallRecord) -> String {
+    let mut text = format!(
+        "{} call from {} to {}",
+        call.direction.as_str(),
+        call.caller.as_deref().unwrap_or("a withheld number"),
+        call.number.as_deref().unwrap_or("nobody")
+    );
+    if !call.path.is_empty() {
+        text.push_str(&format!(" by {}", call.path.join(", ")));
+    }
+    let result = serde_json::to_value(call.result).unwrap_or_default();
+    text.push_str(&format!(": {}", result.as_str().unwrap_or("open")));
+    if let Some(operator) = &call.operator {
+        text.push_str(&format!(" by {operator}"));
+    }
+    if let Some(talked) = call.talk_ms {
+        text.push_str(&format!(", {:.1} s", talked as f64 / 1000.0));
+    }
+    if let Some(code) = call.sip_code {
+        text.push_str(&format!(", SIP {code}"));
+    }
+    if let Some(cause) = call.cause {
+        text.push_str(&format!(". {}", cause.sentence()));
+    }
+    text
+}
