@@ -53,8 +53,12 @@ quiet: build-packages test-packages ## Tests of time and load, one after the oth
 	  cargo test --locked --test $$name || failed=yes; \
 	done; [[ -z $$failed ]]
 
-bench: build-packages ## Speed: parsing, relay, calls per second
-	cargo bench --locked
+# One after the other, b2bua last: it prints the table of all.
+bench: build-packages ## Speed and size against the budgets
+	cargo build --release --locked
+	cargo bench --locked --bench sip
+	cargo bench --locked --bench relay
+	cargo bench --locked --bench b2bua
 
 build-packages:
 	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }

@@ -4,6 +4,9 @@
 //! CPU is that of the relaying threads only, as the kernel accounts it; the load generator's is left out. Over loopback
 //! the sender pays for the receive path too, in both cases alike.
 
+#[path = "budget/mod.rs"]
+mod budget;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -12,12 +15,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vats::call::media::{MediaAct, MediaEvent};
-use vats::ledger::clock::Mono;
-use vats::ledger::id::{BridgeId, LegId};
+use vats::call::output::Side;
+use vats::clock::Clock;
+use vats::ledger::call::CallRecord;
+use vats::ledger::cause::Direction as CallDirection;
+use vats::ledger::clock::{Mono, Wall};
+use vats::ledger::id::{BridgeId, CallId, LegId, RecordingId, Tenant};
+use vats::ledger::journal::RecordingKind;
 use vats::media::io::epoll::Poller;
 use vats::media::io::priority;
+use vats::media::tap::tap;
 use vats::media::{Plane, PlaneSettings};
+use vats::recording::{Begin, Recorder, RecorderSettings};
 use vats::sdp::negotiate::{Agreed, Codec, Direction};
+
+use self::budget::{Limit, Row};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const FRAME: Duration = Duration::from_millis(20);
@@ -40,20 +52,43 @@ fn main() -> io::Result<()> {
     println!("relay of {calls} G.711 calls, 20 ms packets, {rounds} rounds of {seconds} s each\n");
     println!("| what | packets | lost | CPU per packet | CPU per call |");
     println!("|---|---|---|---|---|");
-    let (mut bare_cpu, mut plane_cpu) = (Duration::ZERO, Duration::ZERO);
+    let mut cpu = [Duration::ZERO; 3];
+    let mut lost = 0;
     for _ in 0..rounds {
-        let bare = bare(calls, length)?;
-        line("bare loop", calls, bare);
-        let plane = plane(calls, length)?;
-        line("media plane", calls, plane);
-        bare_cpu += bare.cpu;
-        plane_cpu += plane.cpu;
+        let found = [
+            ("bare loop", bare(calls, length)?),
+            ("media plane", plane(calls, length, false)?),
+            ("recorded", plane(calls, length, true)?),
+        ];
+        for ((what, found), cpu) in found.into_iter().zip(&mut cpu) {
+            line(what, calls, found);
+            *cpu += found.cpu;
+            lost += found.sent.saturating_sub(found.arrived);
+        }
     }
-    println!(
-        "\nmedia plane / bare loop: {:.2} (budget 1.30)",
-        plane_cpu.as_secs_f64() / bare_cpu.as_secs_f64()
-    );
-    Ok(())
+    let [bare, relayed, recorded] = cpu.map(|cpu| cpu.as_secs_f64());
+    budget::report(
+        "relay",
+        &[
+            Row::new(
+                "CPU of a relayed call (x bare loop)",
+                relayed / bare,
+                Limit::AtMost(1.3),
+            )
+            .beside(&[("Asterisk", 4.6), ("rustpbx", 2.5)]),
+            Row::new(
+                "CPU of a relayed and recorded call (x bare loop)",
+                recorded / bare,
+                Limit::AtMost(1.6),
+            )
+            .beside(&[("Asterisk", 9.9), ("rustpbx", 3.2)]),
+            Row::new(
+                "packets lost in the relays",
+                lost as f64,
+                Limit::AtMost(0.0),
+            ),
+        ],
+    )
 }
 
 fn line(what: &str, calls: usize, found: Found) {
@@ -113,7 +148,7 @@ fn bare(calls: usize, length: Duration) -> io::Result<Found> {
             })?;
     // So that it has its name.
     std::thread::sleep(Duration::from_millis(200));
-    let found = drive(&phones, &targets, length, "bare");
+    let found = drive(&phones, &targets, length, &["bare"]);
     stop.store(true, Ordering::Relaxed);
     relay
         .join()
@@ -121,14 +156,16 @@ fn bare(calls: usize, length: Duration) -> io::Result<Found> {
     found
 }
 
-fn plane(calls: usize, length: Duration) -> io::Result<Found> {
+/// Calls through the media plane, recorded by the recorder or not.
+fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
     let phones = phones(calls)?;
+    let clock = Clock::start();
     let mut plane = Plane::start(PlaneSettings {
         workers: 1,
         ports: 20_000..=29_999,
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
-        start: Instant::now(),
+        start: clock.origin(),
     })?;
     let mut targets = Vec::new();
     for (index, phone) in phones.iter().enumerate() {
@@ -167,9 +204,68 @@ fn plane(calls: usize, length: Duration) -> io::Result<Found> {
             },
         );
     }
-    // So that all are in place before the first packet.
-    std::thread::sleep(Duration::from_millis(200));
-    drive(&phones, &targets, length, "media-0")
+    if !record {
+        // So that all are in place before the first packet.
+        std::thread::sleep(Duration::from_millis(200));
+        return drive(&phones, &targets, length, &["media-0"]);
+    }
+    let folder = tempfile::tempdir()?;
+    let settings = RecorderSettings {
+        root: folder.path().to_owned(),
+        clock: Arc::new(move || clock.now()),
+    };
+    let recorder = Recorder::start(settings, Box::new(|_| {}))?;
+    for call in 0..calls as u128 {
+        let recording = RecordingId::from_u128(call + 1);
+        recorder.begin(Begin {
+            recording,
+            kind: RecordingKind::Conversation,
+            mailbox: None,
+            call: call_record(CallId::from_u128(call + 1), clock.now().wall),
+        });
+        for (leg, side) in [(2 * call + 1, Side::Left), (2 * call + 2, Side::Right)] {
+            let leg = LegId::from_u128(leg);
+            let (writer, reader) = tap();
+            plane.attach_tap(leg, writer);
+            recorder.attach(recording, leg, side, reader);
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    let found = drive(&phones, &targets, length, &["media-0", "recorder"]);
+    recorder.shutdown();
+    found
+}
+
+fn call_record(call_id: CallId, arrived_at: Wall) -> CallRecord {
+    CallRecord {
+        tenant: Tenant::default(),
+        call_id,
+        direction: CallDirection::Inbound,
+        caller: None,
+        number: None,
+        party: None,
+        landing_page: None,
+        trunk: None,
+        arrived_at,
+        connected_at: None,
+        answered_at: None,
+        ended_at: None,
+        result: None,
+        cause: None,
+        flags: Vec::new(),
+        wait_total_ms: None,
+        wait_hunt_ms: None,
+        talk_ms: None,
+        operator: None,
+        hunt: None,
+        path: Vec::new(),
+        recording_id: None,
+        voicemail_id: None,
+        ended_by: None,
+        sip_code: None,
+        plan_version: 1,
+        sequence: 1,
+    }
 }
 
 /// Sends a packet per phone every 20 ms, evenly spread, takes what comes back, and reads the CPU of the thread so named.
@@ -177,17 +273,22 @@ fn drive(
     phones: &[UdpSocket],
     targets: &[SocketAddr],
     length: Duration,
-    thread: &str,
+    threads: &[&str],
 ) -> io::Result<Found> {
     let frames = (length.as_micros() / FRAME.as_micros()) as u32;
     let spacing = FRAME / phones.len() as u32;
     let mut packet = [0xd5u8; 172];
     let mut room = [0; 2048];
     let (mut sent, mut arrived) = (0, 0);
-    let thread = thread_named(thread)?;
+    let threads: Vec<i32> = threads
+        .iter()
+        .map(|name| thread_named(name))
+        .collect::<io::Result<_>>()?;
     pin(0, 0)?;
-    pin(thread, 1)?;
-    let cpu_before = thread_cpu(thread)?;
+    for thread in &threads {
+        pin(*thread, 1)?;
+    }
+    let cpu_before = threads_cpu(&threads)?;
     let start = Instant::now();
     for frame in 0..frames {
         packet[..12].fill(0);
@@ -216,9 +317,13 @@ fn drive(
     Ok(Found {
         sent,
         arrived,
-        cpu: thread_cpu(thread)? - cpu_before,
+        cpu: threads_cpu(&threads)? - cpu_before,
         wall: start.elapsed(),
     })
+}
+
+fn threads_cpu(threads: &[i32]) -> io::Result<Duration> {
+    threads.iter().map(|thread| thread_cpu(*thread)).sum()
 }
 
 /// The time that a thread of this process has run.

@@ -1,13 +1,19 @@
 //! Reading a 1.1 kB INVITE and printing its 200, beside rsip in the same run. Printed figures are per message.
 
+#[path = "budget/mod.rs"]
+mod budget;
+
 use std::hint::black_box;
+use std::time::Duration;
 
 use bytes::Bytes;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use rsip::prelude::{HeadersExt, ToTypedHeader, UntypedHeader};
 use vats::sip::header::name_addr::NameAddr;
 use vats::sip::header::via::Via;
 use vats::sip::wire::{Message, Name, Writer};
+
+use self::budget::{Limit, Row};
 
 /// What a provider's border controller sends: in long names, unfolded, so that rsip reads it too.
 const INVITE: &str = "INVITE sip:+74951000001@pbx.shop.example:5060;user=phone SIP/2.0\r\n\
@@ -132,5 +138,48 @@ fn printing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, printing);
-criterion_main!(benches);
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    targets = reading, printing
+}
+
+fn main() -> std::io::Result<()> {
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    if std::env::args().any(|arg| arg == "--test") {
+        return Ok(());
+    }
+    let mean = |name: &str| estimate(name).unwrap_or(f64::NAN);
+    let row = |what, ours, theirs| {
+        Row::new(what, mean(ours), Limit::Open).beside(&[("rsip", mean(theirs))])
+    };
+    budget::report(
+        "sip",
+        &[
+            row(
+                "read a 1.1 kB INVITE, five typed headers (ns)",
+                "read a 1.1 kB INVITE/vats, five typed headers",
+                "read a 1.1 kB INVITE/rsip, five typed headers",
+            ),
+            row(
+                "print its 200 (ns)",
+                "print its 200/vats",
+                "print its 200/rsip",
+            ),
+        ],
+    )
+}
+
+/// The mean of a benchmark's last run, nanoseconds.
+fn estimate(name: &str) -> Option<f64> {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?;
+    let file = folder
+        .join("criterion")
+        .join(name)
+        .join("new/estimates.json");
+    let estimates: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    estimates["mean"]["point_estimate"].as_f64()
+}

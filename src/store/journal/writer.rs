@@ -59,6 +59,8 @@ pub(super) struct Writer {
     flushes: Vec<oneshot::Sender<Flushed>>,
     closed: bool,
     pause: Duration,
+    /// When the last batch was complete.
+    gathered_at: Option<Instant>,
 }
 
 impl Writer {
@@ -83,6 +85,7 @@ impl Writer {
             flushes: Vec::new(),
             closed: false,
             pause: FIRST_PAUSE,
+            gathered_at: None,
         }
     }
 
@@ -116,18 +119,23 @@ impl Writer {
         self.answer(place);
     }
 
-    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, or [`LINGER`] has passed.
+    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, or [`LINGER`] has passed and
+    /// [`PACE`] since the last batch: a transaction costs as much as a call's rows, so a busy journal shares it out.
     async fn gather(&mut self) -> Batch {
         let mut batch = Batch::default();
         let message = self.receiver.recv().await;
         self.accept(message, &mut batch);
-        let deadline = Instant::now() + LINGER;
+        let soonest = Instant::now() + LINGER;
+        let deadline = self
+            .gathered_at
+            .map_or(soonest, |last| soonest.max(last + PACE));
         while batch.entries.len() < BATCH && self.flushes.is_empty() && !self.closed {
             match timeout_at(deadline, self.receiver.recv()).await {
                 Ok(message) => self.accept(message, &mut batch),
                 Err(_) => break,
             }
         }
+        self.gathered_at = Some(Instant::now());
         batch
     }
 
@@ -400,6 +408,8 @@ impl Writer {
 const BATCH: usize = 500;
 /// How long a batch waits for more entries.
 const LINGER: Duration = Duration::from_millis(5);
+/// The least time between two batches, unless a flush is asked for.
+const PACE: Duration = Duration::from_millis(50);
 /// The most entries in memory.
 const QUEUE: usize = 10_000;
 /// How often the queue is looked at while the database writes.
