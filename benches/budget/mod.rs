@@ -1,5 +1,10 @@
 //! The budgets of speed and size: every benchmark keeps its figures, and the last one prints all of them as one table.
 
+#![allow(
+    dead_code,
+    reason = "each benchmark is a crate of its own and uses a part"
+)]
+
 use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
@@ -84,10 +89,6 @@ pub fn report(benchmark: &str, rows: &[Row]) -> io::Result<()> {
 }
 
 /// Prints the last figures of these benchmarks.
-#[allow(
-    dead_code,
-    reason = "each benchmark is a crate; one of them prints the table"
-)]
 pub fn summary(benchmarks: &[&str]) {
     println!("\nBudgets\n{}", heading());
     for benchmark in benchmarks {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use self::writer::Writer;
@@ -25,6 +25,7 @@ use crate::ledger::journal::Entry;
 #[derive(Clone, Debug)]
 pub struct Journal {
     sender: mpsc::UnboundedSender<Message>,
+    urgent: Arc<Notify>,
     counters: Arc<Counters>,
 }
 
@@ -43,8 +44,21 @@ impl Journal {
         let (sender, receiver) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
         let run = clock().as_micros();
-        let writer = Writer::new(store, spool, receiver, Arc::clone(&counters), run);
-        Ok((Journal { sender, counters }, tokio::spawn(writer.run())))
+        let urgent = Arc::new(Notify::new());
+        let writer = Writer::new(
+            store,
+            spool,
+            receiver,
+            Arc::clone(&urgent),
+            Arc::clone(&counters),
+            run,
+        );
+        let journal = Journal {
+            sender,
+            urgent,
+            counters,
+        };
+        Ok((journal, tokio::spawn(writer.run())))
     }
 
     /// Hands an entry over. Never waits; what is handed over is written in this order.
@@ -62,6 +76,7 @@ impl Journal {
         if self.sender.send(Message::Flush(reply)).is_err() {
             return Flushed::Nowhere;
         }
+        self.urgent.notify_one();
         answer.await.unwrap_or(Flushed::Nowhere)
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::said::log;
 use super::{Counters, Flushed, Message};
@@ -47,6 +47,8 @@ pub(super) struct Writer {
     store: Arc<dyn Store>,
     spool: Arc<Mutex<Spool>>,
     receiver: mpsc::UnboundedReceiver<Message>,
+    /// Told when a flush is asked for.
+    urgent: Arc<Notify>,
     counters: Arc<Counters>,
     run: i64,
     number: u64,
@@ -68,6 +70,7 @@ impl Writer {
         store: Arc<dyn Store>,
         spool: Spool,
         receiver: mpsc::UnboundedReceiver<Message>,
+        urgent: Arc<Notify>,
         counters: Arc<Counters>,
         run: i64,
     ) -> Writer {
@@ -76,6 +79,7 @@ impl Writer {
             store,
             spool: Arc::new(Mutex::new(spool)),
             receiver,
+            urgent,
             counters,
             run,
             number: 0,
@@ -129,14 +133,28 @@ impl Writer {
         let deadline = self
             .gathered_at
             .map_or(soonest, |last| soonest.max(last + PACE));
-        while batch.entries.len() < BATCH && self.flushes.is_empty() && !self.closed {
-            match timeout_at(deadline, self.receiver.recv()).await {
-                Ok(message) => self.accept(message, &mut batch),
-                Err(_) => break,
+        // Asleep until then: to be woken for each entry would cost more than to write it.
+        if !self.fill(&mut batch) {
+            tokio::select! {
+                () = sleep_until(deadline) => {}
+                () = self.urgent.notified() => {}
             }
+            self.fill(&mut batch);
         }
         self.gathered_at = Some(Instant::now());
         batch
+    }
+
+    /// Adds what is queued; true when there is nothing to wait for.
+    fn fill(&mut self, batch: &mut Batch) -> bool {
+        while batch.entries.len() < BATCH && self.flushes.is_empty() && !self.closed {
+            match self.receiver.try_recv() {
+                Ok(message) => self.accept(Some(message), batch),
+                Err(mpsc::error::TryRecvError::Empty) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.closed = true,
+            }
+        }
+        true
     }
 
     fn accept(&mut self, message: Option<Message>, batch: &mut Batch) {
