@@ -48,10 +48,10 @@ end-to-end: build-packages test-packages ## Tests against real peers
 	wait %1 || status=$$?; cat "$$log"; exit $$status
 
 quiet: build-packages test-packages ## Tests of time and load, one after the other
-	@for name in $(QUIET_TESTS); do \
+	@failed=; for name in $(QUIET_TESTS); do \
 	  echo cargo test --locked --test $$name; \
-	  cargo test --locked --test $$name; \
-	done
+	  cargo test --locked --test $$name || failed=yes; \
+	done; [[ -z $$failed ]]
 
 # One after the other, b2bua last: it prints the table of all.
 bench: build-packages ## Speed and size against the budgets

@@ -103,6 +103,11 @@ async fn a_message_is_left() {
     let id = detail["recordings"][0]["recording_id"].as_str().unwrap();
     let (status, wav) = pbx.fetch(&format!("/api/v1/recordings/{id}/audio")).await;
     assert_eq!(status, 200);
+    // What the missed call and the event name finds it, too.
+    let by_message = pbx
+        .fetch(&format!("/api/v1/recordings/{message}/audio"))
+        .await;
+    assert_eq!(by_message, (200, wav.clone()));
     let (sides, _) = sound::read_wav(&wav);
     let kept = sound::seconds_of(&sides[0], 440.0);
     assert!((2.0..4.5).contains(&kept), "{kept} s of the message");

@@ -339,6 +339,10 @@ async fn session_descriptions_of_the_field_are_understood() {
         caller.send(&invite);
         let answer = caller.answer();
         assert_eq!(answer.status(), status, "{offer}");
+        if offer.contains("IP6") {
+            let warning = answer.header(Name::Warning).unwrap();
+            assert!(warning.contains("IP version"), "{warning}");
+        }
         let body = String::from_utf8(answer.body().to_vec()).unwrap();
         assert!(body.contains(said), "{offer}\n{body}");
         if status == 200 {
@@ -472,6 +476,7 @@ async fn the_api_refuses_what_it_must() {
         ),
         (get("/api/v1/calls?cursor=%00%ff", &host), 400),
         (get("/api/v1/calls?limit=-1", &host), 400),
+        (get("/api/v1/calls?limit=0", &host), 400),
         (
             get("/api/v1/recordings/..%2f..%2fetc%2fpasswd/audio", &host),
             404,

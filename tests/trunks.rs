@@ -121,7 +121,12 @@ async fn a_provider_challenges_our_call() {
     callee.finished(LIMIT).await;
     let row = pbx.ended_call(from).await;
     assert_eq!(row["result"], "answered", "{row}");
-    let forward = &row["legs"].as_array().unwrap()[1];
+    let legs = row["legs"].as_array().unwrap();
+    assert_eq!(
+        legs[0]["kind"], "caller",
+        "in the order in which they began: {row}"
+    );
+    let forward = &legs[1];
     assert_eq!(forward["trunk"], "beta", "{row}");
     assert_eq!(forward["sip_code"], 200, "{row}");
     assert!(forward["sip_call_id"].is_string(), "{row}");

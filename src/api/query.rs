@@ -1,6 +1,7 @@
 //! Query parameters: unknown ones and unreadable values are refused by name.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
@@ -49,9 +50,9 @@ impl Parameters {
 
     /// `limit` and `cursor`.
     pub(super) fn page(&mut self) -> Result<PageRequest, Refusal> {
-        let limit = self.parse("limit", "a number from 1 to 500")?;
+        let limit: Option<NonZeroU32> = self.parse("limit", "a number from 1 to 500")?;
         let after = self.parse("cursor", "the `next` of the page before")?;
-        Ok(PageRequest::new(limit, after))
+        Ok(PageRequest::new(limit.map(NonZeroU32::get), after))
     }
 
     /// Nothing may be left.

@@ -50,11 +50,16 @@ impl Goodbye {
 
     /// For a cause of ours.
     pub(super) fn cause(cause: Cause) -> Goodbye {
+        Goodbye::because(cause, cause.sentence().into())
+    }
+
+    /// For a cause of ours, with a sentence that says more than the cause does.
+    pub(super) fn because(cause: Cause, sentence: String) -> Goodbye {
         Goodbye::Told {
             reason: EndReason::Cause(cause),
             code: cause.sip_status(),
             cause: Some(cause),
-            sentence: cause.sentence().into(),
+            sentence,
         }
     }
 }

@@ -292,7 +292,9 @@ impl Call {
                 self.state.failure = Some(Cause::NoCodec);
                 self.state.note(now, error.to_string());
                 self.stage = Stage::Nowhere;
-                self.hang_up(now, EndedBy::System, Goodbye::cause(Cause::NoCodec));
+                // Which of his lines it was: nobody can mend "no codec" when the address was wrong.
+                let goodbye = Goodbye::because(Cause::NoCodec, error.to_string());
+                self.hang_up(now, EndedBy::System, goodbye);
             }
         }
     }

@@ -47,9 +47,15 @@ impl Announcement {
     }
 
     /// An announcement seeks nobody, so an earlier failure counts. Without one, who leaves before the first prompt has ended
-    /// was lost; who leaves information that he had chosen was not.
+    /// was lost, and who leaves a later one on his way to people was lost between menu and hunt; who leaves information that he
+    /// had chosen was not.
     pub(super) fn abandoned(&self, state: &State) -> Option<Cause> {
         let chose_information = state.greeted && self.then == Destination::Hangup;
-        (state.failure.is_none() && !chose_information).then_some(Cause::AbandonedGreeting)
+        let cause = if state.greeted {
+            Cause::AbandonedMenu
+        } else {
+            Cause::AbandonedGreeting
+        };
+        (state.failure.is_none() && !chose_information).then_some(cause)
     }
 }

@@ -22,7 +22,12 @@ pub(crate) struct Voicemail {
 enum Phase {
     Prompt(u64),
     Tone(u64),
-    Message { recording: RecordingId, since: Mono },
+    Message {
+        recording: RecordingId,
+        since: Mono,
+        /// The message that the caller had left before.
+        before: Option<VoicemailId>,
+    },
 }
 
 /// A shorter message is none.
@@ -97,19 +102,25 @@ impl Voicemail {
         }));
         state.attach(recording, guest);
         // In the row at once: a message that a crash cuts short is kept.
-        state.record.voicemail_id = Some(voicemail);
+        let before = state.record.voicemail_id.replace(voicemail);
         state.changed();
         state.note(now, "The message begins");
         self.phase = Phase::Message {
             recording,
             since: now.mono,
+            before,
         };
         Next::Stay
     }
 
     /// Completes the message, or throws an empty one away.
     pub(super) fn leave(self, state: &mut State, now: Now) {
-        let Phase::Message { recording, since } = self.phase else {
+        let Phase::Message {
+            recording,
+            since,
+            before,
+        } = self.phase
+        else {
             return;
         };
         if let Some(guest) = state.guest {
@@ -117,7 +128,7 @@ impl Voicemail {
         }
         let act = if now.mono.since(since) < SHORTEST {
             state.note(now, "The message is empty");
-            state.record.voicemail_id = None;
+            state.record.voicemail_id = before;
             RecordAct::Discard { recording }
         } else {
             state.note(now, "The message is complete");

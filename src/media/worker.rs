@@ -214,6 +214,11 @@ impl Worker {
             }
         };
         counters.received.count();
+        if length == self.datagram.len() {
+            // Larger than any voice packet: the rest of it was cut off.
+            counters.drop(Reason::Malformed);
+            return;
+        }
         let datagram = self.datagram.get(..length).unwrap_or_default();
         let accepted = match port.leg.receive(now, from, datagram) {
             Ok(accepted) => accepted,

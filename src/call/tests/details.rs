@@ -294,3 +294,43 @@ fn a_caller_who_is_moved_on_was_not_turned_away() {
     w.bye(boris);
     w.assert_empty();
 }
+
+#[test]
+fn a_short_second_message_does_not_hide_the_first() {
+    let mut w = world_with(|_| {});
+    let (call, caller) = w.call("+74950000006");
+    w.pass(PROMPT + BEEP + secs(4));
+    let first = w.record(call).voicemail_id;
+    w.transfer(call, Destination::Voicemail(name("box")));
+    w.pass(PROMPT + BEEP);
+    w.bye(caller);
+    assert!(first.is_some());
+    assert_eq!(w.record(call).voicemail_id, first);
+    w.assert_empty();
+}
+
+#[test]
+fn a_lost_caller_had_heard_the_greeting_or_not() {
+    let mut w = world_with(|plan| {
+        let closed = plan.announcements.get_mut("closed").unwrap();
+        closed.then = Destination::Hunt(name("sales"));
+    });
+    for (heard, cause) in [
+        (false, Cause::AbandonedGreeting),
+        (true, Cause::AbandonedMenu),
+    ] {
+        let number = if heard {
+            "+74950000001"
+        } else {
+            "+74950000007"
+        };
+        let (call, caller) = w.call(number);
+        if heard {
+            w.key(caller, '3');
+        }
+        assert_eq!(w.hears(caller), Some("closed"));
+        w.bye(caller);
+        assert_eq!(w.record(call).cause, Some(cause));
+    }
+    w.assert_empty();
+}

@@ -77,10 +77,14 @@ impl SqliteStore {
             .fetch_optional(&mut *snapshot)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let legs = sqlx::query("SELECT * FROM legs WHERE call_id = ? ORDER BY leg_id")
-            .bind(&id)
-            .fetch_all(&mut *snapshot)
-            .await?;
+        // An id tells the millisecond in which its leg began; within one, the leg that rang first was there first.
+        let legs = sqlx::query(
+            "SELECT * FROM legs WHERE call_id = ?
+             ORDER BY substr(leg_id, 1, 13), COALESCE(rung_at, ended_at), leg_id",
+        )
+        .bind(&id)
+        .fetch_all(&mut *snapshot)
+        .await?;
         let trace = sqlx::query("SELECT lines FROM traces WHERE call_id = ?")
             .bind(&id)
             .fetch_optional(&mut *snapshot)
