@@ -79,7 +79,7 @@ pub enum LegAct {
 pub enum EndReason {
     /// `SIP;cause=200;text="Call completed elsewhere"`.
     AnsweredElsewhere,
-    /// The other side hung up: `Q.850;cause=16`.
+    /// The other side hung up: `SIP;cause=487` and `Q.850;cause=16`.
     Normal,
     /// For a cause of ours.
     Cause(Cause),

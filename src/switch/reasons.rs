@@ -14,7 +14,10 @@ pub fn end_reason(reason: EndReason) -> String {
         EndReason::AnsweredElsewhere => {
             "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned()
         }
-        EndReason::Normal => "Q.850;cause=16;text=\"Normal call clearing\"".to_owned(),
+        // Not cause 200: a phone that still rings would take the call for completed elsewhere and not list it as missed.
+        EndReason::Normal => {
+            "SIP;cause=487;text=\"The other side hung up\", Q.850;cause=16".to_owned()
+        }
         EndReason::Cause(cause) => {
             format!(
                 "SIP;cause={};text=\"{}\"",
