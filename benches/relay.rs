@@ -4,7 +4,6 @@
 //! CPU is that of the relaying threads only, as the kernel accounts it; the load generator's is left out. Over loopback
 //! the sender pays for the receive path too, in both cases alike.
 
-#[allow(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "budget/mod.rs"]
 mod budget;
 

@@ -1,6 +1,5 @@
 //! Reading a 1.1 kB INVITE and printing its 200, beside rsip in the same run. Printed figures are per message.
 
-#[allow(dead_code, reason = "each benchmark uses a part of it")]
 #[path = "budget/mod.rs"]
 mod budget;
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use vats::call::media::{MediaAct, MediaEvent};
@@ -14,10 +15,22 @@ use vats::sdp::negotiate::{Agreed, Codec, Direction};
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ports of this run: several runs may share a machine.
+/// Ports of this run, a part for each test: several runs may share a machine.
 pub fn ports(range: RangeInclusive<u16>) -> RangeInclusive<u16> {
-    let base = 10_000 + (std::process::id() % 24) as u16 * 900;
+    static BASE: OnceLock<u16> = OnceLock::new();
+    let base = *BASE.get_or_init(free_base);
     base + range.start()..=base + range.end()
+}
+
+/// The first of 900 ports that nobody holds, below those that the system gives; runs begin looking at different places.
+fn free_base() -> u16 {
+    let first = std::process::id() % 24;
+    let is_free =
+        |base: &u16| (*base..base + 900).all(|port| UdpSocket::bind((LOOPBACK, port)).is_ok());
+    (0..24)
+        .map(|step| 10_000 + ((first + step) % 24) as u16 * 900)
+        .find(is_free)
+        .expect("900 free ports in a row")
 }
 
 pub struct Bench {
