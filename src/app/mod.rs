@@ -4,6 +4,7 @@ pub mod load;
 
 mod banner;
 mod limits;
+mod memory;
 mod run;
 mod signals;
 mod start;

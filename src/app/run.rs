@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::banner::Banner;
 use super::load::{LoadError, Loaded, Purpose, load_as};
+use super::memory;
 use super::signals::{Asked, Signals};
 use super::start::{self, Accounts, Signalling, Switch};
 use crate::api::auth::Access;
@@ -104,6 +105,10 @@ async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> an
         // A dropped sender means the same.
         let _ = api_stopped.await;
     }));
+    let memory = tokio::spawn(memory::give_back(
+        Arc::clone(&switch.handle.views),
+        accounts.journal.clone(),
+    ));
     let banner = Banner {
         plan: &plan,
         sip: &switch.addresses,
@@ -124,6 +129,7 @@ async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> an
     accepting.store(false, Ordering::Relaxed);
     let limit = in_force.load().server.drain;
     drain(&switch.handle, limit, &mut signals).await;
+    memory.abort();
     let _ = stop_api.send(());
     if timeout(LAST_ANSWERS, api).await.is_err() {
         tracing::warn!("the API was still answering; its connections are closed");
