@@ -18,6 +18,7 @@ use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
 use crate::media::tap::tap;
+use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
 use crate::store::journal::Journal;
@@ -35,6 +36,8 @@ pub struct Task {
     pub core: Core,
     /// The SIP sockets.
     pub listeners: Listeners,
+    /// The SIP connections.
+    pub hub: Hub,
     /// The media plane.
     pub plane: Plane,
     /// The recorder.
@@ -49,6 +52,7 @@ pub struct Task {
 
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Heard(Heard),
     Media,
     Ask(Option<Ask>),
     Resolved(Lookup, Vec<SocketAddr>),
@@ -68,10 +72,11 @@ impl Task {
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
             let wake_at = self.wake_at(alive_at);
-            let listeners = &mut self.listeners;
+            let (listeners, hub) = (&mut self.listeners, &mut self.hub);
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                heard = hub.next() => Wake::Heard(heard),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
                 Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
@@ -82,6 +87,10 @@ impl Task {
                     self.core
                         .handle_datagram(self.clock.now(), listener, remote, bytes);
                     self.more_datagrams(&resolver).await;
+                }
+                Wake::Heard(heard) => {
+                    self.core.handle_heard(self.clock.now(), heard);
+                    self.more_heard(&resolver).await;
                 }
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
@@ -131,6 +140,21 @@ impl Task {
         }
     }
 
+    /// As `more_datagrams`, on connections.
+    async fn more_heard(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+        for _ in 0..BURST {
+            self.carry_out(resolver);
+            let next = poll_fn(|cx| match self.hub.poll_next(cx) {
+                std::task::Poll::Ready(heard) => std::task::Poll::Ready(Some(heard)),
+                std::task::Poll::Pending => std::task::Poll::Ready(None),
+            });
+            let Some(heard) = next.await else {
+                return;
+            };
+            self.core.handle_heard(self.clock.now(), heard);
+        }
+    }
+
     fn census(&self) -> Census {
         let sip = self.core.census();
         Census {
@@ -172,6 +196,11 @@ impl Task {
         resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
     ) {
         match effect {
+            Effect::Transmit(transmit) if transmit.flow.transport.is_reliable() => {
+                self.hub.send(transmit.flow.connection, transmit.bytes);
+            }
+            Effect::Connect(connect) => self.hub.connect(connect),
+            Effect::Disconnect(connection) => self.hub.close(connection),
             Effect::Transmit(transmit) => {
                 self.listeners.send(
                     transmit.flow.listener,
