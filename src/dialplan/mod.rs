@@ -8,6 +8,7 @@ pub mod dry_run;
 pub mod graph;
 pub mod number;
 pub mod plan;
+pub mod provider;
 pub mod routing;
 pub mod schedule;
 pub mod trace;
