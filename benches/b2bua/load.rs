@@ -11,7 +11,7 @@ use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
 use vats::sip::endpoint::command::{Command, Invite, Routing};
 use vats::sip::endpoint::event::Event;
-use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings, Transport};
+use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings};
 
 use super::server::{Server, address, bind};
 
@@ -314,12 +314,7 @@ fn audio_port(sdp: &[u8]) -> Option<SocketAddr> {
 }
 
 fn flow(socket: &UdpSocket, remote: SocketAddr) -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote,
-        transport: Transport::Udp,
-        advertised: address(socket),
-    }
+    Flow::udp(ListenerId(0), remote, address(socket))
 }
 
 fn seed() -> [u8; 32] {
