@@ -177,6 +177,7 @@ impl Desk<'_> {
             credentials: Some(Credentials {
                 user: args.user.clone(),
                 password: args.password.clone(),
+                realm: None,
             }),
             headers: vec![
                 (HeaderName::Contact, format!("<{contact}>")),

@@ -44,10 +44,7 @@ impl NumberFormat {
             (NumberFormat::International, _) => number.as_str().to_owned(),
             (NumberFormat::Digits, _) | (NumberFormat::National, None) => digits.to_owned(),
             (NumberFormat::National, Some(national)) => national.to_owned(),
-            (NumberFormat::Dialled, Some(national)) => {
-                format!("{}{national}", country.national_prefix())
-            }
-            (NumberFormat::Dialled, None) => format!("{}{digits}", country.international_prefix()),
+            (NumberFormat::Dialled, _) => country.dialled(number),
         }
     }
 }
@@ -95,7 +92,10 @@ mod tests {
         }
         assert_eq!(write(NumberFormat::Dialled, abroad, "GB"), "02071838750");
         assert_eq!(write(NumberFormat::Dialled, here, "GB"), "0074951000001");
-        assert_eq!(write(NumberFormat::Dialled, "+12025550173", "US"), "12025550173");
+        assert_eq!(
+            write(NumberFormat::Dialled, "+12025550173", "US"),
+            "2025550173"
+        );
         assert_eq!(write(NumberFormat::Dialled, here, "US"), "01174951000001");
     }
 
@@ -110,7 +110,12 @@ mod tests {
     fn what_is_written_is_read_back() {
         for code in ["RU", "GB", "DE", "US", "FR", "KZ"] {
             let country = Country::parse(code).unwrap();
-            for number in ["+74951000001", "+442071838750", "+4930123456", "+12025550173"] {
+            for number in [
+                "+74951000001",
+                "+442071838750",
+                "+4930123456",
+                "+12025550173",
+            ] {
                 for format in [NumberFormat::International, NumberFormat::Dialled] {
                     let written = format.write(number, country);
                     let read = E164::read(&written, country).unwrap();

@@ -123,13 +123,21 @@ async fn from_naptr_to_addresses_once_a_ttl() {
         let found = resolver.locate(wish("acme.example", None), UDP).await;
         assert_eq!(
             shown(&found),
-            ["Udp 127.0.0.21:5060", "Udp [::1]:5060", "Udp 127.0.0.22:5070"]
+            [
+                "Udp 127.0.0.21:5060",
+                "Udp [::1]:5060",
+                "Udp 127.0.0.22:5070"
+            ]
         );
         // B has no AAAA record: that holds for the 20 s of the zone.
         assert!(found.ttl() <= Duration::from_secs(30), "{:?}", found.ttl());
     }
     let asked = server.asked.load(Ordering::Relaxed);
-    assert_eq!(asked, 1 + 1 + 4, "NAPTR, SRV, A and AAAA of both hosts, once");
+    assert_eq!(
+        asked,
+        1 + 1 + 4,
+        "NAPTR, SRV, A and AAAA of both hosts, once"
+    );
 }
 
 #[tokio::test]
@@ -142,7 +150,9 @@ async fn nothing_there_is_remembered_too() {
     }
     // NAPTR, two SRV, A and AAAA.
     assert_eq!(server.asked.load(Ordering::Relaxed), 5);
-    let found = resolver.locate(wish("gone.example", Some(5_060)), UDP).await;
+    let found = resolver
+        .locate(wish("gone.example", Some(5_060)), UDP)
+        .await;
     assert!(found.is_empty());
     assert!(found.ttl() <= Duration::from_secs(20), "{:?}", found.ttl());
 }

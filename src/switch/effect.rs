@@ -6,6 +6,7 @@ use crate::call::media::MediaAct;
 use crate::call::output::RecordAct;
 use crate::ledger::journal::Entry;
 use crate::sip::endpoint::Transmit;
+use crate::sip::locate::Wish;
 
 /// One thing to be done outside the core, in order.
 #[derive(Debug)]
@@ -18,14 +19,12 @@ pub enum Effect {
     Record(RecordAct),
     /// Into the journal.
     Journal(Entry),
-    /// Look a host name up; the answer comes back through `Core::handle_resolved`.
+    /// Locate a server (RFC 3263); the answer comes back through `Core::handle_located`.
     Resolve {
         /// Who asks.
         what: Lookup,
-        /// The name.
-        host: String,
-        /// The port that goes with the addresses.
-        port: u16,
+        /// What is to be reached.
+        wish: Wish,
     },
     /// The last call is over and every trunk is unregistered.
     Drained(oneshot::Sender<()>),
@@ -36,6 +35,8 @@ pub enum Effect {
 pub enum Lookup {
     /// A dialog's next hop (`Event::ResolveNeeded`).
     Dialog(u64),
-    /// A trunk's peer or an operator's fixed contact, by host and port.
-    Peer(String, u16),
+    /// An operator's fixed contact, by host and port.
+    Contact(String, u16),
+    /// A trunk's peer.
+    Trunk(Wish),
 }

@@ -14,6 +14,8 @@ mod calls;
 mod dial;
 mod info;
 mod invite;
+mod peers;
 mod reasons;
 mod register;
+mod registrations;
 mod trunks;

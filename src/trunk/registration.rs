@@ -112,6 +112,8 @@ pub struct Answer {
     pub min_expires: Option<Duration>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
+    /// Why a challenge was not answered, as a sentence.
+    pub obstacle: Option<&'static str>,
 }
 
 impl Answer {
@@ -137,6 +139,7 @@ impl Answer {
             granted: granted.or_else(|| seconds(Name::Expires)),
             min_expires: seconds(Name::MinExpires),
             retry_after: seconds(Name::RetryAfter),
+            obstacle: None,
         }
     }
 }
@@ -223,6 +226,28 @@ impl Registration {
         }
     }
 
+    /// The request that was sent last found nobody: sends it again, for another address.
+    pub fn resend(&mut self) {
+        match self.phase {
+            Phase::Sent { leaving: false } => self.send(self.expires),
+            Phase::Sent { leaving: true } => {
+                self.phase = Phase::Leaving;
+                self.send(Duration::ZERO);
+            }
+            Phase::Leaving => self.send(Duration::ZERO),
+            Phase::Due(_) | Phase::Over => {}
+        }
+    }
+
+    /// The way to the provider is open again: an attempt that waits after a failure is made now.
+    pub fn hurry(&mut self, now: Mono) {
+        if let Phase::Due(at) = &mut self.phase
+            && self.failures > 0
+        {
+            *at = (*at).min(now);
+        }
+    }
+
     /// Ends the registration: at shutdown, or when a new plan no longer has it.
     pub fn unregister(&mut self) {
         match &mut self.phase {
@@ -286,7 +311,10 @@ impl Registration {
         let refused = (300..=499).contains(&answer.code) && answer.code != 408;
         let final_word = refused || answer.code >= 600;
         let why = match answer.code {
-            401 | 407 => "The registrar refused the user or password".to_owned(),
+            401 | 407 => answer
+                .obstacle
+                .unwrap_or("The registrar refused the user or password")
+                .to_owned(),
             403 => "The registrar forbids this account to register (403)".to_owned(),
             404 => "The registrar does not know this account (404)".to_owned(),
             408 => "The registrar did not answer".to_owned(),

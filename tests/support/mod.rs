@@ -5,8 +5,10 @@
 
 pub mod baresip;
 pub mod by_hand;
+pub mod name_server;
 pub mod pbx;
 pub mod phone;
+pub mod provider;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;

@@ -111,6 +111,25 @@ pub enum Command {
         /// In order of preference.
         addresses: Vec<SocketAddr>,
     },
+    /// As `Invite`, to the first of several places that answers: the next one is tried when one gives no response at all within
+    /// `give_up_after`, cannot be reached or says 503 (RFC 3263 §4.3). Each is told of by `Event::HopTried`.
+    InviteAny {
+        /// The INVITE, with its first place.
+        invite: Box<Invite>,
+        /// Further places, in order of preference.
+        others: Vec<Hop>,
+        /// After so long no further one is tried.
+        search: std::time::Duration,
+    },
+}
+
+/// One more place that an INVITE may be sent to.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Where.
+    pub flow: Flow,
+    /// The Request-URI there.
+    pub uri: String,
 }
 
 /// How requests within a dialog travel.

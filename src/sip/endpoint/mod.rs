@@ -91,7 +91,16 @@ impl Endpoint {
         let at = now.mono;
         match command {
             Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite);
+                let session = Session::dial(&mut self.core, at, *invite, None);
+                self.add_session(session);
+            }
+            Command::InviteAny {
+                invite,
+                others,
+                search,
+            } => {
+                let places = Some((others, search));
+                let session = Session::dial(&mut self.core, at, *invite, places);
                 self.add_session(session);
             }
             Command::Progress { session, code, sdp } => {

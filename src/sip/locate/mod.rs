@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use self::servers::{Server, Servers};
 use self::servers::{Group, Place};
+pub use self::servers::{Server, Servers, draw};
 use super::endpoint::Transport;
 
 /// What is to be reached: a SIP URI's host, port and transport, or a peer of the configuration.
@@ -129,7 +129,7 @@ impl Search {
         } else {
             Transport::Udp
         });
-        let port = self.wish.port.unwrap_or(default_port(fallback));
+        let port = self.wish.port.unwrap_or(fallback.default_port());
         if let Some(ip) = literal {
             self.addresses.insert(self.wish.host.clone(), vec![ip]);
             self.plain = Some((fallback, port));
@@ -237,7 +237,7 @@ impl Search {
                 (None, true) => Transport::Tls,
                 (None, false) => Transport::Udp,
             };
-            self.plain = Some((transport, default_port(transport)));
+            self.plain = Some((transport, transport.default_port()));
         }
         Stage::Addresses
     }
@@ -317,15 +317,5 @@ const fn srv_prefix(transport: Transport) -> Option<&'static str> {
         Transport::Tcp => Some("_sip._tcp"),
         Transport::Tls => Some("_sips._tcp"),
         Transport::Ws | Transport::Wss => None,
-    }
-}
-
-/// The port of a transport where none is written (RFC 3261 §19.1.2, RFC 7118 §8).
-pub const fn default_port(transport: Transport) -> u16 {
-    match transport {
-        Transport::Udp | Transport::Tcp => 5060,
-        Transport::Tls => 5061,
-        Transport::Ws => 80,
-        Transport::Wss => 443,
     }
 }

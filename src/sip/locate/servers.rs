@@ -93,12 +93,13 @@ impl Servers {
 
 impl Place {
     fn servers(&self, transport: Transport) -> impl Iterator<Item = Server> + '_ {
-        let by_family =
-            |v4: bool| self.addresses.iter().filter(move |ip| ip.is_ipv4() == v4);
-        by_family(true).chain(by_family(false)).map(move |ip| Server {
-            transport,
-            address: SocketAddr::new(*ip, self.port),
-        })
+        let by_family = |v4: bool| self.addresses.iter().filter(move |ip| ip.is_ipv4() == v4);
+        by_family(true)
+            .chain(by_family(false))
+            .map(move |ip| Server {
+                transport,
+                address: SocketAddr::new(*ip, self.port),
+            })
     }
 }
 

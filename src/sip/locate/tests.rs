@@ -110,16 +110,40 @@ fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Srv {
 fn example() -> Zone {
     Zone {
         naptr: vec![
-            ("example.com", naptr(50, 50, "SIPS+D2T", "_sips._tcp.example.com.")),
-            ("example.com", naptr(90, 50, "SIP+D2T", "_sip._tcp.example.com.")),
-            ("example.com", naptr(100, 50, "SIP+D2U", "_sip._udp.example.com.")),
+            (
+                "example.com",
+                naptr(50, 50, "SIPS+D2T", "_sips._tcp.example.com."),
+            ),
+            (
+                "example.com",
+                naptr(90, 50, "SIP+D2T", "_sip._tcp.example.com."),
+            ),
+            (
+                "example.com",
+                naptr(100, 50, "SIP+D2U", "_sip._udp.example.com."),
+            ),
         ],
         srv: vec![
-            ("_sip._tcp.example.com", srv(0, 1, 5060, "server1.example.com")),
-            ("_sip._tcp.example.com", srv(0, 2, 5060, "server2.example.com")),
-            ("_sips._tcp.example.com", srv(0, 1, 5061, "server1.example.com")),
-            ("_sip._udp.example.com", srv(20, 1, 5070, "server1.example.com")),
-            ("_sip._udp.example.com", srv(10, 1, 5080, "server2.example.com")),
+            (
+                "_sip._tcp.example.com",
+                srv(0, 1, 5060, "server1.example.com"),
+            ),
+            (
+                "_sip._tcp.example.com",
+                srv(0, 2, 5060, "server2.example.com"),
+            ),
+            (
+                "_sips._tcp.example.com",
+                srv(0, 1, 5061, "server1.example.com"),
+            ),
+            (
+                "_sip._udp.example.com",
+                srv(20, 1, 5070, "server1.example.com"),
+            ),
+            (
+                "_sip._udp.example.com",
+                srv(10, 1, 5080, "server2.example.com"),
+            ),
         ],
         hosts: vec![
             ("server1.example.com", "192.0.2.1"),
@@ -162,7 +186,11 @@ fn naptr_chooses_the_transport() {
     let only = |abilities: &[Transport]| shown(&zone.locate(wish("sip:example.com"), abilities).0);
     assert_eq!(
         only(&[Transport::Udp]),
-        ["Udp 192.0.2.2:5080", "Udp 192.0.2.1:5070", "Udp [2001:db8::1]:5070"]
+        [
+            "Udp 192.0.2.2:5080",
+            "Udp 192.0.2.1:5070",
+            "Udp [2001:db8::1]:5070"
+        ]
     );
     assert!(only(&[Transport::Udp, Transport::Tcp])[0].starts_with("Tcp"));
 }
@@ -175,7 +203,10 @@ fn one_order_several_preferences() {
     }
     let order = zone.order("sip:example.com");
     let transports: Vec<&str> = order.iter().map(|line| &line[..3]).collect();
-    assert_eq!(transports, ["Tls", "Tls", "Tcp", "Tcp", "Tcp", "Udp", "Udp", "Udp"]);
+    assert_eq!(
+        transports,
+        ["Tls", "Tls", "Tcp", "Tcp", "Tcp", "Udp", "Udp", "Udp"]
+    );
 }
 
 #[test]
@@ -185,7 +216,11 @@ fn a_transport_asks_its_srv_alone() {
     assert_eq!(asked[0], Question::Srv("_sip._udp.example.com".into()));
     assert_eq!(
         shown(&servers),
-        ["Udp 192.0.2.2:5080", "Udp 192.0.2.1:5070", "Udp [2001:db8::1]:5070"]
+        [
+            "Udp 192.0.2.2:5080",
+            "Udp 192.0.2.1:5070",
+            "Udp [2001:db8::1]:5070"
+        ]
     );
 }
 
@@ -241,7 +276,8 @@ fn regular_expressions_and_foreign_services_are_passed_over() {
         ..naptr(1, 1, "SIP+D2U", "x.example.com")
     };
     zone.naptr.push(("example.com", odd));
-    zone.naptr.push(("example.com", naptr(2, 1, "E2U+sip", "y.example.com")));
+    zone.naptr
+        .push(("example.com", naptr(2, 1, "E2U+sip", "y.example.com")));
     assert!(zone.order("sip:example.com")[0].starts_with("Tls"));
 }
 

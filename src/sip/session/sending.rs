@@ -9,6 +9,7 @@ use crate::sip::dialog::route::{self, Choice, NextHop};
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow};
+use crate::sip::locate::Wish;
 use crate::sip::transaction::{ClientId, User};
 use crate::sip::wire::{Message, Method, Name};
 
@@ -55,15 +56,26 @@ impl Session {
     }
 
     pub(super) fn send_bye(&mut self, core: &mut Core, now: Mono) {
-        let lines = Headers::new();
+        let lines = self.credentials_before(core, Method::Bye);
         self.submit(core, now, Held::Bye { lines });
+    }
+
+    /// What a request within the dialog carries before it is challenged: an answer to the challenges that the INVITE met.
+    pub(super) fn credentials_before(&mut self, core: &mut Core, method: Method) -> Headers {
+        let Some(dialog) = self.dialogs.first() else {
+            return Headers::new();
+        };
+        let credentials = self.credentials.as_ref();
+        let entropy = &mut core.entropy;
+        self.authority
+            .before(method.as_str(), &dialog.target, credentials, entropy)
     }
 
     /// Sends OPTIONS, unless one is under way.
     pub fn probe(&mut self, core: &mut Core, now: Mono) -> Fate {
         if matches!(self.phase, Phase::Established { .. }) && self.probe.is_none() {
             self.probe = Some(Challenges::default());
-            let lines = Headers::new();
+            let lines = self.credentials_before(core, Method::Options);
             self.submit(core, now, Held::Probe { lines });
         }
         Fate::Alive
@@ -185,8 +197,18 @@ impl Session {
                 dialog.next_hop = NextHop::At(flow);
                 Some(flow)
             }
-            Choice::Resolve { host, port } => {
-                dialog.next_hop = NextHop::Resolving(core.resolve(id, host, port));
+            Choice::Resolve {
+                host,
+                port,
+                transport,
+            } => {
+                let wish = Wish {
+                    host,
+                    port,
+                    transport: Some(transport),
+                    secure: false,
+                };
+                dialog.next_hop = NextHop::Resolving(core.resolve(id, wish));
                 self.timers
                     .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
                 None
