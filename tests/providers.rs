@@ -474,8 +474,21 @@ async fn srv_records_lead_to_the_provider() {
     .await;
     let dns = format!("[server]\ndns = [\"{}\"]", names.address);
     let lines = "peer = \"beta.example\"\nregister = { user = \"shop\", password = \"x\", expires = \"60s\" }\n";
+    silent.change(|ways| ways.register = Register::Silence);
     let pbx = Pbx::start(&forward(lines).replacen("[server]", &dns, 1)).await;
-    silent.request(Method::Register, 0, LIMIT).await;
+    let first = silent.request(Method::Register, 0, LIMIT).await;
+    let next = second.request(Method::Register, 0, LIMIT).await;
+    assert_eq!(first.call_id(), next.call_id());
+    eventually(LIMIT, "it is registered at the second", || async {
+        (trunk(&pbx, "beta").await["state"] == "registered").then_some(())
+    })
+    .await;
+    // The silent one is passed over until it lives again.
+    silent.change(|ways| ways.register = Register::Refuse(404));
+    eventually(LIMIT, "an OPTIONS finds it again", || async {
+        (address_state(&pbx, silent.address).await == "up").then_some(())
+    })
+    .await;
     let row = call(&pbx, FROM).await;
     assert_eq!(row["result"], "answered", "{row}");
     assert_eq!(silent.requests(Method::Invite).len(), 1);

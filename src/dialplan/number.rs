@@ -103,7 +103,6 @@ impl Country {
     fn calling_code(self) -> Option<i32> {
         PHONE_NUMBER_UTIL
             .get_country_code_for_region(self.region()?)
-            .map(i32::from)
     }
 
     fn region(self) -> Option<Region> {

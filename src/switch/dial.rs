@@ -13,7 +13,7 @@ use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
 use crate::sip::endpoint::command::{Command, Headers, Hop, Invite, Routing};
-use crate::sip::endpoint::{Flow, SessionId};
+use crate::sip::endpoint::{Flow, SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::locate::Wish;
 use crate::sip::uri::Uri;
@@ -214,6 +214,7 @@ impl Core {
             .filter_map(|operator| operator.contact.as_deref());
         for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
             let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
+            let transport = Transport::of_uri(&contact).unwrap_or(Transport::Udp);
             if let Ok(ip) = host.parse::<IpAddr>() {
                 self.names.insert((host, port), vec![(ip, port).into()]);
                 continue;
@@ -222,8 +223,8 @@ impl Core {
                 what: Lookup::Contact(host.clone(), port),
                 wish: Wish {
                     host,
-                    port: Some(port),
-                    transport: None,
+                    port: contact.port(),
+                    transport: Some(transport),
                     secure: false,
                 },
             });

@@ -12,6 +12,7 @@ use crate::ledger::id::{LegId, Name};
 use crate::sip::endpoint::command::Hop;
 use crate::sip::endpoint::event::HopFailure;
 use crate::sip::endpoint::{Flow, SessionId, Transport};
+use crate::sip::header::seconds;
 use crate::sip::locate::{Search, Server, Servers, Wish};
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
@@ -161,7 +162,9 @@ impl Core {
         code: u16,
         message: Option<&Message>,
     ) {
-        let retry_after = message.and_then(retry_after);
+        let retry_after = message
+            .and_then(|message| message.header(HeaderName::RetryAfter))
+            .and_then(seconds::leading);
         if let Some(peers) = self.trunks.peers.get_mut(trunk) {
             // Without a response 503 means that it cannot be reached, and 408 has been taken for silence before.
             match (message, code) {
@@ -293,13 +296,4 @@ impl Core {
         let event = LegEvent::Noted { text };
         self.give(now, call, Input::Leg(leg, event));
     }
-}
-
-fn retry_after(message: &Message) -> Option<Duration> {
-    let value = message.header(HeaderName::RetryAfter)?.trim();
-    let end = value
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(value.len());
-    let seconds: u32 = value.get(..end)?.parse().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
 }

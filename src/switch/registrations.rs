@@ -1,5 +1,7 @@
 //! Our accounts at providers: each one's state machine, its REGISTERs and what becomes of them.
 
+use std::time::Duration;
+
 use super::core::Core;
 use super::trunks::{Asked, credentials};
 use crate::dialplan::plan::{HostPort, Plan, Registration as Account, Trunk};
@@ -9,11 +11,15 @@ use crate::sip::auth::Credentials;
 use crate::sip::dialog::contact_value;
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Request};
+use crate::sip::endpoint::event::RequestId;
 use crate::sip::locate::{Server, Wish};
 use crate::sip::session::credentials::unanswerable;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 use crate::trunk::registration::{Answer, Registration, Send, State};
+
+/// UDP sends a REGISTER four times within this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A registration and the account that it is for.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(super) struct Registered {
     server: Option<(Server, Flow)>,
     /// Addresses that failed since the last answer.
     tried: Vec<Server>,
+    /// Until when the address asked last has to answer, where there is another one.
+    answer_by: Option<(RequestId, Mono)>,
     /// Its peers have been looked up, with whatever success; before, nothing is due.
     located: bool,
 }
@@ -56,7 +64,10 @@ impl Registered {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Mono> {
-        self.machine.poll_timeout().filter(|_| self.located)
+        let due = self.machine.poll_timeout().filter(|_| self.located);
+        due.into_iter()
+            .chain(self.answer_by.map(|(_, by)| by))
+            .min()
     }
 }
 
@@ -107,12 +118,25 @@ impl Core {
             machine,
             server: None,
             tried: Vec::new(),
+            answer_by: None,
             located: self.trunks.addresses.contains_key(&trunk.name),
         };
         self.trunks.accounts.insert(number, registered);
     }
 
     pub(super) fn run_registrations(&mut self, now: Now) {
+        let accounts = self.trunks.accounts.iter();
+        let silent: Vec<(u64, RequestId)> = accounts
+            .filter_map(|(number, registered)| {
+                let (request, by) = registered.answer_by?;
+                (by <= now.mono).then_some((*number, request))
+            })
+            .collect();
+        for (number, request) in silent {
+            // Its answer comes too late, if it comes: the next address is asked.
+            self.trunks.requests.remove(&request);
+            self.register_answered(now, number, 408, None);
+        }
         let accounts = self.trunks.accounts.iter();
         let numbers: Vec<u64> = accounts
             .filter(|(_, registered)| registered.located)
@@ -165,6 +189,7 @@ impl Core {
         let Some(registered) = self.trunks.accounts.get_mut(&number) else {
             return;
         };
+        registered.answer_by = None;
         let mut answer = Answer::read(code, message, registered.machine.contact_user());
         answer.obstacle =
             message.and_then(|message| unanswerable(message, Some(&registered.credentials())));
@@ -239,8 +264,19 @@ impl Core {
             .find_map(|server| Some((server, self.flow_of(server)?)))
     }
 
+    /// How long an address may be silent before the next one is asked; `None`: there is no other.
+    fn register_patience(&self, number: u64) -> Option<Duration> {
+        let registered = self.trunks.accounts.get(&number)?;
+        let trunk = self.plan.trunks.get(registered.trunk.as_str())?;
+        let others = self.trunks.peers.get(&registered.trunk)?.all();
+        let tried = registered.tried.len() + 1;
+        (others.count() > tried).then(|| trunk.timeout.max(SHORTEST_PATIENCE))
+    }
+
     fn send_register(&mut self, now: Now, number: u64, send: Send) {
         let place = self.register_place(now, number);
+        let id = self.trunks.new_request(Asked::Register(number));
+        let patience = self.register_patience(number);
         let Some(registered) = self.trunks.accounts.get_mut(&number) else {
             return;
         };
@@ -255,15 +291,16 @@ impl Core {
                 ..Answer::default()
             };
             registered.machine.handle_response(now.mono, answer);
+            self.trunks.requests.remove(&id);
             return;
         };
         registered.server = Some((server, flow));
+        registered.answer_by = patience.map(|patience| (id, now.mono + patience));
         let address = format!(
             "<{}>",
             Uri::sip(Some(&registered.account.user), &host, None)
         );
         let credentials = Some(registered.credentials());
-        let id = self.trunks.new_request(Asked::Register(number));
         let request = Request {
             id,
             method: Method::Register,

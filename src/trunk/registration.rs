@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::header::seconds;
 use crate::sip::wire::{Message, Name};
 
 /// The first pause after a failure; it doubles up to the last.
@@ -125,33 +126,23 @@ impl Answer {
                 ..Answer::default()
             };
         };
-        let seconds = |name| response.header(name).and_then(leading_seconds);
+        let delta = |name| response.header(name).and_then(seconds::leading);
         let ours = response
             .headers(Name::Contact)
             .filter_map(|line| NameAddr::parse_list(line).ok())
             .flatten()
             .find(|contact| contact.uri.user().is_some_and(|user| user == contact_user));
-        let granted = ours.and_then(|contact| contact.param("expires").and_then(leading_seconds));
+        let granted = ours.and_then(|contact| contact.param("expires").and_then(seconds::leading));
         Answer {
             code,
             phrase: response.reason_phrase().to_owned(),
             cseq: Some(response.cseq()),
-            granted: granted.or_else(|| seconds(Name::Expires)),
-            min_expires: seconds(Name::MinExpires),
-            retry_after: seconds(Name::RetryAfter),
+            granted: granted.or_else(|| delta(Name::Expires)),
+            min_expires: delta(Name::MinExpires),
+            retry_after: delta(Name::RetryAfter),
             obstacle: None,
         }
     }
-}
-
-/// The delta-seconds that a value begins with (Retry-After may carry a comment and parameters).
-fn leading_seconds(value: &str) -> Option<Duration> {
-    let digits: &str = value.trim();
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    let seconds: u32 = digits.get(..end)?.parse().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
 }
 
 impl Registration {
@@ -561,14 +552,5 @@ mod tests {
         b.registration.unregister();
         assert_eq!(b.registration.poll_send(), None);
         assert!(b.registration.is_over());
-    }
-
-    #[test]
-    fn seconds_lead() {
-        assert_eq!(
-            leading_seconds("120 (in a meeting);duration=3"),
-            seconds(120)
-        );
-        assert_eq!(leading_seconds("soon"), None);
     }
 }

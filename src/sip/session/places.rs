@@ -10,6 +10,7 @@ use crate::ledger::clock::Mono;
 use crate::sip::endpoint::command::Hop;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::{Event, HopFailure};
+use crate::sip::header::seconds;
 use crate::sip::wire::{Message, Name};
 
 /// Where an INVITE may go yet.
@@ -99,15 +100,8 @@ impl Calling {
 
 /// The failure that a 503 is.
 pub(super) fn unavailable(response: &Message) -> HopFailure {
-    let seconds = response.header(Name::RetryAfter).and_then(|value| {
-        let value = value.trim();
-        let end = value
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(value.len());
-        value.get(..end)?.parse::<u32>().ok()
-    });
     HopFailure {
         code: response.status(),
-        retry_after: seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
+        retry_after: response.header(Name::RetryAfter).and_then(seconds::leading),
     }
 }
