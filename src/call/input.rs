@@ -68,6 +68,11 @@ pub enum LegEvent {
     Key(char),
     /// The in-dialog OPTIONS that was asked for: answered or not.
     Alive(bool),
+    /// For the call's trace: an address of the trunk was given up for the next one.
+    Noted {
+        /// What happened.
+        text: String,
+    },
 }
 
 /// How a dialog ended.

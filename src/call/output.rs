@@ -10,6 +10,7 @@ use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegRecord;
 use crate::sdp::negotiate::Negotiation;
+use crate::trunk::diversion::Diverted;
 
 /// One thing to be done by the switch, in order.
 #[derive(Debug)]
@@ -102,6 +103,8 @@ pub struct Dial {
     pub call: CallId,
     /// The landing page, for operators' phones.
     pub landing_page: Option<String>,
+    /// A caller's call goes on to an outside number: what the provider is told of it.
+    pub diverted: Option<Diverted>,
 }
 
 /// Whom an outgoing leg rings.

@@ -63,6 +63,7 @@ impl Call {
                     .note(now, format!("A leg was ended by the far side: {how:?}"));
                 self.leg_gone(now, leg, how != LegEnd::Remote);
             }
+            LegEvent::Noted { text } => self.state.note(now, text),
             LegEvent::Key(key) => self.key(now, leg, key, KeySource::Signalling),
             LegEvent::Alive(true) => {
                 if let Some(leg) = self.state.leg_mut(leg) {

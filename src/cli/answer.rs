@@ -183,6 +183,7 @@ impl Desk<'_> {
             credentials: Some(Credentials {
                 user: args.user.clone(),
                 password: args.password.clone(),
+                realm: None,
             }),
             headers: vec![
                 (HeaderName::Contact, contact),

@@ -121,6 +121,7 @@ fn invite(
         (Some(password), Some(user)) => Some(Credentials {
             user: user.clone(),
             password: password.clone(),
+            realm: None,
         }),
         (Some(_), None) => bail!("--password needs a user in --from: sip:anna@HOST"),
         (None, _) => None,

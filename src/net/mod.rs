@@ -1,6 +1,7 @@
 //! The sockets that SIP runs over, and which address of ours a far side must see. Nothing here reads a message.
 
 pub mod advertise;
+pub mod resolver;
 pub mod stream;
 pub mod stun;
 pub mod tls;

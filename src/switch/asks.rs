@@ -186,7 +186,7 @@ impl Core {
             return;
         };
         if self.calls.is_empty()
-            && self.endpoint.census().transactions == 0
+            && self.endpoint.census().transactions <= self.trunks.open_questions()
             && let Some(reply) = drain.reply.take()
         {
             self.effects.push_back(Effect::Drained(reply));

@@ -28,6 +28,7 @@ use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings, Transmit};
+use crate::sip::locate::Servers;
 use crate::sip::registrar::Registrar;
 
 /// Everything that the signalling task owns.
@@ -168,13 +169,30 @@ impl Core {
         self.pump(now);
     }
 
-    /// The addresses of a name that an `Effect::Resolve` asked for; empty when it has none.
-    pub fn handle_resolved(&mut self, now: Now, what: Lookup, addresses: Vec<SocketAddr>) {
+    /// The servers of a wish that an `Effect::Resolve` asked for; perhaps none.
+    pub fn handle_located(&mut self, now: Now, what: Lookup, servers: Servers) {
+        let addresses = |core: &mut Core| -> Vec<SocketAddr> {
+            let order = servers.order(&mut core.entropy);
+            order.into_iter().map(|server| server.address).collect()
+        };
         match what {
-            Lookup::Dialog(id) => self
-                .endpoint
-                .handle_command(now, Command::Resolved { id, addresses }),
-            Lookup::Peer(host, port) => self.peer_resolved(now, host, port, addresses),
+            Lookup::Dialog { id, host } => {
+                let order = servers.order(&mut self.entropy);
+                let flows = order
+                    .into_iter()
+                    .filter_map(|server| self.flow_of(server, &host))
+                    .collect();
+                self.endpoint
+                    .handle_command(now, Command::Routed { id, flows });
+            }
+            Lookup::Contact(host, port) => {
+                let addresses = addresses(self);
+                // A name server that is away must not make a phone unreachable.
+                if !addresses.is_empty() {
+                    self.names.insert((host, port), addresses);
+                }
+            }
+            Lookup::Trunk(wish) => self.peer_located(now, &wish, servers),
         }
         self.pump(now);
     }
@@ -300,11 +318,18 @@ impl Core {
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }
-            Event::ResolveNeeded { id, host, port } => self.effects.push_back(Effect::Resolve {
-                what: Lookup::Dialog(id),
-                host,
-                port,
+            Event::ResolveNeeded { id, wish } => self.effects.push_back(Effect::Resolve {
+                what: Lookup::Dialog {
+                    id,
+                    host: wish.host.clone(),
+                },
+                wish,
             }),
+            Event::HopTried {
+                session,
+                flow,
+                failed,
+            } => self.hop_tried(now, session, flow, failed),
             Event::Cancelled { session } => self.on_leg(now, session, LegEvent::Cancelled, true),
             Event::Acked { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Acked { sdp }, false)

@@ -113,12 +113,12 @@ impl Core {
                 let called = dialled.p_called_party_id.as_deref();
                 let (entry, text) =
                     routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
-                let country = plan
-                    .trunks
-                    .get(trunk.as_str())
-                    .map_or(plan.server.country, |trunk| trunk.country);
+                let calling = match plan.trunks.get(trunk.as_str()) {
+                    Some(trunk) => caller_id::from_trunk(message, trunk),
+                    None => Calling::default(),
+                };
                 let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
-                (entry, text, caller_id::from_trunk(message, country), full)
+                (entry, text, calling, full)
             }
             Source::Operator(operator) => {
                 let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);

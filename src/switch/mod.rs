@@ -17,6 +17,8 @@ mod flows;
 mod info;
 mod invite;
 mod keep_alive;
+mod peers;
 mod reasons;
 mod register;
+mod registrations;
 mod trunks;

@@ -252,6 +252,7 @@ impl Peer {
         self.user.as_ref().map(|user| Credentials {
             user: user.clone(),
             password: format!("{user}-password"),
+            realm: None,
         })
     }
 

@@ -317,8 +317,9 @@ impl World {
                 }
                 self.journal.push(entry);
             }
-            Effect::Resolve { host, .. } => {
-                self.outcome.faults.push(format!("{host} was looked up"))
+            Effect::Resolve { wish, .. } => {
+                let fault = format!("{} was looked up", wish.host);
+                self.outcome.faults.push(fault);
             }
             Effect::Connect(_) | Effect::Disconnect(_) => {
                 self.outcome

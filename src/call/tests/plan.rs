@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audio::clip::Clip;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
+use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
 use crate::dialplan::schedule::Schedule;
 use crate::ledger::id::Name;
 
@@ -123,6 +124,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
             api_tokens: Vec::new(),
+            dns: Vec::new(),
         },
         recordings: Recordings {
             path: "recordings".into(),
@@ -177,6 +179,15 @@ fn trunk(id: &str) -> Trunk {
         timeout: secs(3),
         max_calls: None,
         country: country(),
+        peers: Vec::new(),
+        weights: Vec::new(),
+        options: None,
+        calls_per_second: None,
+        account: None,
+        number_format: NumberFormat::International,
+        identity: vec![IdentityHeader::From],
+        caller_from: vec![IdentityHeader::From],
+        diversion: vec![DiversionHeader::Diversion],
     }
 }
 

@@ -111,6 +111,36 @@ pub enum Command {
         /// In order of preference.
         addresses: Vec<SocketAddr>,
     },
+    /// As `Invite`, to the first of several places that answers: the next one is tried when one gives no response at all within
+    /// `give_up_after`, cannot be reached or says 503 (RFC 3263 §4.3). Each is told of by `Event::HopTried`.
+    InviteAny {
+        /// The INVITE, with its first place.
+        invite: Box<Invite>,
+        /// Further places, in order of preference.
+        others: Vec<Hop>,
+        /// After so long no further one is tried.
+        search: std::time::Duration,
+        /// As `Hop::large`, of the first place.
+        large: Option<Flow>,
+    },
+    /// As `Resolved`, where connections are involved: whole flows in order of preference. Over UDP only the address counts.
+    Routed {
+        /// Of `ResolveNeeded`.
+        id: u64,
+        /// In order of preference; empty: it does not resolve.
+        flows: Vec<Flow>,
+    },
+}
+
+/// One more place that an INVITE may be sent to.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Where.
+    pub flow: Flow,
+    /// The Request-URI there.
+    pub uri: String,
+    /// A stream transport that the same server offers, for a message too large for a datagram (RFC 3261 §18.1.1).
+    pub large: Option<Flow>,
 }
 
 /// How requests within a dialog travel.

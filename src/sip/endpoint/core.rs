@@ -11,6 +11,7 @@ use super::event::{Event, Flow, SessionId};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::sip::header::warning::Warning;
+use crate::sip::locate::Wish;
 use crate::sip::transaction::ServerId;
 use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
@@ -70,11 +71,11 @@ impl Core {
     }
 
     /// Asks for the addresses of a name on a session's behalf.
-    pub fn resolve(&mut self, session: SessionId, host: String, port: u16) -> u64 {
+    pub fn resolve(&mut self, session: SessionId, wish: Wish) -> u64 {
         self.last_resolve += 1;
         let id = self.last_resolve;
         self.resolving.insert(id, session);
-        self.report(Event::ResolveNeeded { id, host, port });
+        self.report(Event::ResolveNeeded { id, wish });
         id
     }
 

@@ -1,7 +1,10 @@
 //! What the endpoint reports.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::sip::locate::Wish;
 use crate::sip::wire::Message;
 
 pub use super::flow::{ConnectionId, Flow, ListenerId, Transport};
@@ -138,11 +141,27 @@ pub enum Event {
     ResolveNeeded {
         /// Comes back in `Resolved`.
         id: u64,
-        /// The name.
-        host: String,
-        /// The port; 5060 where none was given.
-        port: u16,
+        /// What has to be located (RFC 3263): a name, by one transport.
+        wish: Wish,
     },
+    /// A place of `Command::InviteAny` gave its first sign of life above 100, or failed.
+    HopTried {
+        /// The session.
+        session: SessionId,
+        /// The place.
+        flow: Flow,
+        /// How it failed; `None`: it lives.
+        failed: Option<HopFailure>,
+    },
+}
+
+/// Why another place is tried.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct HopFailure {
+    /// 408: no response; 503: it said so, or it cannot be reached.
+    pub code: u16,
+    /// The Retry-After of its 503.
+    pub retry_after: Option<Duration>,
 }
 
 /// How a session ended.

@@ -117,7 +117,17 @@ impl Endpoint {
         let at = now.mono;
         match command {
             Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite);
+                let session = Session::dial(&mut self.core, at, *invite, None);
+                self.add_session(session);
+            }
+            Command::InviteAny {
+                invite,
+                others,
+                search,
+                large,
+            } => {
+                let places = Some((others, search, large));
+                let session = Session::dial(&mut self.core, at, *invite, places);
                 self.add_session(session);
             }
             Command::Progress { session, code, sdp } => {
@@ -181,6 +191,14 @@ impl Endpoint {
                 let id = request.id;
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
+            }
+            Command::Routed { id, flows } => {
+                if let Some(session) = self.core.resolving.remove(&id) {
+                    self.with_session(session, |session, core| {
+                        session.routed(core, at, Some(id), &flows);
+                        Fate::Alive
+                    });
+                }
             }
             Command::Resolved { id, addresses } => {
                 if let Some(session) = self.core.resolving.remove(&id) {

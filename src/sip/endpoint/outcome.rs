@@ -70,7 +70,9 @@ impl Endpoint {
         let at = now.mono;
         match user {
             User::Invite(id, _) => {
-                self.with_session(id, |session, core| session.invite_failed(core, client, how));
+                self.with_session(id, |session, core| {
+                    session.invite_failed(core, now.mono, client, how)
+                });
             }
             User::Reinvite(id) => {
                 self.with_session(id, |session, core| {
@@ -113,7 +115,14 @@ impl Endpoint {
         let Some(flow) = self.core.layer.flow(client) else {
             return;
         };
-        if !(200..300).contains(&response.status()) {
+        if response.status() < 200 {
+            // A place that was given up for another one lives after all.
+            self.core
+                .layer
+                .cancel_late(now.mono, client, Some(ANOTHER_PLACE));
+            return;
+        }
+        if response.status() >= 300 {
             return;
         }
         let stray = Stray {
@@ -128,3 +137,5 @@ impl Endpoint {
         self.add_session(session);
     }
 }
+
+const ANOTHER_PLACE: &str = "SIP;cause=408;text=\"Answered too late\"";

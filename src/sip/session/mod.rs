@@ -10,6 +10,7 @@ pub mod credentials;
 mod incoming;
 mod offering;
 mod outgoing;
+mod places;
 mod sending;
 mod within;
 
@@ -49,6 +50,8 @@ pub struct Session {
     /// The early dialogs while unanswered, then the one dialog.
     dialogs: Vec<Dialog>,
     credentials: Option<Credentials>,
+    /// The challenges that the INVITE met: later requests are answered before they are challenged.
+    authority: Challenges,
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Mono>,
     /// Requests that wait for the address of their next hop.
@@ -153,6 +156,7 @@ impl Session {
             reports: Reports::All,
             dialogs: Vec::new(),
             credentials: None,
+            authority: Challenges::default(),
             timers: Table::default(),
             armed: None,
             held: Vec::new(),
@@ -240,7 +244,7 @@ impl Session {
     pub fn handle_timeout(&mut self, core: &mut Core, now: Mono) -> Fate {
         while let Some(place) = self.timers.take_due(now) {
             match Timer::ALL[place] {
-                Timer::GiveUp => self.give_up(core),
+                Timer::GiveUp => self.give_up(core, now),
                 Timer::Cancelled => {
                     self.abandon(core);
                     return Fate::Gone;

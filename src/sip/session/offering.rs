@@ -68,7 +68,7 @@ impl Session {
             return self.offer_met(core, now);
         }
         ours.waiting = false;
-        let lines = Headers::new();
+        let lines = self.credentials_before(core, Method::Invite);
         self.submit(core, now, Held::Offer { lines });
     }
 
@@ -93,6 +93,7 @@ impl Session {
             200..300 => {
                 let (cseq, lines) = (ours.cseq, std::mem::take(&mut ours.lines));
                 self.ours = None;
+                self.authority.accepted(response);
                 if let Some(dialog) = self.dialogs.first_mut() {
                     dialog.refresh_target(response);
                 }

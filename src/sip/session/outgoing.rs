@@ -1,15 +1,18 @@
 //! Our INVITE, until its final response: early dialogs, credentials, CANCEL (RFC 3261 §13.2, §9.1, §22).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::credentials::{Challenges, is_challenge};
+use super::credentials::{Challenges, is_challenge, unanswerable};
+use super::places::{self, Places};
 use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
 use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_to};
-use crate::sip::endpoint::command::{Headers, Invite, Routing};
+use crate::sip::endpoint::command::{Headers, Hop, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
-use crate::sip::endpoint::event::{Event, Flow, SessionId};
+use crate::sip::endpoint::event::{Event, Flow, HopFailure, SessionId};
 use crate::sip::endpoint::flow::OurVia;
 use crate::sip::transaction::{ClientId, Failure, T1_64, User};
 use crate::sip::wire::{Message, Method, Name, Writer};
@@ -17,20 +20,22 @@ use crate::sip::wire::{Message, Method, Name, Writer};
 /// What is kept while an INVITE of ours is unanswered.
 #[derive(Debug)]
 pub(super) struct Calling {
-    invite: Invite,
-    client: ClientId,
+    pub(super) invite: Invite,
+    pub(super) client: ClientId,
     call_id: String,
     cseq: u32,
     /// The credentials of the latest attempt.
     lines: Headers,
     challenges: Challenges,
+    /// Where else it may go.
+    pub(super) places: Option<Places>,
     /// The latest attempt has had a provisional response, so it may be cancelled.
     proceeding: bool,
     /// Any attempt has had any response.
     responded: bool,
     cancel: Cancel,
     /// The latest provisional response of each early dialog, so that repeated ones are not reported.
-    heard: Vec<Heard>,
+    pub(super) heard: Vec<Heard>,
 }
 
 #[derive(Debug)]
@@ -42,7 +47,7 @@ enum Cancel {
 }
 
 #[derive(Debug)]
-struct Heard {
+pub(super) struct Heard {
     tag: String,
     code: u16,
     sdp: Option<Bytes>,
@@ -64,18 +69,24 @@ pub struct Stray<'a> {
 }
 
 impl Session {
-    /// Sends an INVITE.
-    pub fn dial(core: &mut Core, now: Mono, invite: Invite) -> Session {
+    /// Sends an INVITE; with `places`, to the first of several that answers.
+    pub fn dial(
+        core: &mut Core,
+        now: Mono,
+        invite: Invite,
+        places: Option<(Vec<Hop>, Duration, Option<Flow>)>,
+    ) -> Session {
         let local_tag = LocalTag::new(&mut core.entropy);
         let id = invite.session;
         let credentials = invite.credentials.clone();
         let give_up_after = invite.give_up_after;
-        let calling = Calling {
+        let mut calling = Calling {
             client: ClientId::new(&mut core.entropy),
             call_id: invite.call_id.clone(),
             cseq: 1,
             lines: Headers::new(),
             challenges: Challenges::default(),
+            places: places.map(|(others, search, large)| Places::new(now, others, search, large)),
             proceeding: false,
             responded: false,
             cancel: Cancel::No,
@@ -129,6 +140,7 @@ impl Session {
         }
         calling.responded = true;
         self.timers.stop(Timer::GiveUp as usize);
+        self.note_life(core, response);
         match response.status() {
             ..200 => self.provisional(core, now, response),
             200..300 => self.succeed(core, now, response),
@@ -137,7 +149,13 @@ impl Session {
     }
 
     /// No final response will come.
-    pub fn invite_failed(&mut self, core: &mut Core, client: ClientId, how: Failure) -> Fate {
+    pub fn invite_failed(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        how: Failure,
+    ) -> Fate {
         let Phase::Calling(calling) = &self.phase else {
             return Fate::Alive;
         };
@@ -149,6 +167,13 @@ impl Session {
             Failure::Transport => (503, "The far side cannot be reached"),
         };
         let responded = calling.responded;
+        let failure = HopFailure {
+            code,
+            retry_after: None,
+        };
+        if self.try_next_place(core, now, failure) {
+            return Fate::Alive;
+        }
         self.report_refused(core, code, reason, responded, None);
         Fate::Gone
     }
@@ -194,6 +219,9 @@ impl Session {
         let Phase::Calling(calling) = std::mem::replace(&mut self.phase, next) else {
             return Fate::Alive;
         };
+        let mut calling = *calling;
+        self.authority = std::mem::take(&mut calling.challenges);
+        self.authority.accepted(response);
         let tag = response.to_tag().unwrap_or("");
         let early = self
             .dialogs
@@ -253,16 +281,18 @@ impl Session {
                 calling.heard.clear();
                 self.dialogs.clear();
                 calling.send(core, now, local_tag);
+                if let Some(limit) = calling.invite.give_up_after {
+                    self.timers.set(Timer::GiveUp as usize, now + limit);
+                }
                 return Fate::Alive;
             }
         }
-        self.report_refused(
-            core,
-            code,
-            response.reason_phrase(),
-            true,
-            Some(response.clone()),
-        );
+        if code == 503 && self.try_next_place(core, now, places::unavailable(response)) {
+            return Fate::Alive;
+        }
+        let why = unanswerable(response, self.credentials.as_ref());
+        let reason = why.unwrap_or(response.reason_phrase());
+        self.report_refused(core, code, reason, true, Some(response.clone()));
         Fate::Gone
     }
 
@@ -307,7 +337,14 @@ impl Session {
     }
 
     /// `give_up_after` has passed without any response. Late ones are still dealt with, silently.
-    pub(super) fn give_up(&mut self, core: &mut Core) {
+    pub(super) fn give_up(&mut self, core: &mut Core, now: Mono) {
+        let failure = HopFailure {
+            code: 408,
+            retry_after: None,
+        };
+        if self.try_next_place(core, now, failure) {
+            return;
+        }
         let Phase::Calling(calling) = &mut self.phase else {
             return;
         };
@@ -331,7 +368,37 @@ impl Session {
 }
 
 impl Calling {
-    fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+    /// Whether its end was asked for.
+    pub(super) fn is_cancelled(&self) -> bool {
+        !matches!(self.cancel, Cancel::No)
+    }
+
+    /// A new transaction at another place: nothing of what the last one said holds (RFC 3263 §4.3).
+    pub(super) fn begin_again(&mut self, core: &mut Core) {
+        self.client = ClientId::new(&mut core.entropy);
+        self.lines.clear();
+        self.challenges = Challenges::default();
+        self.proceeding = false;
+        self.responded = false;
+        self.heard.clear();
+    }
+
+    pub(super) fn send(&mut self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+        let mut bytes = self.write(core, local_tag);
+        if bytes.len() > MOST_BY_DATAGRAM
+            && !self.invite.flow.transport.is_reliable()
+            && let Some(large) = self.places.as_ref().and_then(Places::large)
+        {
+            self.invite.flow = large;
+            bytes = self.write(core, local_tag);
+        }
+        let (flow, method) = (self.invite.flow, Method::Invite);
+        let user = User::Invite(self.invite.session, self.invite.routing);
+        core.layer
+            .start(now, self.client, method, flow, user, bytes);
+    }
+
+    fn write(&self, core: &Core, local_tag: LocalTag) -> Bytes {
         let invite = &self.invite;
         let flow = &invite.flow;
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
@@ -354,10 +421,7 @@ impl Calling {
         for (name, value) in &invite.other_headers {
             writer = writer.other(name, value);
         }
-        let bytes = writer.finish_with(core::SDP, &invite.sdp);
-        let user = User::Invite(invite.session, invite.routing);
-        core.layer
-            .start(now, self.client, Method::Invite, *flow, user, bytes);
+        writer.finish_with(core::SDP, &invite.sdp)
     }
 
     /// Whether this is its latest transaction.
@@ -401,3 +465,5 @@ const EARLY_DIALOG_TERMINATED: u16 = 199;
 /// More early dialogs of one INVITE are an attack.
 const MAX_EARLY_DIALOGS: usize = 16;
 const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";
+/// RFC 3261 §18.1.1: what is larger goes by a stream, where one is offered.
+const MOST_BY_DATAGRAM: usize = 1_300;

@@ -9,6 +9,7 @@ use crate::sip::dialog::route::{self, Choice, NextHop};
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow};
+use crate::sip::locate::Wish;
 use crate::sip::transaction::{ClientId, User};
 use crate::sip::wire::{Message, Method, Name};
 
@@ -55,15 +56,26 @@ impl Session {
     }
 
     pub(super) fn send_bye(&mut self, core: &mut Core, now: Mono) {
-        let lines = Headers::new();
+        let lines = self.credentials_before(core, Method::Bye);
         self.submit(core, now, Held::Bye { lines });
+    }
+
+    /// What a request within the dialog carries before it is challenged: an answer to the challenges that the INVITE met.
+    pub(super) fn credentials_before(&mut self, core: &mut Core, method: Method) -> Headers {
+        let Some(dialog) = self.dialogs.first() else {
+            return Headers::new();
+        };
+        let credentials = self.credentials.as_ref();
+        let entropy = &mut core.entropy;
+        self.authority
+            .before(method.as_str(), &dialog.target, credentials, entropy)
     }
 
     /// Sends OPTIONS, unless one is under way.
     pub fn probe(&mut self, core: &mut Core, now: Mono) -> Fate {
         if matches!(self.phase, Phase::Established { .. }) && self.probe.is_none() {
             self.probe = Some(Challenges::default());
-            let lines = Headers::new();
+            let lines = self.credentials_before(core, Method::Options);
             self.submit(core, now, Held::Probe { lines });
         }
         Fate::Alive
@@ -135,7 +147,7 @@ impl Session {
         Fate::Alive
     }
 
-    /// The addresses of a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    /// The addresses of a next hop, or none: as `routed`, by the transport of its URI.
     pub fn resolved(
         &mut self,
         core: &mut Core,
@@ -143,6 +155,19 @@ impl Session {
         id: Option<u64>,
         addresses: &[SocketAddr],
     ) {
+        let Some(dialog) = self.dialogs.first() else {
+            return;
+        };
+        let transport = route::transport(dialog);
+        let flows: Vec<Flow> = addresses
+            .iter()
+            .map(|address| dialog.flow.towards(transport, *address))
+            .collect();
+        self.routed(core, now, id, &flows);
+    }
+
+    /// The flows to a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    pub fn routed(&mut self, core: &mut Core, now: Mono, id: Option<u64>, flows: &[Flow]) {
         let Some(dialog) = self.dialogs.first_mut() else {
             return;
         };
@@ -150,9 +175,10 @@ impl Session {
             NextHop::Resolving(waiting) if id.is_none_or(|id| id == waiting) => {
                 core.resolving.remove(&waiting);
                 let same_family =
-                    |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
-                let flow = match addresses.iter().find(same_family) {
-                    Some(address) => dialog.flow.towards(route::transport(dialog), *address),
+                    |flow: &&Flow| flow.remote.is_ipv4() == dialog.flow.remote.is_ipv4();
+                let flow = match flows.iter().find(same_family) {
+                    Some(flow) if flow.transport.is_reliable() => *flow,
+                    Some(flow) => dialog.flow.towards(flow.transport, flow.remote),
                     None => dialog.flow,
                 };
                 dialog.next_hop = NextHop::At(flow);
@@ -185,8 +211,18 @@ impl Session {
                 dialog.next_hop = NextHop::At(flow);
                 Some(flow)
             }
-            Choice::Resolve { host, port } => {
-                dialog.next_hop = NextHop::Resolving(core.resolve(id, host, port));
+            Choice::Resolve {
+                host,
+                port,
+                transport,
+            } => {
+                let wish = Wish {
+                    host,
+                    port,
+                    transport: Some(transport),
+                    secure: false,
+                };
+                dialog.next_hop = NextHop::Resolving(core.resolve(id, wish));
                 self.timers
                     .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
                 None

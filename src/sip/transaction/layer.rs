@@ -267,6 +267,14 @@ impl Layer {
         }
     }
 
+    /// As `cancel`, once, for an INVITE that nobody waits for any more; its final response is waited for no longer than 64·T1.
+    pub fn cancel_late(&mut self, now: Mono, id: ClientId, reason: Option<&str>) {
+        if !self.clients.contains_key(&id.of_cancel()) {
+            self.cancel(now, id, reason);
+            self.limit(now, id);
+        }
+    }
+
     /// No more retransmissions of the request; a late response is still taken.
     pub fn hush(&mut self, client: ClientId) {
         if let Some(client) = self.clients.get_mut(&client) {

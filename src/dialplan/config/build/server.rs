@@ -31,6 +31,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         })
     });
     let local_networks = entry.list("local_networks", network);
+    let dns = entry.list("dns", values::name_server);
     let http = entry.read("http", |text| {
         text.parse().map_err(|_| {
             Wrong::new(format!("\"{text}\" is no IP address and port"))
@@ -77,6 +78,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         beep: Clip::from_samples("beep", &tone::beep()),
         max_call: max_call?,
         api_tokens: api_token.into_iter().collect(),
+        dns: dns?,
     })
 }
 

@@ -5,6 +5,7 @@ mod credentials;
 mod fuzz;
 mod incoming;
 mod outgoing;
+mod places;
 mod routing;
 mod streams;
 mod transactions;
