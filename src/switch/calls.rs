@@ -224,7 +224,7 @@ impl Core {
         let target = self.calls.get(&call)?.call.target(leg)?;
         match target {
             Target::Phone { operator, phone } => {
-                let flow = self.phone_flow(operator, &phone.0).ok()?;
+                let (flow, ..) = self.phone_flow(operator, phone).ok()?;
                 Some(flow.remote.ip())
             }
             Target::Trunk { trunk, .. } => {

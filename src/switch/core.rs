@@ -7,8 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::connections::Connections;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
+use super::keep_alive::KeepAlive;
 use super::reach::Reach;
 use super::trunks::Trunks;
 use crate::call::Call;
@@ -21,10 +23,11 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::stun;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings, Transmit};
 use crate::sip::locate::Servers;
 use crate::sip::registrar::Registrar;
 
@@ -36,6 +39,10 @@ pub struct Core {
     pub(super) tenant: Tenant,
     pub(super) plan: Arc<Plan>,
     pub(super) reach: Reach,
+    pub(super) connections: Connections,
+    pub(super) keep_alive: KeepAlive,
+    /// When connections that nobody uses are looked for.
+    pub(super) sweep_at: Option<Mono>,
     pub(super) views: Arc<Views>,
     pub(super) endpoint: Endpoint,
     pub(super) registrar: Registrar,
@@ -108,6 +115,9 @@ impl Core {
             drain: None,
             later: VecDeque::new(),
             names: HashMap::new(),
+            connections: Connections::default(),
+            keep_alive: KeepAlive::default(),
+            sweep_at: None,
             plan,
             reach,
             views,
@@ -134,7 +144,14 @@ impl Core {
         bytes: Bytes,
     ) {
         let flow = self.reach.flow(listener, remote);
-        self.endpoint.handle_message(now, flow, bytes);
+        match stun::answer(&bytes, remote) {
+            Some(answer) => {
+                let bytes = Bytes::from(answer);
+                self.effects
+                    .push_back(Effect::Transmit(Transmit { flow, bytes }));
+            }
+            None => self.endpoint.handle_message(now, flow, bytes),
+        }
         self.pump(now);
     }
 
@@ -190,6 +207,8 @@ impl Core {
         }
         self.expire_bindings(now);
         self.run_trunk_timers(now);
+        self.run_keep_alive(now);
+        self.sweep_connections(now);
         while let Some(&(at, call)) = self.timers.first() {
             if at > now.mono {
                 break;
@@ -229,6 +248,8 @@ impl Core {
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
+            self.sweep_at,
+            self.keep_alive.poll_timeout(),
             drain,
         ]
         .into_iter()
@@ -252,7 +273,7 @@ impl Core {
     }
 
     /// Carries everything that the last input started to its end.
-    fn pump(&mut self, now: Now) {
+    pub(super) fn pump(&mut self, now: Now) {
         loop {
             if let Some(event) = self.endpoint.poll_event() {
                 self.on_sip(now, event);
@@ -267,12 +288,11 @@ impl Core {
                     }
                     input => self.give(now, call, input),
                 }
+            } else if let Some(transmit) = self.endpoint.poll_transmit() {
+                self.transmit(now, transmit);
             } else {
                 break;
             }
-        }
-        while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.effects.push_back(Effect::Transmit(transmit));
         }
         self.finish_drain();
     }
@@ -283,8 +303,14 @@ impl Core {
                 session,
                 flow,
                 message,
-            } => self.on_invite(now, session, flow, &message),
-            Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
+            } => {
+                self.note_alias(flow, &message);
+                self.on_invite(now, session, flow, &message);
+            }
+            Event::Request { id, flow, message } => {
+                self.note_alias(flow, &message);
+                self.on_request(now, id, flow, &message);
+            }
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }

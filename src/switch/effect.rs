@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 use crate::call::media::MediaAct;
 use crate::call::output::RecordAct;
 use crate::ledger::journal::Entry;
-use crate::sip::endpoint::Transmit;
+use crate::net::stream::Connect;
+use crate::sip::endpoint::{ConnectionId, Transmit};
 use crate::sip::locate::Wish;
 
 /// One thing to be done outside the core, in order.
@@ -26,6 +27,10 @@ pub enum Effect {
         /// What is to be reached.
         wish: Wish,
     },
+    /// Open a connection; what happens on it comes back through `Core::handle_heard`.
+    Connect(Connect),
+    /// Close a connection, once what was sent on it has left.
+    Disconnect(ConnectionId),
     /// The last call is over and every trunk is unregistered.
     Drained(oneshot::Sender<()>),
 }

@@ -27,7 +27,7 @@ const MEANWHILE: Duration = Duration::from_secs(30);
 /// Fixed contacts of phones are looked up again after this time.
 const CONTACTS_EVERY: Duration = Duration::from_secs(60);
 /// The transports that this version opens towards far sides.
-const ABILITIES: &[Transport] = &[Transport::Udp];
+const ABILITIES: &[Transport] = &[Transport::Udp, Transport::Tcp, Transport::Tls];
 /// The most addresses that one call tries over one trunk.
 const MOST_PLACES: usize = 6;
 
@@ -37,12 +37,12 @@ impl Core {
         ABILITIES
     }
 
-    /// The flow to an address; `None`: no listener reaches it.
-    pub(super) fn flow_of(&self, server: Server) -> Option<Flow> {
-        match server.transport {
-            Transport::Udp => self.reach.flow_to(server.address),
-            _ => None,
-        }
+    /// The flow to an address of a trunk, by the connection there if there is one; `None`: no listener reaches it.
+    pub(super) fn flow_of(&mut self, trunk: &Name, server: Server) -> Option<Flow> {
+        let peers = self.trunks.peers.get(trunk);
+        let host = peers.and_then(|peers| peers.host_of(server));
+        let host = host.unwrap_or_default().to_owned();
+        self.flow_over(server.transport, server.address, &host)
     }
 
     /// Takes a trunk's peers from the plan; unchanged ones keep what is known of them.
@@ -236,19 +236,23 @@ impl Core {
         }
         let peers = self.trunks.peers.get_mut(trunk);
         let mut chosen = peers.map_or_else(Vec::new, |peers| peers.choose(now.mono));
-        chosen.retain(|choice| self.flow_of(choice.server).is_some());
+        chosen.retain(|Choice { server, .. }| {
+            let flow = self.reach.flow_over(server.transport, server.address);
+            flow.is_some()
+        });
         chosen.truncate(MOST_PLACES);
         self.trunks.chosen.insert(leg, chosen.clone());
         chosen
     }
 
     /// The places of an INVITE to a number. All tell the far side the same address of ours, for they share one description.
-    pub(super) fn hops(&self, trunk: &Trunk, choices: &[Choice], number: &str) -> Vec<Hop> {
+    pub(super) fn hops(&mut self, trunk: &Trunk, choices: &[Choice], number: &str) -> Vec<Hop> {
         let mut hops: Vec<Hop> = Vec::new();
         for choice in choices {
-            let (Some(flow), Some(peer)) =
-                (self.flow_of(choice.server), trunk.peers.get(choice.peer))
-            else {
+            let (Some(flow), Some(peer)) = (
+                self.flow_of(&trunk.name, choice.server),
+                trunk.peers.get(choice.peer),
+            ) else {
                 continue;
             };
             let is_like_first = hops

@@ -261,7 +261,7 @@ impl Core {
             .into_iter()
             .map(|choice| choice.server)
             .filter(|server| !tried.contains(server))
-            .find_map(|server| Some((server, self.flow_of(server)?)))
+            .find_map(|server| Some((server, self.flow_of(&trunk, server)?)))
     }
 
     /// How long an address may be silent before the next one is asked; `None`: there is no other.
@@ -325,7 +325,7 @@ impl Core {
 
     /// Asks an address of a trunk whether it lives.
     pub(super) fn ask_for_life(&mut self, now: Now, trunk: &Trunk, server: Server) {
-        let Some(flow) = self.flow_of(server) else {
+        let Some(flow) = self.flow_of(&trunk.name, server) else {
             let why = "no listener of [server] sip reaches it";
             self.address_failed(now, &trunk.name, server, why, None);
             return;

@@ -19,6 +19,7 @@ use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
 use crate::media::tap::tap;
 use crate::net::resolver::Resolver;
+use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
 use crate::sip::locate::Servers;
@@ -37,6 +38,8 @@ pub struct Task {
     pub core: Core,
     /// The SIP sockets.
     pub listeners: Listeners,
+    /// The SIP connections.
+    pub hub: Hub,
     /// The media plane.
     pub plane: Plane,
     /// The recorder.
@@ -63,6 +66,7 @@ struct Names {
 
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Heard(Heard),
     Media,
     Ask(Option<Ask>),
     Located(Lookup, Servers),
@@ -88,10 +92,11 @@ impl Task {
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
             let wake_at = self.wake_at(alive_at);
-            let listeners = &mut self.listeners;
+            let (listeners, hub) = (&mut self.listeners, &mut self.hub);
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                heard = hub.next() => Wake::Heard(heard),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
                 Some((what, servers)) = heard.recv() => Wake::Located(what, servers),
@@ -102,6 +107,10 @@ impl Task {
                     self.core
                         .handle_datagram(self.clock.now(), listener, remote, bytes);
                     self.more_datagrams(&names).await;
+                }
+                Wake::Heard(heard) => {
+                    self.core.handle_heard(self.clock.now(), heard);
+                    self.more_heard(&names).await;
                 }
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
@@ -148,6 +157,21 @@ impl Task {
         }
     }
 
+    /// As `more_datagrams`, on connections.
+    async fn more_heard(&mut self, names: &Names) {
+        for _ in 0..BURST {
+            self.carry_out(names);
+            let next = poll_fn(|cx| match self.hub.poll_next(cx) {
+                std::task::Poll::Ready(heard) => std::task::Poll::Ready(Some(heard)),
+                std::task::Poll::Pending => std::task::Poll::Ready(None),
+            });
+            let Some(heard) = next.await else {
+                return;
+            };
+            self.core.handle_heard(self.clock.now(), heard);
+        }
+    }
+
     fn census(&self) -> Census {
         let sip = self.core.census();
         Census {
@@ -185,6 +209,11 @@ impl Task {
 
     fn do_effect(&mut self, effect: Effect, names: &Names) {
         match effect {
+            Effect::Transmit(transmit) if transmit.flow.transport.is_reliable() => {
+                self.hub.send(transmit.flow.connection, transmit.bytes);
+            }
+            Effect::Connect(connect) => self.hub.connect(connect),
+            Effect::Disconnect(connection) => self.hub.close(connection),
             Effect::Transmit(transmit) => {
                 self.listeners.send(
                     transmit.flow.listener,

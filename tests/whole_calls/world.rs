@@ -321,6 +321,11 @@ impl World {
                 let fault = format!("{} was looked up", wish.host);
                 self.outcome.faults.push(fault);
             }
+            Effect::Connect(_) | Effect::Disconnect(_) => {
+                self.outcome
+                    .faults
+                    .push("a connection, where all is UDP".to_owned());
+            }
             Effect::Drained(_) => self.draining = Some(true),
         }
     }

@@ -224,8 +224,10 @@ fn migrator() -> Migrator {
 }
 
 /// Never edited once released: a change of the tables is a new file.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (30, "paths", include_str!("../migrations/0030_paths.sql")),
+];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

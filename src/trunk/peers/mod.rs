@@ -114,6 +114,18 @@ impl Peers {
         self.located.values().flat_map(Servers::all)
     }
 
+    /// The host that an address was found by: whom a certificate there must name.
+    pub fn host_of(&self, server: Server) -> Option<&str> {
+        self.wishes
+            .iter()
+            .find(|wish| {
+                self.located
+                    .get(wish)
+                    .is_some_and(|servers| servers.all().any(|found| found == server))
+            })
+            .map(|wish| wish.host.as_str())
+    }
+
     /// The addresses to try now, each once, the best first. Those that failed lately come last: better than nothing.
     pub fn choose(&mut self, now: Mono) -> Vec<Choice> {
         let order = if self.weights.is_empty() {

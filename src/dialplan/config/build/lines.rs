@@ -18,6 +18,11 @@ use crate::ledger::id::Name;
 pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let reached = provider::peers(entry);
     let accept = entry.list("accept", network);
+    let certificate = entry.read("certificate", |text| match values::is_host_name(text) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Wrong::new(format!("\"{text}\" is no DNS name"))
+            .hint("write the name that the provider's client certificate has")),
+    });
     let register = provider::registration(entry);
     let number_from = entry.word("number_from").map(|word| match word.as_str() {
         "request-uri" => NumberFrom::RequestUri,
@@ -68,6 +73,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         name: Name::from(entry.name),
         peer: peers.first().map(provider::host_and_port),
         accept: accept?,
+        certificate,
         register: register?,
         number_from: number_from?,
         caller_id: caller_id?,

@@ -7,6 +7,7 @@ mod incoming;
 mod outgoing;
 mod places;
 mod routing;
+mod streams;
 mod transactions;
 mod within;
 
@@ -60,6 +61,10 @@ impl Rig {
     }
 
     fn receive_from(&mut self, remote: &str, text: &str) {
+        self.receive_on(flow_to(remote), text);
+    }
+
+    fn receive_on(&mut self, flow: Flow, text: &str) {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let body = body.trim_start_matches('\n');
         let head = head
@@ -71,7 +76,7 @@ impl Rig {
         let body = body.replace('\n', "\r\n");
         let whole = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         self.endpoint
-            .handle_message(self.now, flow_to(remote), Bytes::from(whole));
+            .handle_message(self.now, flow, Bytes::from(whole));
     }
 
     fn command(&mut self, command: Command) {
