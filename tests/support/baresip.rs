@@ -154,6 +154,7 @@ fn config(home: &str, place: &Place) -> String {
         "module aubridge.so",
         "module sndfile.so",
         "module aufile.so",
+        "module_tmp uuid.so",
         "module_tmp account.so",
         "module_app menu.so",
     ]
