@@ -538,3 +538,55 @@ async fn a_source_has_so_many_connections_and_no_more() {
     })
     .await;
 }
+
+/// One PBX is the other's provider: it is registered at and called over TLS, and its certificate is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let (certificate, key) = authority.sign("provider", &["127.0.0.1"]);
+    let provider =
+        server(r#""tls://127.0.0.1:0""#, &tls(&certificate, &key, "")) + &pbx::operator("shop", "");
+    let provider = Pbx::start(&provider).await;
+    let (own, own_key) = authority.sign("own", &["127.0.0.1"]);
+    let ours = |ca: &Path| {
+        let more = format!(", ca = \"{}\"", ca.display());
+        server(
+            r#""udp://127.0.0.1:0", "tls://127.0.0.1:0""#,
+            &tls(&own, &own_key, &more),
+        ) + &format!(
+            "\n[trunks.provider]\npeer = \"tls://{}\"\nregister = {{ user = \"shop\", password = \"secret-shop\" }}\n",
+            provider.over("tls")
+        ) + "\n[numbers.\"+74951000002\"]\nto = \"forward:far\"\n\n[forwards.far]\nto = \"+74951000009\"\ntrunk = \"provider\"\n"
+    };
+    let pbx = Pbx::start(&ours(&authority.file)).await;
+    provider.wait_for_state("shop", "available").await;
+    let before = pbx.open_files();
+    let near = RtpPeer::open(CALLER, Law::Mu).await;
+    let number = "+79160000001";
+    let call = Caller::new(
+        "+74951000002",
+        number,
+        near.place(),
+        Then::HangUpAfter(2_500),
+    );
+    let mut caller = Sipp::call(pbx.sip, &call);
+    near.send_to(caller.answer(LIMIT).await.media().unwrap());
+    near.tone(Some(440.0));
+    caller.finished(LIMIT).await;
+    // The provider's echo came back.
+    assert!(sound::seconds_of(&near.audio(), 440.0) > 1.0);
+    let row = pbx.ended_call(number).await;
+    assert_eq!(row["result"], "answered", "{row}");
+    let far = provider.items("/api/v1/calls").await;
+    assert_eq!(far[0]["trunk"], "here", "{far:?}");
+    assert!(pbx.open_files() <= before + 8);
+
+    // Who shows a certificate that we do not believe is no provider of ours.
+    let stranger = Authority::new(folder.path(), "stranger");
+    let other = Pbx::start(&ours(&stranger.file)).await;
+    eventually(LIMIT, "the certificate is refused", || async {
+        other.log().contains("no TLS with").then_some(())
+    })
+    .await;
+}

@@ -101,8 +101,7 @@ impl Country {
     }
 
     fn calling_code(self) -> Option<i32> {
-        PHONE_NUMBER_UTIL
-            .get_country_code_for_region(self.region()?)
+        PHONE_NUMBER_UTIL.get_country_code_for_region(self.region()?)
     }
 
     fn region(self) -> Option<Region> {

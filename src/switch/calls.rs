@@ -224,7 +224,7 @@ impl Core {
         let target = self.calls.get(&call)?.call.target(leg)?;
         match target {
             Target::Phone { operator, phone } => {
-                let (flow, ..) = self.phone_flow(operator, phone).ok()?;
+                let flow = self.phone_flow(operator, phone).ok()?.0;
                 Some(flow.remote.ip())
             }
             Target::Trunk { trunk, .. } => {

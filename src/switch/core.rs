@@ -176,10 +176,14 @@ impl Core {
             order.into_iter().map(|server| server.address).collect()
         };
         match what {
-            Lookup::Dialog(id) => {
-                let addresses = addresses(self);
+            Lookup::Dialog { id, host } => {
+                let order = servers.order(&mut self.entropy);
+                let flows = order
+                    .into_iter()
+                    .filter_map(|server| self.flow_of(server, &host))
+                    .collect();
                 self.endpoint
-                    .handle_command(now, Command::Resolved { id, addresses });
+                    .handle_command(now, Command::Routed { id, flows });
             }
             Lookup::Contact(host, port) => {
                 let addresses = addresses(self);
@@ -315,7 +319,10 @@ impl Core {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }
             Event::ResolveNeeded { id, wish } => self.effects.push_back(Effect::Resolve {
-                what: Lookup::Dialog(id),
+                what: Lookup::Dialog {
+                    id,
+                    host: wish.host.clone(),
+                },
                 wish,
             }),
             Event::HopTried {

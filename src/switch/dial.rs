@@ -24,6 +24,9 @@ use crate::trunk::{caller_id, diversion};
 /// After so long no further address of a trunk is tried.
 const SEARCH: Duration = Duration::from_secs(30);
 
+/// What the first place offers for large messages, and the further places.
+type Places = (Option<Flow>, Vec<Hop>);
+
 /// Why an INVITE cannot be sent.
 struct Unsendable {
     code: u16,
@@ -54,10 +57,11 @@ impl Core {
                 let invite = Box::new(invite);
                 let command = match others {
                     None => Command::Invite(invite),
-                    Some(others) => Command::InviteAny {
+                    Some((large, others)) => Command::InviteAny {
                         invite,
                         others,
                         search: SEARCH,
+                        large,
                     },
                 };
                 self.endpoint.handle_command(now, command);
@@ -151,7 +155,7 @@ impl Core {
         dial: &Dial,
         trunk: &Name,
         number: &str,
-    ) -> Result<(Invite, Option<Vec<Hop>>), Unsendable> {
+    ) -> Result<(Invite, Option<Places>), Unsendable> {
         let failed = |sentence: String| Unsendable {
             code: 503,
             sentence,
@@ -213,7 +217,7 @@ impl Core {
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
         };
-        Ok((invite, Some(hops.collect())))
+        Ok((invite, Some((first.large, hops.collect()))))
     }
 
     /// Asks for the addresses of the operators' fixed contacts, those that are host names.

@@ -39,7 +39,12 @@ pub enum Effect {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Lookup {
     /// A dialog's next hop (`Event::ResolveNeeded`).
-    Dialog(u64),
+    Dialog {
+        /// Comes back in the answer.
+        id: u64,
+        /// The host name, which a certificate must be for.
+        host: String,
+    },
     /// An operator's fixed contact, by host and port.
     Contact(String, u16),
     /// A trunk's peer.

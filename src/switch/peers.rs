@@ -37,12 +37,9 @@ impl Core {
         ABILITIES
     }
 
-    /// The flow to an address of a trunk, by the connection there if there is one; `None`: no listener reaches it.
-    pub(super) fn flow_of(&mut self, trunk: &Name, server: Server) -> Option<Flow> {
-        let peers = self.trunks.peers.get(trunk);
-        let host = peers.and_then(|peers| peers.host_of(server));
-        let host = host.unwrap_or_default().to_owned();
-        self.flow_over(server.transport, server.address, &host)
+    /// The flow to a server of `host`; `None`: no listener reaches it.
+    pub(super) fn flow_of(&mut self, server: Server, host: &str) -> Option<Flow> {
+        self.flow_over(server.transport, server.address, host)
     }
 
     /// Takes a trunk's peers from the plan; unchanged ones keep what is known of them.
@@ -240,9 +237,9 @@ impl Core {
         }
         let peers = self.trunks.peers.get_mut(trunk);
         let mut chosen = peers.map_or_else(Vec::new, |peers| peers.choose(now.mono));
-        chosen.retain(|Choice { server, .. }| {
-            let flow = self.reach.flow_over(server.transport, server.address);
-            flow.is_some()
+        chosen.retain(|choice| {
+            let Server { transport, address } = choice.server;
+            self.reach.flow_over(transport, address).is_some()
         });
         chosen.truncate(MOST_PLACES);
         self.trunks.chosen.insert(leg, chosen.clone());
@@ -253,10 +250,10 @@ impl Core {
     pub(super) fn hops(&mut self, trunk: &Trunk, choices: &[Choice], number: &str) -> Vec<Hop> {
         let mut hops: Vec<Hop> = Vec::new();
         for choice in choices {
-            let (Some(flow), Some(peer)) = (
-                self.flow_of(&trunk.name, choice.server),
-                trunk.peers.get(choice.peer),
-            ) else {
+            let Some(peer) = trunk.peers.get(choice.peer) else {
+                continue;
+            };
+            let Some(flow) = self.flow_of(choice.server, &peer.host) else {
                 continue;
             };
             let is_like_first = hops
@@ -268,10 +265,32 @@ impl Core {
                     .filter(|port| *port != flow.transport.default_port());
                 let uri = Uri::sip(Some(number), &peer.host, port);
                 let uri = uri.as_str().to_owned();
-                hops.push(Hop { flow, uri });
+                let large = self.large_way(trunk, choices, peer, &flow);
+                hops.push(Hop { flow, uri, large });
             }
         }
         hops
+    }
+
+    /// How a message too large for a datagram reaches a peer that leaves the transport open: by TCP, where its records or another entry of `peers` offer
+    /// that.
+    fn large_way(
+        &mut self,
+        trunk: &Trunk,
+        choices: &[Choice],
+        peer: &Wish,
+        flow: &Flow,
+    ) -> Option<Flow> {
+        if flow.transport != Transport::Udp || peer.transport.is_some() {
+            return None;
+        }
+        let offered = choices.iter().find(|other| {
+            let offers = trunk.peers.get(other.peer);
+            other.server.transport == Transport::Tcp
+                && offers.is_some_and(|offers| offers.host == peer.host)
+        })?;
+        let stream = self.flow_of(offered.server, &peer.host)?;
+        (stream.advertised.ip() == flow.advertised.ip()).then_some(stream)
     }
 
     /// An address that a call tried lives, or failed.

@@ -257,11 +257,16 @@ impl Core {
             return last.filter(|(server, _)| !tried.contains(server));
         }
         let choices = self.trunks.peers.get_mut(&trunk)?.choose(now.mono);
-        choices
-            .into_iter()
-            .map(|choice| choice.server)
-            .filter(|server| !tried.contains(server))
-            .find_map(|server| Some((server, self.flow_of(&trunk, server)?)))
+        for server in choices.into_iter().map(|choice| choice.server) {
+            if tried.contains(&server) {
+                continue;
+            }
+            let host = self.trunks.peers.get(&trunk)?.host_of(server)?.to_owned();
+            if let Some(flow) = self.flow_of(server, &host) {
+                return Some((server, flow));
+            }
+        }
+        None
     }
 
     /// How long an address may be silent before the next one is asked; `None`: there is no other.
@@ -325,7 +330,10 @@ impl Core {
 
     /// Asks an address of a trunk whether it lives.
     pub(super) fn ask_for_life(&mut self, now: Now, trunk: &Trunk, server: Server) {
-        let Some(flow) = self.flow_of(&trunk.name, server) else {
+        let peers = self.trunks.peers.get(&trunk.name);
+        let host = peers.and_then(|peers| peers.host_of(server));
+        let host = host.unwrap_or_default().to_owned();
+        let Some(flow) = self.flow_of(server, &host) else {
             let why = "no listener of [server] sip reaches it";
             self.address_failed(now, &trunk.name, server, why, None);
             return;

@@ -76,7 +76,7 @@ enum Wake {
 impl Task {
     /// Runs until every sender of asks is gone; then gives the media plane and the recorder back to be shut down.
     pub async fn run(mut self) -> (Plane, Recorder) {
-        let (located, mut heard) = mpsc::unbounded_channel();
+        let (located, mut found) = mpsc::unbounded_channel();
         let resolver = Resolver::new(&self.dns)
             .inspect_err(|error| tracing::error!(%error, "no host name will be found"));
         let names = Names {
@@ -99,7 +99,7 @@ impl Task {
                 heard = hub.next() => Wake::Heard(heard),
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
-                Some((what, servers)) = heard.recv() => Wake::Located(what, servers),
+                Some((what, servers)) = found.recv() => Wake::Located(what, servers),
                 () = sleep_until(wake_at) => Wake::Time,
             };
             match wake {

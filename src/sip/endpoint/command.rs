@@ -120,6 +120,15 @@ pub enum Command {
         others: Vec<Hop>,
         /// After so long no further one is tried.
         search: std::time::Duration,
+        /// As `Hop::large`, of the first place.
+        large: Option<Flow>,
+    },
+    /// As `Resolved`, where connections are involved: whole flows in order of preference. Over UDP only the address counts.
+    Routed {
+        /// Of `ResolveNeeded`.
+        id: u64,
+        /// In order of preference; empty: it does not resolve.
+        flows: Vec<Flow>,
     },
 }
 
@@ -130,6 +139,8 @@ pub struct Hop {
     pub flow: Flow,
     /// The Request-URI there.
     pub uri: String,
+    /// A stream transport that the same server offers, for a message too large for a datagram (RFC 3261 §18.1.1).
+    pub large: Option<Flow>,
 }
 
 /// How requests within a dialog travel.

@@ -124,8 +124,9 @@ impl Endpoint {
                 invite,
                 others,
                 search,
+                large,
             } => {
-                let places = Some((others, search));
+                let places = Some((others, search, large));
                 let session = Session::dial(&mut self.core, at, *invite, places);
                 self.add_session(session);
             }
@@ -190,6 +191,14 @@ impl Endpoint {
                 let id = request.id;
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
+            }
+            Command::Routed { id, flows } => {
+                if let Some(session) = self.core.resolving.remove(&id) {
+                    self.with_session(session, |session, core| {
+                        session.routed(core, at, Some(id), &flows);
+                        Fate::Alive
+                    });
+                }
             }
             Command::Resolved { id, addresses } => {
                 if let Some(session) = self.core.resolving.remove(&id) {

@@ -74,19 +74,19 @@ impl Session {
         core: &mut Core,
         now: Mono,
         invite: Invite,
-        places: Option<(Vec<Hop>, Duration)>,
+        places: Option<(Vec<Hop>, Duration, Option<Flow>)>,
     ) -> Session {
         let local_tag = LocalTag::new(&mut core.entropy);
         let id = invite.session;
         let credentials = invite.credentials.clone();
         let give_up_after = invite.give_up_after;
-        let calling = Calling {
+        let mut calling = Calling {
             client: ClientId::new(&mut core.entropy),
             call_id: invite.call_id.clone(),
             cseq: 1,
             lines: Headers::new(),
             challenges: Challenges::default(),
-            places: places.map(|(others, search)| Places::new(now, others, search)),
+            places: places.map(|(others, search, large)| Places::new(now, others, search, large)),
             proceeding: false,
             responded: false,
             cancel: Cancel::No,
@@ -383,7 +383,22 @@ impl Calling {
         self.heard.clear();
     }
 
-    pub(super) fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+    pub(super) fn send(&mut self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+        let mut bytes = self.write(core, local_tag);
+        if bytes.len() > MOST_BY_DATAGRAM
+            && !self.invite.flow.transport.is_reliable()
+            && let Some(large) = self.places.as_ref().and_then(Places::large)
+        {
+            self.invite.flow = large;
+            bytes = self.write(core, local_tag);
+        }
+        let (flow, method) = (self.invite.flow, Method::Invite);
+        let user = User::Invite(self.invite.session, self.invite.routing);
+        core.layer
+            .start(now, self.client, method, flow, user, bytes);
+    }
+
+    fn write(&self, core: &Core, local_tag: LocalTag) -> Bytes {
         let invite = &self.invite;
         let flow = &invite.flow;
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
@@ -406,10 +421,7 @@ impl Calling {
         for (name, value) in &invite.other_headers {
             writer = writer.other(name, value);
         }
-        let bytes = writer.finish_with(core::SDP, &invite.sdp);
-        let user = User::Invite(invite.session, invite.routing);
-        core.layer
-            .start(now, self.client, Method::Invite, *flow, user, bytes);
+        writer.finish_with(core::SDP, &invite.sdp)
     }
 
     /// Whether this is its latest transaction.
@@ -453,3 +465,5 @@ const EARLY_DIALOG_TERMINATED: u16 = 199;
 /// More early dialogs of one INVITE are an attack.
 const MAX_EARLY_DIALOGS: usize = 16;
 const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";
+/// RFC 3261 §18.1.1: what is larger goes by a stream, where one is offered.
+const MOST_BY_DATAGRAM: usize = 1_300;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::outgoing::Calling;
 use super::{Phase, Reports, Session, Timer};
 use crate::ledger::clock::Mono;
+use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::Hop;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::{Event, HopFailure};
@@ -17,6 +18,8 @@ use crate::sip::wire::{Message, Name};
 #[derive(Debug)]
 pub(super) struct Places {
     others: VecDeque<Hop>,
+    /// Of the present place.
+    large: Option<Flow>,
     /// No further place is tried after this time.
     until: Mono,
     /// The present place has been told of.
@@ -24,12 +27,23 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(now: Mono, others: Vec<Hop>, search: Duration) -> Places {
+    pub(super) fn new(
+        now: Mono,
+        others: Vec<Hop>,
+        search: Duration,
+        large: Option<Flow>,
+    ) -> Places {
         Places {
+            large,
             others: others.into(),
             until: now + search,
             told: false,
         }
+    }
+
+    /// The stream transport that the present place offers for large messages.
+    pub(super) fn large(&self) -> Option<Flow> {
+        self.large
     }
 }
 
@@ -57,6 +71,7 @@ impl Session {
             return false;
         };
         places.told = false;
+        places.large = hop.large;
         core.layer.hush(calling.client);
         calling.invite.flow = hop.flow;
         calling.invite.uri = hop.uri;

@@ -147,7 +147,7 @@ impl Session {
         Fate::Alive
     }
 
-    /// The addresses of a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    /// The addresses of a next hop, or none: as `routed`, by the transport of its URI.
     pub fn resolved(
         &mut self,
         core: &mut Core,
@@ -155,6 +155,19 @@ impl Session {
         id: Option<u64>,
         addresses: &[SocketAddr],
     ) {
+        let Some(dialog) = self.dialogs.first() else {
+            return;
+        };
+        let transport = route::transport(dialog);
+        let flows: Vec<Flow> = addresses
+            .iter()
+            .map(|address| dialog.flow.towards(transport, *address))
+            .collect();
+        self.routed(core, now, id, &flows);
+    }
+
+    /// The flows to a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    pub fn routed(&mut self, core: &mut Core, now: Mono, id: Option<u64>, flows: &[Flow]) {
         let Some(dialog) = self.dialogs.first_mut() else {
             return;
         };
@@ -162,9 +175,10 @@ impl Session {
             NextHop::Resolving(waiting) if id.is_none_or(|id| id == waiting) => {
                 core.resolving.remove(&waiting);
                 let same_family =
-                    |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
-                let flow = match addresses.iter().find(same_family) {
-                    Some(address) => dialog.flow.towards(route::transport(dialog), *address),
+                    |flow: &&Flow| flow.remote.is_ipv4() == dialog.flow.remote.is_ipv4();
+                let flow = match flows.iter().find(same_family) {
+                    Some(flow) if flow.transport.is_reliable() => *flow,
+                    Some(flow) => dialog.flow.towards(flow.transport, flow.remote),
                     None => dialog.flow,
                 };
                 dialog.next_hop = NextHop::At(flow);

@@ -114,16 +114,11 @@ impl Peers {
         self.located.values().flat_map(Servers::all)
     }
 
-    /// The host that an address was found by: whom a certificate there must name.
+    /// The host that an address belongs to: whom a certificate there must name.
     pub fn host_of(&self, server: Server) -> Option<&str> {
-        self.wishes
-            .iter()
-            .find(|wish| {
-                self.located
-                    .get(wish)
-                    .is_some_and(|servers| servers.all().any(|found| found == server))
-            })
-            .map(|wish| wish.host.as_str())
+        let mut located = self.located.iter();
+        let (wish, _) = located.find(|(_, servers)| servers.all().any(|one| one == server))?;
+        Some(&wish.host)
     }
 
     /// The addresses to try now, each once, the best first. Those that failed lately come last: better than nothing.

@@ -12,6 +12,7 @@ fn hop(remote: &str) -> Hop {
     Hop {
         flow: flow_to(remote),
         uri: format!("sip:bob@{remote}"),
+        large: None,
     }
 }
 
@@ -24,8 +25,39 @@ fn dial_any(rig: &mut Rig, change: impl FnOnce(&mut Invite)) -> Message {
         invite: Box::new(invite),
         others: vec![hop(SECOND), hop(THIRD)],
         search: Duration::from_secs(30),
+        large: None,
     });
     rig.one()
+}
+
+/// RFC 3261 §18.1.1: a request over 1300 bytes goes by a stream to whom offers one, and to nobody else.
+#[test]
+fn a_large_invite_goes_by_the_stream_that_is_offered() {
+    let tcp = Flow {
+        transport: Transport::Tcp,
+        ..flow_to(SECOND)
+    };
+    for (size, large, transport) in [
+        (500, Some(tcp), Transport::Udp),
+        (1_500, Some(tcp), Transport::Tcp),
+        (1_500, None, Transport::Udp),
+    ] {
+        let mut rig = Rig::new();
+        let mut invite = outgoing_invite();
+        invite.sdp = Bytes::from(vec![b'a'; size]);
+        rig.command(Command::InviteAny {
+            invite: Box::new(invite),
+            others: Vec::new(),
+            search: Duration::from_secs(30),
+            large,
+        });
+        let transmit = rig.endpoint.poll_transmit().unwrap();
+        assert_eq!(transmit.flow.transport, transport, "{size}");
+        let message = Message::parse(transmit.bytes).unwrap();
+        let via = message.header(Name::Via).unwrap();
+        let named = format!("SIP/2.0/{} ", transport.in_via());
+        assert!(via.starts_with(&named), "{via}");
+    }
 }
 
 /// Lets time pass; the INVITEs that went to another place than `old`.
