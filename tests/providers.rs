@@ -501,3 +501,27 @@ async fn srv_records_lead_to_the_provider() {
         2
     );
 }
+
+/// A name that leads nowhere: the trunk is unreachable and says why, until the name is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_appears_later() {
+    let receiver = Receiver::start(&[]).await;
+    let provider = answering();
+    let names = NameServer::start(Vec::new()).await;
+    let dns = format!("[server]\ndns = [\"{}\"]", names.address);
+    let lines = format!("peer = \"late.example:{}\"\n", provider.address.port());
+    let toml = forward(&lines).replacen("[server]", &dns, 1) + &receiver.section(&["trunk.state"]);
+    let pbx = Pbx::start(&toml).await;
+    let seen = told(&receiver, "unreachable", 0).await;
+    let shown = trunk(&pbx, "beta").await;
+    assert!(
+        shown["reason"].as_str().unwrap().contains("late.example"),
+        "{shown}"
+    );
+    let row = refused(&pbx, FROM, 480).await;
+    assert_eq!(row["cause"], "unreachable", "{row}");
+    names.add(host("late.example.", CALLER));
+    told(&receiver, "available", seen).await;
+    let row = call(&pbx, "+79160000002").await;
+    assert_eq!(row["result"], "answered", "{row}");
+}

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use support::certificates::Authority;
 use support::pbx::{self, Pbx};
 use support::rtp_peer::RtpPeer;
 use support::scenario::{self, Phone};
@@ -15,9 +16,26 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// A number of the second PBX.
 const THERE: &str = "+74952000001";
 
+/// `[server]` with a TLS listener beside UDP, and the authority that both trust.
+fn server(tls: Option<&Authority>) -> String {
+    let plain = pbx::server();
+    let Some(authority) = tls else { return plain };
+    let (certificate, key) = authority.sign("pbx", &["127.0.0.1"]);
+    let udp = plain.lines().find(|line| line.starts_with("sip = "));
+    let udp = udp.expect("a listener").to_owned();
+    let both = format!(
+        "{}, \"tls://127.0.0.1:0\"]\ntls = {{ certificate = \"{}\", key = \"{}\", ca = \"{}\" }}",
+        udp.trim_end_matches(']'),
+        certificate.display(),
+        key.display(),
+        authority.file.display()
+    );
+    plain.replacen(&udp, &both, 1)
+}
+
 /// The town office, with the operator anna, who may dial out over the trunk to the shop; it registers there as `town`.
-fn town(shop: std::net::SocketAddr) -> String {
-    pbx::server()
+fn town(server: &str, shop: &str) -> String {
+    server.to_owned()
         + &pbx::operator("anna", "")
         + &format!(
             r#"
@@ -38,12 +56,11 @@ allow = ["anna"]
         )
 }
 
-/// The shop, with boris; `more` is its trunk to the town, when it knows where that is.
-fn shop(more: &str) -> String {
-    pbx::server()
+/// The shop, with boris and the account of the town.
+fn shop(server: &str) -> String {
+    server.to_owned()
         + &pbx::operator("boris", "")
         + &pbx::operator("town", "")
-        + more
         + &format!("\n[numbers.\"{THERE}\"]\nlanding_page = \"/sofas\"\nto = \"operator:boris\"\n")
 }
 
@@ -52,18 +69,22 @@ struct Both {
     shop: Pbx,
 }
 
-/// Starts both; the shop learns the town's address by a reload.
-async fn start() -> Both {
-    let plan = shop("");
+/// Starts both, their trunks by `transport`; the shop learns the town's address by a reload.
+async fn start(transport: &str) -> Both {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let tls = (transport == "tls").then_some(&authority);
+    let plan = shop(&server(tls));
     let shop = Pbx::start(&plan).await;
-    let town = Pbx::start(&town(shop.sip)).await;
-    let trunk = format!("\n[trunks.town]\npeer = \"{}\"\n", town.sip);
+    let peer = |pbx: &Pbx| format!("{transport}://{}", pbx.over(transport));
+    let town = Pbx::start(&town(&server(tls), &peer(&shop))).await;
+    let trunk = format!("\n[trunks.town]\npeer = \"{}\"\n", peer(&town));
     let (status, answer) = shop.reload(&(plan + &trunk)).await;
     assert_eq!(status, 200, "{answer}");
     eventually(LIMIT, "the town is registered at the shop", || async {
         let trunks = town.items("/api/v1/trunks").await;
         let found = trunks.iter().find(|trunk| trunk["trunk"] == "shop")?;
-        let up = found["peers"][0]["state"] == "up";
+        let up = found["peers"][0]["state"] == "up" && found["peers"][0]["transport"] == transport;
         (found["state"] == "registered" && up).then_some(())
     })
     .await;
@@ -72,11 +93,22 @@ async fn start() -> Both {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_crosses_both() {
-    let Both { town, shop } = start().await;
+    let Both { town, shop } = start("udp").await;
+    cross(&town, &shop).await;
+}
+
+/// All signalling between them by TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_crosses_both_by_tls() {
+    let Both { town, shop } = start("tls").await;
+    cross(&town, &shop).await;
+}
+
+async fn cross(town: &Pbx, shop: &Pbx) {
     let phones = shop.items("/api/v1/operators").await;
     let registered = phones.iter().find(|one| one["operator"] == "town").unwrap();
     let contact = registered["phones"][0].as_str().unwrap();
-    assert!(contact.contains(&town.sip.to_string()), "{contact}");
+    assert!(contact.contains("@127.0.0.1:"), "{contact}");
     let near = RtpPeer::open(PHONES, Law::Mu).await;
     let far = RtpPeer::open(PHONES, Law::A).await;
     let answer = Phone::Answer(200, far.place(), Law::A);
@@ -107,7 +139,7 @@ async fn a_call_crosses_both() {
 /// Anna puts the call on hold and takes it back: boris hears her again, and the call is one call on both sides.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_crosses_both() {
-    let Both { town, shop } = start().await;
+    let Both { town, shop } = start("udp").await;
     let near = RtpPeer::open(PHONES, Law::Mu).await;
     let far = RtpPeer::open(PHONES, Law::Mu).await;
     let answer = Phone::Answer(100, far.place(), Law::Mu);

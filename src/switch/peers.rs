@@ -48,6 +48,10 @@ impl Core {
         if known.is_some_and(|known| known.is_for(&trunk.peers, &trunk.weights, trunk.options)) {
             return;
         }
+        // Another place: who sends from the old one is this trunk no more.
+        if known.is_some_and(|known| known.wishes() != trunk.peers) {
+            self.trunks.addresses.remove(&trunk.name);
+        }
         let peers = Peers::new(
             trunk.peers.clone(),
             trunk.weights.clone(),

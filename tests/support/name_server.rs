@@ -1,6 +1,7 @@
 //! A tiny name server on loopback.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, SOA, SRV};
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 pub struct NameServer {
     /// Where it listens.
     pub address: SocketAddr,
+    records: Arc<Mutex<Vec<Record>>>,
     task: JoinHandle<()>,
 }
 
@@ -19,16 +21,27 @@ impl NameServer {
     pub async fn start(records: Vec<Record>) -> NameServer {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
+        let records = Arc::new(Mutex::new(records));
+        let known = records.clone();
         let task = tokio::spawn(async move {
             let mut buffer = [0; 1_500];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
                 if let Ok(asked) = Message::from_vec(&buffer[..length]) {
-                    let answer = answer(&asked, &records);
+                    let answer = answer(&asked, &known.lock().unwrap());
                     socket.send_to(&answer, from).await.ok();
                 }
             }
         });
-        NameServer { address, task }
+        NameServer {
+            address,
+            records,
+            task,
+        }
+    }
+
+    /// From now on there is one more record.
+    pub fn add(&self, record: Record) {
+        self.records.lock().unwrap().push(record);
     }
 }
 
@@ -75,8 +88,8 @@ fn answer(asked: &Message, records: &[Record]) -> Vec<u8> {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
         let name = Name::from_ascii("example.").unwrap();
-        let soa = SOA::new(name.clone(), name.clone(), 1, 60, 60, 60, 20);
-        answer.add_authority(Record::from_rdata(name, 20, RData::SOA(soa)));
+        let soa = SOA::new(name.clone(), name.clone(), 1, 60, 60, 60, 5);
+        answer.add_authority(Record::from_rdata(name, 5, RData::SOA(soa)));
     }
     answer.add_query(query);
     answer.to_vec().unwrap()
