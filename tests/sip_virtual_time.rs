@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use netem::{Conditions, Random};
 use sip_net::{A, B, SipNet, micros, with_seeds};
-use vats::sip::endpoint::command::{Command, Invite, Request, Routing};
+use vats::sip::endpoint::command::{Command, Invite, Request, Routing, Usage};
 use vats::sip::endpoint::event::{Event, RequestId};
 use vats::sip::endpoint::{Census, SessionId};
 use vats::sip::wire::Method;
@@ -35,6 +35,7 @@ fn invite(net: &SipNet, session: u128) -> Command {
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: None,
+        usage: Usage::default(),
     }))
 }
 

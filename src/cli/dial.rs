@@ -14,7 +14,7 @@ use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
 use crate::sip::endpoint::SessionId;
-use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::command::{Command, Invite, Routing, Usage};
 use crate::sip::endpoint::event::Event;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
@@ -139,6 +139,7 @@ fn invite(
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: Some(PATIENCE),
+        usage: Usage::default(),
     })
 }
 

@@ -156,6 +156,10 @@ pub struct Server {
     pub max_call: Duration,
     /// The API's bearer tokens; empty: loopback only.
     pub api_tokens: Vec<String>,
+    /// The session interval that we ask for (RFC 4028); zero: none.
+    pub session_expires: Duration,
+    /// The shortest session interval that we agree to.
+    pub min_session_expires: Duration,
 }
 
 /// `[recordings]`.
@@ -188,6 +192,10 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// How this trunk's national numbers are read.
     pub country: Country,
+    /// The session interval that we ask for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
+    pub reliable: bool,
 }
 
 /// A host (name or address) and a port.
@@ -272,6 +280,8 @@ pub struct Operator {
     pub wrap_up: Duration,
     /// Challenge with MD5 alone, for old phones (`auth = "md5"`).
     pub md5_only: bool,
+    /// The session interval that we ask this operator's phones for; `None`: the server's.
+    pub session_expires: Option<Duration>,
 }
 
 /// When an inbound call is answered (DESIGN.md section 5).

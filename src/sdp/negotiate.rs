@@ -101,7 +101,7 @@ pub enum SdpError {
     /// Nothing that both sides speak.
     #[error("no codec in common: this PBX speaks {ours}, the far side {theirs}")]
     NoCommonCodec {
-        /// Our codecs, or transports.
+        /// Our codecs.
         ours: String,
         /// Theirs.
         theirs: String,
@@ -117,6 +117,25 @@ pub enum SdpError {
     /// The answer does not match the offer (RFC 3264 §6).
     #[error("the answer does not fit our offer: {0}")]
     AnswerMismatch(String),
+    /// Its audio is on a transport that we do not speak.
+    #[error("no transport in common: this PBX speaks audio over RTP/AVP, the far side over {theirs}")]
+    NoCommonTransport {
+        /// Theirs.
+        theirs: String,
+    },
+}
+
+impl SdpError {
+    /// The code of the Warning that goes with a 488 (RFC 3261 §20.43) and what that code means; `None`: a sentence says it better.
+    pub const fn warning(&self) -> Option<(u16, &'static str)> {
+        Some(match self {
+            SdpError::NoCommonCodec { .. } => (305, "Incompatible media format"),
+            SdpError::NoCommonTransport { .. } => (302, "Incompatible transport protocol"),
+            SdpError::NoAudio => (304, "Media type not available"),
+            SdpError::OtherFamily { .. } => (301, "Incompatible network address formats"),
+            SdpError::Malformed(_) | SdpError::AnswerMismatch(_) => return None,
+        })
+    }
 }
 
 /// One leg's side of offer/answer. Our address, payload numbers and session id never change; the version counts up when what we say changes.
@@ -251,6 +270,12 @@ impl Negotiation {
         }
         self.audio_at = index;
         self.numbers.learn(stream);
+        // A re-INVITE that only refreshes the session offers what was answered here.
+        self.offered = Some(Offered {
+            streams: medias.len(),
+            audio_at: index,
+            numbers: self.numbers,
+        });
         self.agreed = Some(agreed.clone());
         Ok((self.say(medias), agreed))
     }
@@ -317,23 +342,27 @@ impl Negotiation {
         if self.agreed.is_some() {
             candidates.sort_by_key(|&(index, _)| index != self.audio_at);
         }
-        if let Some(choice) = candidates
-            .iter()
-            .find_map(|&(index, stream)| Some((index, self.match_offer(stream)?)))
-        {
-            return Ok(Some(choice));
+        let mut wrong = None;
+        for &(index, stream) in &candidates {
+            // An alternative over the other IP version may stand before the one for us (RFC 4091).
+            if let Err(error) = self.remote_and_direction(stream) {
+                wrong.get_or_insert(error);
+            } else if let Some(found) = self.match_offer(stream) {
+                return Ok(Some((index, found)));
+            } else {
+                wrong = Some(self.no_common_codec(stream));
+            }
         }
-        if let Some((_, stream)) = candidates.first() {
-            return Err(self.no_common_codec(stream));
+        if let Some(error) = wrong {
+            return Err(error);
         }
         if let Some(stream) = description
             .streams
             .iter()
             .find(|stream| stream.is_audio() && stream.port != 0)
         {
-            return Err(SdpError::NoCommonCodec {
-                ours: "audio over RTP/AVP".into(),
-                theirs: format!("over {}", stream.proto),
+            return Err(SdpError::NoCommonTransport {
+                theirs: stream.proto.clone(),
             });
         }
         let was_ours = description.streams.get(self.audio_at);

@@ -91,6 +91,7 @@ impl Core {
             headers: Headers::new(),
             other_headers,
             give_up_after: None,
+            usage: self.usage_of_operator(operator),
         })
     }
 
@@ -178,6 +179,7 @@ impl Core {
             headers: shown.headers,
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
+            usage: self.usage_of_trunk(trunk),
         })
     }
 

@@ -17,3 +17,4 @@ mod invite;
 mod reasons;
 mod register;
 mod trunks;
+mod usage;

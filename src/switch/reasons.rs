@@ -2,6 +2,7 @@
 
 use crate::call::output::EndReason;
 use crate::ledger::cause::Cause;
+use crate::sdp::negotiate::SdpError;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::wire::Name;
 
@@ -41,6 +42,16 @@ pub fn refusal(code: u16, cause: Option<Cause>, sentence: &str, domain: &str) ->
     if code == 503 {
         headers.push((Name::RetryAfter, RETRY_AFTER.to_string()));
     }
+    headers
+}
+
+/// The headers of a 488: what its Warning codes are for (RFC 3261 §20.43), and our sentence.
+pub fn unusable_media(why: &SdpError, domain: &str) -> Headers {
+    let mut headers = Headers::new();
+    if let Some((code, text)) = why.warning() {
+        headers.push((Name::Warning, format!("{code} {domain} \"{text}\"")));
+    }
+    headers.extend(refusal(488, Some(Cause::NoCodec), &why.to_string(), domain));
     headers
 }
 

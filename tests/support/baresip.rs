@@ -17,6 +17,8 @@ pub struct Baresip {
     child: Child,
     /// Where it takes SIP.
     pub address: SocketAddr,
+    /// Where it takes commands.
+    control: SocketAddr,
 }
 
 impl Baresip {
@@ -29,7 +31,8 @@ impl Baresip {
         let address = SocketAddr::new(PHONES, free_port(PHONES));
         let home = folder.path().display();
         sound::write_tone(&folder.path().join("tone.wav"), hertz, 30.0);
-        let config = config(&home.to_string(), address, PHONES);
+        let control = SocketAddr::new(PHONES, free_port(PHONES));
+        let config = config(&home.to_string(), address, control);
         std::fs::write(folder.path().join("config"), config).unwrap();
         let account = format!(
             "<sip:{operator}@pbx.test>;auth_user={operator};auth_pass=secret-{operator};outbound=\"sip:{pbx};transport=udp\";regint=600;answermode=auto;audio_codecs={codecs}\n"
@@ -50,12 +53,26 @@ impl Baresip {
             folder,
             child,
             address,
+            control,
         };
         eventually(Duration::from_secs(10), "baresip registers", || async {
             baresip.log().contains("200 OK").then_some(())
         })
         .await;
         baresip
+    }
+
+    /// Has it do something to its call: `hold`, `resume`.
+    pub async fn command(&self, command: &str) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(self.control).await.unwrap();
+        let json = format!("{{\"command\":\"{command}\"}}");
+        let netstring = format!("{}:{json},", json.len());
+        stream.write_all(netstring.as_bytes()).await.unwrap();
+        let mut reply = [0; 1_024];
+        let length = stream.read(&mut reply).await.unwrap();
+        let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
+        assert!(reply.contains("\"ok\":true"), "{command}: {reply}");
     }
 
     /// What it wrote.
@@ -97,7 +114,8 @@ impl Drop for Baresip {
     }
 }
 
-fn config(home: &str, address: SocketAddr, ip: IpAddr) -> String {
+fn config(home: &str, address: SocketAddr, control: SocketAddr) -> String {
+    let ip: IpAddr = address.ip();
     let modules: String = [
         "module g711.so",
         "module aubridge.so",
@@ -105,11 +123,12 @@ fn config(home: &str, address: SocketAddr, ip: IpAddr) -> String {
         "module aufile.so",
         "module_tmp account.so",
         "module_app menu.so",
+        "module_app ctrl_tcp.so",
     ]
     .join("\n");
     let media = free_port(ip);
     format!(
-        "sip_listen {address}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
+        "sip_listen {address}\nctrl_tcp_listen {control}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
         media + 3
     )
 }

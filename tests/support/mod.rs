@@ -10,6 +10,7 @@ pub mod phone;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
+pub mod script;
 pub mod sipp;
 pub mod sound;
 

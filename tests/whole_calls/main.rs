@@ -48,6 +48,11 @@ fn a_thousand_random_calls_end_in_one_result_each() {
         ("hangup", 20),
         ("originate", 10),
         ("drain", 10),
+        ("our UPDATE", 20),
+        ("our re-INVITE", 20),
+        ("our PRACK", 50),
+        ("their UPDATE", 20),
+        ("their PRACK", 20),
     ] {
         let times = deeds.get(deed).copied().unwrap_or(0);
         assert!(times >= least, "{deed}: {deeds:#?}");

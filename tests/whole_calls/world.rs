@@ -33,8 +33,10 @@ sip = ["udp://10.0.0.1:5060"]
 domain = "pbx.example"
 country = "RU"
 max_call = "10m"
+session_expires = "90s"
 [trunks.acme]
 peer = "10.0.0.2:5060"
+reliable = RELIABLE
 [operators.anna]
 password = "anna-password"
 extension = "101"
@@ -152,7 +154,7 @@ impl World {
         let mut entropy = Entropy::from_number(seed);
         let source = SourceFile {
             path: "vats.toml".into(),
-            text: PLAN.to_owned(),
+            text: PLAN.replace("RELIABLE", if seed % 2 == 0 { "true" } else { "false" }),
         };
         let plan = config::check(&[source], &Simulated, 1)
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -177,6 +179,7 @@ impl World {
             Peer::new("10.0.0.12:5060", pbx, Some("boris"), entropy.split()),
             Peer::new("10.0.0.13:5060", pbx, None, entropy.split()),
         ];
+        peers[usize::try_from(seed % 4).unwrap()].hides_update = true;
         for phone in &mut peers[1..=2] {
             phone.plan_registration(Mono::from_micros(150_000_000));
         }
@@ -288,7 +291,8 @@ impl World {
             self.core.handle_media(self.now, leg, event);
         }
         for peer in &mut self.peers {
-            while let Some(transmit) = peer.endpoint.poll_transmit() {
+            while let Some(transmit) = peer.poll_transmit() {
+                note(&mut self.outcome, &transmit.bytes, "their");
                 self.network.send(
                     self.now.mono,
                     peer.address,
@@ -302,6 +306,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Transmit(transmit) => {
+                note(&mut self.outcome, &transmit.bytes, "our");
                 let from = PBX.parse().unwrap();
                 self.network
                     .send(self.now.mono, from, transmit.flow.remote, transmit.bytes);
@@ -490,6 +495,25 @@ fn asks(seed: u64, entropy: &mut Entropy) -> BTreeMap<(Mono, u32), Deed> {
         asks.insert((at, 8), Deed::Drain);
     }
     asks
+}
+
+/// Counts the requests that only some calls have.
+fn note(outcome: &mut Outcome, message: &[u8], whose: &str) {
+    let word = match (whose, message.split(|byte| *byte == b' ').next()) {
+        ("our", Some(b"UPDATE")) => "our UPDATE",
+        ("our", Some(b"PRACK")) => "our PRACK",
+        ("our", Some(b"INVITE")) if has_to_tag(message) => "our re-INVITE",
+        ("their", Some(b"UPDATE")) => "their UPDATE",
+        ("their", Some(b"PRACK")) => "their PRACK",
+        _ => return,
+    };
+    *outcome.deeds.entry(word).or_default() += 1;
+}
+
+fn has_to_tag(message: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(message);
+    let to = text.lines().find(|line| line.starts_with("To:"));
+    to.is_some_and(|to| to.contains(";tag="))
 }
 
 /// The call that an entry belongs to.

@@ -26,7 +26,8 @@ pub fn unsupported(request: &Message) -> Option<String> {
         .flat_map(|line| line.split(','))
     {
         let tag = tag.trim();
-        if tag.is_empty() || tag.eq_ignore_ascii_case(core::SUPPORTED) {
+        let mut ours = core::SUPPORTED.split(", ");
+        if tag.is_empty() || ours.any(|known| tag.eq_ignore_ascii_case(known)) {
             continue;
         }
         if !lacking.is_empty() {

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use super::credentials::{Challenges, is_challenge};
+use super::pracking::Place;
+use super::timing::Timing;
 use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
@@ -10,6 +12,8 @@ use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_value};
 use crate::sip::endpoint::command::{Headers, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow, SessionId};
+use crate::sip::header::has_option;
+use crate::sip::header::rack::{self, RAck};
 use crate::sip::transaction::{ClientId, Failure, T1_64, User};
 use crate::sip::wire::{Message, Method, Name, Writer};
 
@@ -28,6 +32,8 @@ pub(super) struct Calling {
     /// Any attempt has had any response.
     responded: bool,
     cancel: Cancel,
+    /// 100rel is offered.
+    reliable: bool,
     /// The latest provisional response of each early dialog, so that repeated ones are not reported.
     heard: Vec<Heard>,
 }
@@ -45,6 +51,10 @@ struct Heard {
     tag: String,
     code: u16,
     sdp: Option<Bytes>,
+    /// Of the latest reliable one.
+    rseq: Option<u32>,
+    /// A reliable one answered our offer.
+    answered: bool,
 }
 
 /// A 2xx that no session takes: it is ACKed, and its dialog ended by BYE (RFC 3261 §13.2.2.4).
@@ -78,12 +88,16 @@ impl Session {
             proceeding: false,
             responded: false,
             cancel: Cancel::No,
+            reliable: invite.usage.reliable,
             heard: Vec::new(),
             invite,
         };
-        calling.send(core, now, local_tag);
+        let (said, timing) = (calling.invite.sdp.clone(), Timing::new(calling.invite.usage));
+        calling.send(core, now, local_tag, &timing);
         let mut session = Session::new(id, local_tag, Phase::Calling(Box::new(calling)));
         session.credentials = credentials;
+        session.said = said;
+        session.timing = Box::new(timing);
         if let Some(limit) = give_up_after {
             session.timers.set(Timer::GiveUp as usize, now + limit);
         }
@@ -107,7 +121,7 @@ impl Session {
         session
             .dialogs
             .push(Dialog::from_response(stray.response, &origin));
-        session.send_ack(core, now, stray.client, Headers::new());
+        session.send_ack(core, now, stray.client, stray.response.cseq(), Headers::new());
         session.close(core, now, None);
         session
     }
@@ -165,7 +179,16 @@ impl Session {
         }
         let code = response.status();
         let tag = response.to_tag().unwrap_or("");
-        if code == 100 || !calling.note(tag, response) {
+        if code == 100 {
+            return Fate::Alive;
+        }
+        let rseq = rack::reliable(response).filter(|_| !tag.is_empty());
+        if rseq.is_some_and(|rseq| calling.place(tag, rseq) == Place::OutOfTurn) {
+            return Fate::Alive;
+        }
+        let news = calling.note(tag, response);
+        let acknowledge = rseq.is_some_and(|rseq| calling.note_rseq(tag, rseq));
+        if !news && !acknowledge {
             return Fate::Alive;
         }
         if code == EARLY_DIALOG_TERMINATED {
@@ -175,7 +198,15 @@ impl Session {
         if !tag.is_empty() && !self.dialogs.iter().any(|dialog| dialog.remote_tag == tag) {
             self.dialogs.push(calling.dialog(response));
         }
-        if self.reports == Reports::All {
+        if let Some(rseq) = rseq.filter(|_| acknowledge) {
+            let rack = RAck {
+                rseq,
+                cseq: response.cseq(),
+                method: Method::Invite,
+            };
+            self.prack(core, now, tag, rack);
+        }
+        if news && self.reports == Reports::All {
             core.report(Event::Progress {
                 session: self.id,
                 dialog: tag.to_owned(),
@@ -208,7 +239,9 @@ impl Session {
         };
         self.dialogs = vec![dialog];
         self.timers.clear();
-        self.send_ack(core, now, calling.client, calling.lines);
+        self.send_ack(core, now, calling.client, response.cseq(), calling.lines);
+        self.timing.take(response);
+        self.wind_up(now);
         if self.reports == Reports::Nothing {
             self.close(core, now, Some(LATE_REASON.to_owned()));
             return Fate::Alive;
@@ -246,14 +279,20 @@ impl Session {
             );
             if let Some(lines) = answer {
                 calling.lines = lines;
-                calling.cseq += 1;
-                calling.client = ClientId::new(&mut core.entropy);
-                calling.proceeding = false;
-                calling.heard.clear();
+                calling.begin_again(core);
                 self.dialogs.clear();
-                calling.send(core, now, local_tag);
+                calling.send(core, now, local_tag, &self.timing);
                 return Fate::Alive;
             }
+        }
+        if matches!(calling.cancel, Cancel::No)
+            && self.reports == Reports::All
+            && calling.gives_in(response, &mut self.timing)
+        {
+            calling.begin_again(core);
+            self.dialogs.clear();
+            calling.send(core, now, local_tag, &self.timing);
+            return Fate::Alive;
         }
         self.report_refused(
             core,
@@ -330,7 +369,7 @@ impl Session {
 }
 
 impl Calling {
-    fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+    fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag, timing: &Timing) {
         let invite = &self.invite;
         let flow = &invite.flow;
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
@@ -350,7 +389,12 @@ impl Calling {
                 Name::Contact,
                 contact_value(invite.contact_user.as_deref(), flow),
             );
-        writer = core::abilities(writer).header(Name::UserAgent, core.product());
+        writer = match self.reliable {
+            true => core::abilities(writer),
+            false => core::abilities_unreliably(writer),
+        };
+        writer = writer.header(Name::UserAgent, core.product());
+        writer = core::append(writer, &timing.ask());
         writer = core::append(writer, &self.lines);
         writer = core::append(writer, &invite.headers);
         for (name, value) in &invite.other_headers {
@@ -360,6 +404,49 @@ impl Calling {
         let user = User::Invite(invite.session, invite.routing);
         core.layer
             .start(now, self.client, Method::Invite, *flow, user, bytes);
+    }
+
+    /// Another transaction with the next CSeq takes over.
+    fn begin_again(&mut self, core: &mut Core) {
+        self.cseq += 1;
+        self.client = ClientId::new(&mut core.entropy);
+        self.proceeding = false;
+        self.heard.clear();
+    }
+
+    /// Whether what the far side asks for instead can be done: a longer session interval (RFC 4028 §7.3), reliable provisional
+    /// responses (RFC 3262 §3).
+    fn gives_in(&mut self, response: &Message, timing: &mut Timing) -> bool {
+        match response.status() {
+            422 => timing.raise(response),
+            421 if !self.reliable && has_option(response, Name::Require, "100rel") => {
+                self.reliable = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether our offer was answered reliably in this early dialog, so that the far side may make one (RFC 3311 §5.1).
+    pub(super) fn is_settled(&self, tag: &str) -> bool {
+        self.heard
+            .iter()
+            .any(|heard| heard.tag == tag && heard.answered)
+    }
+
+    fn place(&self, tag: &str, rseq: u32) -> Place {
+        let heard = self.heard.iter().find(|heard| heard.tag == tag);
+        Place::of(rseq, heard.and_then(|heard| heard.rseq))
+    }
+
+    /// Notes a reliable provisional response; false when its early dialog is one too many.
+    fn note_rseq(&mut self, tag: &str, rseq: u32) -> bool {
+        let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) else {
+            return false;
+        };
+        heard.rseq = Some(rseq);
+        heard.answered |= heard.sdp.is_some();
+        true
     }
 
     /// Whether this is its latest transaction.
@@ -393,6 +480,8 @@ impl Calling {
                 tag: tag.to_owned(),
                 code,
                 sdp,
+                rseq: None,
+                answered: false,
             });
         }
         room

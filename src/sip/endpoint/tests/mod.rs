@@ -5,7 +5,9 @@ mod credentials;
 mod fuzz;
 mod incoming;
 mod outgoing;
+mod reliable;
 mod routing;
+mod session_timer;
 mod transactions;
 mod within;
 
@@ -198,6 +200,7 @@ fn outgoing_invite() -> Invite {
         headers: vec![(Name::Subject, "Sofas".to_owned())],
         other_headers: vec![("X-Vats-Call".to_owned(), "1".to_owned())],
         give_up_after: None,
+        usage: command::Usage::default(),
     }
 }
 
