@@ -72,10 +72,12 @@ fn answers(sipp: &Sipp) -> Vec<(String, u16)> {
         .filter(|message| !message.sent && message.start().starts_with("SIP/2.0 200"))
         .filter_map(|message| {
             let port = message.media()?.port();
-            let line = message
-                .text
-                .lines()
-                .find(|line| line.starts_with("a=") && (line.ends_with("recv") || line.ends_with("only") || line.ends_with("inactive")))?;
+            let line = message.text.lines().find(|line| {
+                line.starts_with("a=")
+                    && (line.ends_with("recv")
+                        || line.ends_with("only")
+                        || line.ends_with("inactive"))
+            })?;
             Some((line[2..].to_owned(), port))
         })
         .collect()
@@ -105,11 +107,7 @@ async fn a_caller_holds_in_every_form_and_the_operator_hears_music() {
         .dialog(200)
         .ack(None);
     for form in held {
-        script = script
-            .wait(600)
-            .reinvite(form)
-            .wait(1_500)
-            .reinvite(audio);
+        script = script.wait(600).reinvite(form).wait(1_500).reinvite(audio);
     }
     // Only listening is no hold: the operator goes on hearing the caller's silence, the caller the operator.
     let script = script
@@ -127,7 +125,10 @@ async fn a_caller_holds_in_every_form_and_the_operator_hears_music() {
     caller.finished(LIMIT).await;
     anna.finished(LIMIT).await;
     let answers = answers(&caller);
-    let directions: Vec<&str> = answers.iter().map(|(direction, _)| &direction[..]).collect();
+    let directions: Vec<&str> = answers
+        .iter()
+        .map(|(direction, _)| &direction[..])
+        .collect();
     assert_eq!(
         directions,
         [
@@ -183,11 +184,18 @@ async fn an_operator_holds_by_update_while_the_caller_re_invites() {
     caller.finished(LIMIT).await;
     anna.finished(LIMIT).await;
     let music = sound::seconds_of(&near.audio(), MUSIC);
-    assert!(music > 1.2, "{music} s of music, the re-INVITE in the middle");
+    assert!(
+        music > 1.2,
+        "{music} s of music, the re-INVITE in the middle"
+    );
     let options = anna.messages();
     let options = options
         .iter()
-        .find(|m| !m.sent && m.header("CSeq").is_some_and(|cseq| cseq.contains("OPTIONS")))
+        .find(|m| {
+            !m.sent
+                && m.header("CSeq")
+                    .is_some_and(|cseq| cseq.contains("OPTIONS"))
+        })
         .unwrap();
     for (name, word) in [
         ("Allow", "UPDATE"),
@@ -270,9 +278,8 @@ async fn sessions_are_refreshed_by_whom_it_was_agreed() {
     }
     let mut anna = phone(&pbx, "anna", script.wait_for_bye()).await;
     // The caller asks for too little, then refreshes itself twice, then no more.
-    let timed = |seconds: u32| {
-        format!("Supported: timer\nSession-Expires: {seconds};refresher=uac\n")
-    };
+    let timed =
+        |seconds: u32| format!("Supported: timer\nSession-Expires: {seconds};refresher=uac\n");
     let audio = Audio::at((CALLER, 9_000));
     let mut script = Script::caller("+74951000002", NUMBER)
         .invite(&timed(2), Some(audio))
@@ -509,5 +516,8 @@ async fn baresip_holds_and_resumes() {
     assert!(tone > 0.8, "{tone} s of the operator at the end");
     let row = pbx.ended_call(NUMBER).await;
     let trace = row["trace"].to_string();
-    assert!(trace.contains("\"Held\"") && trace.contains("\"Resumed\""), "{trace}");
+    assert!(
+        trace.contains("\"Held\"") && trace.contains("\"Resumed\""),
+        "{trace}"
+    );
 }

@@ -41,6 +41,8 @@ pub struct Peer {
     pub placed: u32,
     /// It does not say that it takes UPDATE: sessions with it are refreshed by re-INVITE.
     pub hides_update: bool,
+    /// It does nothing at random: it answers after a second, and its own calls last so long.
+    pub steady: Option<(Usage, Duration)>,
 }
 
 /// What a far side is going to do.
@@ -82,6 +84,7 @@ impl Peer {
             pressed: Vec::new(),
             placed: 0,
             hides_update: false,
+            steady: None,
         }
     }
 
@@ -229,7 +232,7 @@ impl Peer {
             },
         );
         self.plan_holds(now, session);
-        if self.entropy.below(3) > 0 {
+        if self.steady.is_none() && self.entropy.below(3) > 0 {
             let at = self.soon(now, 500, 40_000);
             self.plan(at, Deed::End(session));
         }
@@ -263,12 +266,18 @@ impl Peer {
         };
         self.endpoint
             .handle_command(now, Command::Invite(Box::new(invite)));
-        let at = self.soon(now, 10, 90_000);
+        let at = match self.steady {
+            Some((_, lasts)) => now.mono + lasts,
+            None => self.soon(now, 10, 90_000),
+        };
         self.plan(at, Deed::End(session));
     }
 
     /// Most far sides know session timers, some of the shortest interval; half of them acknowledge provisional responses.
     fn usage(&mut self) -> Usage {
+        if let Some((usage, _)) = self.steady {
+            return usage;
+        }
         Usage {
             session_expires: [None, Some(90), Some(1800)][self.entropy.below(3) as usize],
             min_se: 0,
@@ -332,7 +341,11 @@ impl Peer {
             Event::Answered { session, sdp, .. } => {
                 self.note_port(session, sdp);
                 self.plan_holds(now, session);
-                for _ in 0..self.entropy.below(3) {
+                let keys = match self.steady {
+                    Some(_) => 0,
+                    None => self.entropy.below(3),
+                };
+                for _ in 0..keys {
                     let at = self.soon(now, 100, 20_000);
                     let key = *b"1239#".get(self.entropy.below(5) as usize).unwrap();
                     self.plan(at, Deed::Press(session, char::from(key)));
@@ -372,6 +385,9 @@ impl Peer {
 
     /// Half of the conversations has holds in it, some several, some with a re-INVITE that changes nothing.
     fn plan_holds(&mut self, now: Now, session: SessionId) {
+        if self.steady.is_some() {
+            return;
+        }
         let mut at = self.soon(now, 300, 8_000);
         for _ in 0..[0, 0, 1, 3][self.entropy.below(4) as usize] {
             let held = ["sendonly", "inactive", "recvonly", "sendrecv"];
@@ -407,6 +423,10 @@ impl Peer {
         self.ringing.insert(session);
         let stop_at = now.mono + Duration::from_secs(180);
         self.plan(stop_at, Deed::StopRinging(session));
+        if self.steady.is_some() {
+            let at = now.mono + Duration::from_secs(1);
+            return self.plan(at, Deed::Answer(session));
+        }
         let ring_at = self.soon(now, 10, 500);
         let act_at = self.soon(now, 600, 24_000);
         match self.entropy.below(10) {

@@ -371,9 +371,8 @@ fn an_address_that_no_packet_of_ours_reaches_is_refused() {
 #[test]
 fn an_alternative_over_the_other_ip_version_before_ours_does_no_harm() {
     let mut leg = leg(&BOTH);
-    let offer = sdp(
-        "m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\nm=audio 4002 RTP/AVP 0 8\r\n",
-    );
+    let offer =
+        sdp("m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\nm=audio 4002 RTP/AVP 0 8\r\n");
     let (answer, agreed) = leg.answer(&offer).unwrap();
     assert_eq!(agreed.remote, Some("192.0.2.7:4002".parse().unwrap()));
     let answer = text(&answer);

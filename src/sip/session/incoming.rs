@@ -117,7 +117,13 @@ impl Session {
         Fate::Alive
     }
 
-    pub(super) fn accept_now(&mut self, core: &mut Core, now: Mono, sdp: &Bytes, headers: &Headers) {
+    pub(super) fn accept_now(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        sdp: &Bytes,
+        headers: &Headers,
+    ) {
         let Phase::Ringing(ringing) = &self.phase else {
             return;
         };
@@ -207,7 +213,12 @@ impl Session {
     }
 
     /// Begins a response that creates or confirms the dialog: Record-Route and Contact (RFC 3261 §12.1.1).
-    pub(super) fn dialog_response(&self, core: &Core, server: ServerId, code: u16) -> Option<Writer> {
+    pub(super) fn dialog_response(
+        &self,
+        core: &Core,
+        server: ServerId,
+        code: u16,
+    ) -> Option<Writer> {
         let (request, flow) = core.layer.request(server)?;
         let dialog = self.dialogs.first()?;
         let mut writer = core.response(&request, &flow, code, Some(&self.local_tag));

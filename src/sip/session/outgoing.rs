@@ -92,7 +92,10 @@ impl Session {
             heard: Vec::new(),
             invite,
         };
-        let (said, timing) = (calling.invite.sdp.clone(), Timing::new(calling.invite.usage));
+        let (said, timing) = (
+            calling.invite.sdp.clone(),
+            Timing::new(calling.invite.usage),
+        );
         calling.send(core, now, local_tag, &timing);
         let mut session = Session::new(id, local_tag, Phase::Calling(Box::new(calling)));
         session.credentials = credentials;
@@ -121,7 +124,13 @@ impl Session {
         session
             .dialogs
             .push(Dialog::from_response(stray.response, &origin));
-        session.send_ack(core, now, stray.client, stray.response.cseq(), Headers::new());
+        session.send_ack(
+            core,
+            now,
+            stray.client,
+            stray.response.cseq(),
+            Headers::new(),
+        );
         session.close(core, now, None);
         session
     }

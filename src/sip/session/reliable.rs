@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::{Fate, OfferIn, Phase, Session, TheirOffer, Timer, sdp_of};
 use crate::ledger::clock::Mono;
+use crate::sip::endpoint::admit;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::{self, Core, Refusal};
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::admit;
 use crate::sip::header::has_option;
 use crate::sip::header::rack::RAck;
 use crate::sip::transaction::{ServerId, T1, T1_64};

@@ -149,9 +149,7 @@ impl Session {
         };
         let writer = match theirs.carrier {
             OfferIn::Prack => Some(core.response(&request, &flow, 200, Some(&self.local_tag))),
-            OfferIn::Invite | OfferIn::Update => {
-                self.target_response(core, now, &request, &flow)
-            }
+            OfferIn::Invite | OfferIn::Update => self.target_response(core, now, &request, &flow),
         };
         if let Some(writer) = writer {
             let bytes = writer.finish_with(core::SDP, sdp);

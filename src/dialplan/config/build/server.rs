@@ -85,7 +85,9 @@ pub(super) fn session_expires(entry: &Entry<'_>) -> Option<Duration> {
     let asked = entry.duration("session_expires")?;
     if !asked.is_zero() && asked < Duration::from_secs(2) {
         let wrong = Wrong::new("`session_expires` must be 0s, or 2s at least");
-        entry.check.error(entry.value_place("session_expires"), wrong);
+        entry
+            .check
+            .error(entry.value_place("session_expires"), wrong);
         return None;
     }
     Some(asked)

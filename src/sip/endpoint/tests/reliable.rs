@@ -166,10 +166,7 @@ fn cancel_ends_a_call_whose_2xx_waits() {
     let cancel = cancel.split("Content-Type").next().unwrap();
     rig.receive(cancel);
     assert_eq!(statuses(&mut rig), [200, 487]);
-    assert!(matches!(
-        rig.events().as_slice(),
-        [Event::Cancelled { .. }]
-    ));
+    assert!(matches!(rig.events().as_slice(), [Event::Cancelled { .. }]));
     rig.receive(&prack(&early, rseq(&early), 2, ""));
     assert_eq!(statuses(&mut rig), [481]);
     rig.assert_ends();

@@ -138,10 +138,7 @@ fn a_far_side_that_refreshes_keeps_the_session_and_one_that_stops_loses_it() {
         "Supported: timer\nSession-Expires: 1800;refresher=uac\n",
     );
     assert_eq!(
-        (
-            ok.header(Name::SessionExpires),
-            ok.header(Name::Require)
-        ),
+        (ok.header(Name::SessionExpires), ok.header(Name::Require)),
         (Some("1800;refresher=uac"), Some("timer"))
     );
     // Four hours, by UPDATE and by re-INVITE in turn.
