@@ -137,7 +137,10 @@ impl Session {
                 let lines = Headers::new();
                 self.submit(core, now, Held::Offer { lines });
             }
-            500 if let Some(wait) = short_wait(response) => self.offer_delayed(core, now, wait),
+            500 if short_wait(response).is_some() => {
+                let wait = short_wait(response).unwrap_or_default();
+                self.offer_delayed(core, now, wait);
+            }
             _ if is_challenge(code) => self.offer_challenged(core, now, response),
             _ => self.offer_refused(core, now, code),
         }
