@@ -17,6 +17,8 @@ pub(super) struct Timing {
     agreed: Option<Agreed>,
     /// The far side takes UPDATE.
     updates: bool,
+    /// The far side does not say that it knows no OPTIONS.
+    options: bool,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -53,6 +55,7 @@ impl Timing {
             raised: 0,
             agreed: None,
             updates: false,
+            options: true,
         }
     }
 
@@ -165,7 +168,11 @@ impl Timing {
                 ))),
             },
             None => Due {
-                refresh: self.usage.session_expires.map(half),
+                refresh: self
+                    .usage
+                    .session_expires
+                    .filter(|_| self.options)
+                    .map(half),
                 expire: None,
             },
         }
@@ -184,10 +191,11 @@ impl Timing {
         self.updates = false;
     }
 
-    /// Notes whether the far side takes UPDATE: whatever it said last.
+    /// Notes whether the far side takes UPDATE and OPTIONS: whatever it said last.
     pub(super) fn note(&mut self, message: &Message) {
         if message.header(Name::Allow).is_some() {
             self.updates = has_option(message, Name::Allow, "UPDATE");
+            self.options = has_option(message, Name::Allow, "OPTIONS");
         }
     }
 
@@ -331,8 +339,10 @@ mod tests {
             ("x: 180;refresher=uas\r\n", None, Some(148)),
             ("x: 90;refresher=uas\r\n", None, Some(60)),
             ("x: 1;refresher=uac\r\n", Some(45), Some(60)),
-            // Nobody: then we ask from time to time.
+            // Nobody: then we ask from time to time, unless nobody would answer.
             ("", Some(900), None),
+            ("Allow: INVITE, ACK\r\n", None, None),
+            ("Allow: INVITE, OPTIONS\r\n", Some(900), None),
         ] {
             let mut timing = timing(Some(1800));
             timing.take(&ok(more));

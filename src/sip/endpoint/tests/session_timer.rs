@@ -247,7 +247,7 @@ fn a_refresh_that_meets_trouble_is_tried_again_until_the_time_is_over() {
     );
     rig.pass(Duration::from_secs(90));
     let mut tries = 0;
-    while let [(_, update)] = rig.sent().as_slice()
+    while let Some((_, update)) = rig.sent().last()
         && update.method() == Method::Update
     {
         tries += 1;
@@ -255,6 +255,13 @@ fn a_refresh_that_meets_trouble_is_tried_again_until_the_time_is_over() {
         rig.pass(Duration::from_secs(4));
     }
     assert!(tries > 10, "{tries}");
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::Ended {
+            how: event::Ended::Expired,
+            ..
+        }]
+    ));
     let mut rig = Rig::new();
     dialled(
         &mut rig,
@@ -264,7 +271,7 @@ fn a_refresh_that_meets_trouble_is_tried_again_until_the_time_is_over() {
     let update = rig.one();
     rig.receive(&response(&update, 500, "", "", ""));
     rig.pass(Duration::from_secs(4));
-    let update = rig.one();
+    let update = rig.sent().remove(0).1;
     rig.receive(&response(
         &update,
         200,
@@ -362,5 +369,7 @@ fn a_refresh_waits_while_another_offer_is_open() {
     rig.events();
     // Their re-INVITE, which said nothing of timers, turned them off: what waited is sent all the same, which does no harm.
     rig.pass(Duration::from_secs(5));
-    assert_eq!(methods(&mut rig), [Method::Invite]);
+    let sent = methods(&mut rig);
+    assert!(!sent.is_empty(), "and resent, as nobody answers");
+    assert!(sent.iter().all(|method| *method == Method::Invite));
 }
