@@ -209,7 +209,7 @@ fn session_intervals_have_defaults_and_fit_each_other() {
     let plan = plan(
         "[trunks.acme]\naccept = [\"192.0.2.1\"]\nsession_expires = \"0s\"\nreliable = true\n[operators.anna]\npassword = \"x\"\n",
     );
-    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     assert_eq!(plan.server.session_expires, minutes(30));
     assert_eq!(plan.server.min_session_expires, Duration::from_secs(90));
     let trunk = &plan.trunks["acme"];

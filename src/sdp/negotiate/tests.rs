@@ -183,7 +183,7 @@ fn what_cannot_be_agreed_is_said_and_changes_nothing() {
     );
     assert!(matches!(
         leg.answer(&sdp("m=audio 4000 RTP/SAVP 8\r\n")),
-        Err(SdpError::NoCommonCodec { .. })
+        Err(SdpError::NoCommonTransport { .. })
     ));
     assert_eq!(
         leg.answer(&sdp("m=video 4000 RTP/AVP 96\r\n")),

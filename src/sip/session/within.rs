@@ -263,7 +263,13 @@ impl Session {
         core.layer.respond(now, server, 200, bytes);
     }
 
-    fn refuse(&self, core: &mut Core, now: Mono, server: ServerId, refusal: &Refusal<'_>) {
+    pub(super) fn refuse(
+        &self,
+        core: &mut Core,
+        now: Mono,
+        server: ServerId,
+        refusal: &Refusal<'_>,
+    ) {
         core.refuse(now, server, Some(&self.local_tag), refusal);
     }
 }
