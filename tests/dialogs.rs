@@ -15,7 +15,7 @@ use support::sound::{self, Law};
 use support::{CALLER, PHONES, free_port, pause};
 use vats::sip::wire::Name;
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(30);
 const DEAF: (std::net::IpAddr, u16) = (PHONES, 9_000);
 const NUMBER: &str = "+79160000001";
 /// `prompts/long.wav`, which is the music.
@@ -42,12 +42,15 @@ to = "hunt:turns"
 [hunts.turns]
 members = ["anna", "boris"]
 strategy = "linear"
-ring = "8s"
+ring = "3s"
 "# + more
 }
 
 /// Session intervals of seconds, so that a test need not wait for half an hour.
 const QUICK: &str = "session_expires = \"8s\"\nmin_session_expires = \"4s\"\n";
+
+/// A side that knows neither session timers nor OPTIONS: it is not asked anything.
+const SILENT: &str = "Allow: INVITE, ACK, BYE\n";
 
 fn run(pbx: &Pbx, script: Script) -> Sipp {
     Sipp::start(&Run::once(script.xml(), CALLER, pbx.sip))
@@ -317,9 +320,14 @@ async fn sessions_are_refreshed_by_whom_it_was_agreed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn re_invites_that_meet_get_491_and_come_again() {
-    let pbx = Pbx::start(&plan(QUICK, "")).await;
+    let pbx = Pbx::start(&plan(
+        "session_expires = \"24s\"\nmin_session_expires = \"4s\"\n",
+        "",
+    ))
+    .await;
     let audio = Audio::at(DEAF);
-    let refreshed = "Session-Expires: 8;refresher=uac\nRequire: timer\n";
+    // At half of the interval, and with four seconds left to try again.
+    let refreshed = "Session-Expires: 24;refresher=uac\nRequire: timer\n";
     // Without UPDATE, and with 422 first: the PBX refreshes by a re-INVITE, which meets ours.
     let script = Script::callee()
         .respond("422 Session Interval Too Small", "Min-SE: 7\n", None)
@@ -340,11 +348,11 @@ async fn re_invites_that_meet_get_491_and_come_again() {
         .wait_for_bye();
     let mut anna = phone(&pbx, "anna", script).await;
     let script = Script::caller("+74951000002", NUMBER)
-        .invite("", Some(Audio::at((CALLER, 9_000))))
+        .invite(SILENT, Some(Audio::at((CALLER, 9_000))))
         .may_ring()
         .dialog(200)
         .ack(None)
-        .wait(9_500)
+        .wait(17_500)
         .bye();
     let mut caller = run(&pbx, script);
     caller.finished(LIMIT).await;
@@ -355,7 +363,7 @@ async fn re_invites_that_meet_get_491_and_come_again() {
         .filter(|m| !m.sent && m.start().starts_with("INVITE"))
         .collect();
     assert_eq!(invites.len(), 4);
-    assert_eq!(invites[0].header("Session-Expires"), Some("8"));
+    assert_eq!(invites[0].header("Session-Expires"), Some("24"));
     assert_eq!(invites[1].header("Min-SE"), Some("7"));
     let body = |n: usize| invites[n].text.split("\n\n").nth(1).unwrap().to_owned();
     assert_eq!(body(1), body(2), "an unchanged description");
@@ -377,17 +385,23 @@ async fn a_phone_that_dies_while_it_holds_gives_the_caller_back() {
         )
         .hear("ACK")
         .wait(300)
-        .reinvite(audio.going("sendonly"))
+        .ask(
+            "INVITE",
+            "Supported: timer\nSession-Expires: 8;refresher=uac\n",
+            Some(audio.going("sendonly")),
+        )
+        .expect(200)
+        .ack(None)
         .wait(3_600_000);
     let mut anna = phone(&pbx, "anna", script).await;
     let answers = Phone::Answer(100, DEAF, Law::Mu);
     let mut boris = Sipp::phone(pbx.sip, "boris", &answers, 1).await;
     let script = Script::caller("+74951000003", NUMBER)
-        .invite("", Some(Audio::at((CALLER, 9_000))))
+        .invite(SILENT, Some(Audio::at((CALLER, 9_000))))
         .may_ring()
         .dialog(200)
         .ack(None)
-        .wait(11_000)
+        .wait(14_000)
         .bye();
     let mut caller = run(&pbx, script);
     anna.message(LIMIT, "the answer to its hold", |m| {
@@ -395,7 +409,7 @@ async fn a_phone_that_dies_while_it_holds_gives_the_caller_back() {
     })
     .await;
     anna.kill();
-    let back = boris.invite(Duration::from_secs(10)).await;
+    let back = boris.invite(Duration::from_secs(15)).await;
     assert!(back.header("From").unwrap().contains(NUMBER));
     pbx.wait_for_state("boris", "talking").await;
     caller.finished(LIMIT).await;

@@ -53,7 +53,7 @@ fn a_thousand_random_calls_end_in_one_result_each() {
         ("originate", 10),
         ("drain", 10),
         ("our UPDATE", 20),
-        ("our re-INVITE", 20),
+        ("our re-INVITE", 10),
         ("our PRACK", 50),
         ("their UPDATE", 20),
         ("their PRACK", 20),
