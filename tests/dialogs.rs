@@ -401,7 +401,7 @@ async fn a_phone_that_dies_while_it_holds_gives_the_caller_back() {
         .may_ring()
         .dialog(200)
         .ack(None)
-        .wait(14_000)
+        .wait(12_500)
         .bye();
     let mut caller = run(&pbx, script);
     anna.message(LIMIT, "the answer to its hold", |m| {
@@ -459,8 +459,8 @@ async fn what_cannot_be_agreed_on_is_named() {
         let refusal = peer.answer();
         assert_eq!(refusal.status(), 488, "{to}");
         let warnings: Vec<&str> = refusal.headers(Name::Warning).collect();
-        assert!(warnings[0].starts_with(code), "{warnings:?}");
-        assert!(warnings[1].starts_with("399 "), "{warnings:?}");
+        assert!(warnings[0].starts_with("399 "), "{warnings:?}");
+        assert!(warnings[1].starts_with(code), "{warnings:?}");
     }
     // An IPv6 alternative before the IPv4 one is no reason to refuse the call.
     let both = plain.replace(
@@ -481,7 +481,8 @@ async fn what_cannot_be_agreed_on_is_named() {
     peer.send(again);
     let refusal = peer.answer();
     assert_eq!(refusal.status(), 488);
-    assert!(refusal.header(Name::Warning).unwrap().starts_with("305 "));
+    let codes: Vec<&str> = refusal.headers(Name::Warning).collect();
+    assert!(codes[1].starts_with("305 "), "{codes:?}");
     // What is not understood is refused, and the call goes on.
     for (cseq, (method, more, status)) in (3..).zip([
         ("INFO", "Content-Type: text/plain\r\n", 415),

@@ -45,13 +45,12 @@ pub fn refusal(code: u16, cause: Option<Cause>, sentence: &str, domain: &str) ->
     headers
 }
 
-/// The headers of a 488: what its Warning codes are for (RFC 3261 §20.43), and our sentence.
+/// The headers of a 488: our sentence, and the Warning code that is for this (RFC 3261 §20.43).
 pub fn unusable_media(why: &SdpError, domain: &str) -> Headers {
-    let mut headers = Headers::new();
+    let mut headers = refusal(488, Some(Cause::NoCodec), &why.to_string(), domain);
     if let Some((code, text)) = why.warning() {
         headers.push((Name::Warning, format!("{code} {domain} \"{text}\"")));
     }
-    headers.extend(refusal(488, Some(Cause::NoCodec), &why.to_string(), domain));
     headers
 }
 
