@@ -536,3 +536,49 @@ async fn baresip_holds_and_resumes() {
         "{trace}"
     );
 }
+
+/// Two of us as each other's trunk: sessions between them are refreshed, and a hold on one side is music on the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pbx_hold_and_refresh_across_their_trunk() {
+    let port_of = |plan: &str| {
+        let (_, rest) = plan.split_once("udp://127.0.0.1:").unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let (first, second) = (plan(QUICK, ""), plan(QUICK, ""));
+    let trunk =
+        |name: &str, of: &str| format!("[trunks.{name}]\npeer = \"127.0.0.1:{}\"\n", port_of(of));
+    let first = first.clone()
+        + &trunk("branch", &second)
+        + "[numbers.\"+74951000005\"]\nto = \"forward:branch\"\n[forwards.branch]\nto = \"+74951000002\"\ntrunk = \"branch\"\n";
+    let second = second + &trunk("office", &first);
+    let (office, branch) = tokio::join!(Pbx::start(&first), Pbx::start(&second));
+    let near = RtpPeer::open(CALLER, Law::Mu).await;
+    let audio = Audio::at(DEAF);
+    let script = Script::callee()
+        .respond("200 OK", SILENT, Some(audio))
+        .hear("ACK")
+        .wait(9_000)
+        .reinvite(audio.going("sendonly"))
+        .wait(2_000)
+        .reinvite(audio)
+        .wait(500)
+        .bye();
+    let mut anna = phone(&branch, "anna", script).await;
+    let script = Script::caller("+74951000005", NUMBER)
+        .invite(SILENT, Some(Audio::at(near.place())))
+        .may_ring()
+        .dialog(200)
+        .ack(None)
+        .wait_for_bye();
+    let mut caller = run(&office, script);
+    caller.finished(LIMIT).await;
+    anna.finished(LIMIT).await;
+    let music = sound::seconds_of(&near.audio(), MUSIC);
+    assert!(music > 1.5, "{music} s of music through both");
+    // The branch is shown a number of the office.
+    for (pbx, number) in [(&office, NUMBER), (&branch, "+74951000005")] {
+        let row = pbx.ended_call(number).await;
+        assert_eq!(row["result"], "answered");
+        assert!(row["talk_ms"].as_f64().unwrap() > 11_000.0);
+    }
+}

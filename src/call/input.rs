@@ -82,8 +82,10 @@ pub enum LegEnd {
     Remote,
     /// Our 200 was never acknowledged (RFC 3261 §13.3.1.4).
     NoAck,
-    /// A request within the dialog got no answer, or 481, or nobody refreshed the session in time.
+    /// A request within the dialog got no answer, or 481.
     Lost,
+    /// Nobody refreshed the session in time (RFC 4028 §10).
+    Expired,
 }
 
 /// What is asked of a running call from outside it.

@@ -63,8 +63,13 @@ impl Call {
                 self.leg_refused(now, leg, 480, reason, true);
             }
             LegEvent::Ended { how } => {
-                self.state
-                    .note(now, format!("A leg was ended by the far side: {how:?}"));
+                let text = match how {
+                    LegEnd::Remote => "A leg was ended by the far side",
+                    LegEnd::NoAck => "A leg is gone: it never acknowledged our answer",
+                    LegEnd::Lost => "A leg is gone: it does not answer, or knows the call no more",
+                    LegEnd::Expired => "A leg is gone: nobody refreshed its session in time",
+                };
+                self.state.note(now, text);
                 self.leg_gone(now, leg, how != LegEnd::Remote);
             }
             LegEvent::Refreshed { sdp } => self.refreshed(now, leg, sdp.as_ref()),

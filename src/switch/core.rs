@@ -312,7 +312,8 @@ impl Core {
                 let how = match how {
                     Ended::Bye => LegEnd::Remote,
                     Ended::NoAck => LegEnd::NoAck,
-                    Ended::Lost | Ended::Expired => LegEnd::Lost,
+                    Ended::Lost => LegEnd::Lost,
+                    Ended::Expired => LegEnd::Expired,
                 };
                 self.on_leg(now, session, LegEvent::Ended { how }, true);
             }

@@ -137,8 +137,9 @@ impl Session {
                 let lines = Headers::new();
                 self.submit(core, now, Held::Offer { lines });
             }
-            500 if short_wait(response).is_some() => {
-                let wait = short_wait(response).unwrap_or_default();
+            // It has an INVITE of its own open, or a later request of ours overtook this one (RFC 3261 §14.2, §12.2.2).
+            500 => {
+                let wait = short_wait(response).unwrap_or_else(|| self.glare_wait(core));
                 self.offer_delayed(core, now, wait);
             }
             _ if is_challenge(code) => self.offer_challenged(core, now, response),
