@@ -18,8 +18,6 @@ use crate::sip::header::name_addr::NameAddr;
 use crate::sip::registrar::Change;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 
-/// What a phone may send us (RFC 3261 §20.5).
-
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
         let (code, headers) = match message.method() {

@@ -25,7 +25,7 @@ pub(super) struct OurUpdate {
 impl Session {
     /// How the session is kept.
     pub fn use_as(&mut self, usage: Usage) -> Fate {
-        self.timing = Box::new(super::timing::Timing::new(usage));
+        *self.timing = super::timing::Timing::new(usage);
         Fate::Alive
     }
 
