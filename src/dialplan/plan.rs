@@ -169,6 +169,10 @@ pub struct Server {
     pub api_tokens: Vec<String>,
     /// Name servers; empty: those of the system.
     pub dns: Vec<SocketAddr>,
+    /// The session interval that we ask for (RFC 4028); zero: none.
+    pub session_expires: Duration,
+    /// The shortest session interval that we agree to.
+    pub min_session_expires: Duration,
 }
 
 /// `[recordings]`.
@@ -221,6 +225,10 @@ pub struct Trunk {
     pub caller_from: Vec<IdentityHeader>,
     /// Which headers say that a call is a forwarded one.
     pub diversion: Vec<DiversionHeader>,
+    /// The session interval that we ask for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
+    pub reliable: bool,
 }
 
 /// A host (name or address) and a port.
@@ -309,6 +317,8 @@ pub struct Operator {
     pub wrap_up: Duration,
     /// Challenge with MD5 alone, for old phones (`auth = "md5"`).
     pub md5_only: bool,
+    /// The session interval that we ask this operator's phones for; `None`: the server's.
+    pub session_expires: Option<Duration>,
 }
 
 /// When an inbound call is answered (DESIGN.md section 5).

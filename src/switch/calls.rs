@@ -158,6 +158,19 @@ impl Core {
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
+            LegAct::RejectMedia { why } => {
+                self.release_line(leg);
+                Command::Reject {
+                    session,
+                    code: 488,
+                    headers: reasons::unusable_media(&why, &self.plan.server.domain),
+                }
+            }
+            LegAct::RefuseMedia { why } => Command::RefuseOffer {
+                session,
+                code: 488,
+                headers: reasons::unusable_media(&why, &self.plan.server.domain),
+            },
         };
         self.endpoint.handle_command(now, command);
     }

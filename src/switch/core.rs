@@ -364,6 +364,7 @@ impl Core {
                     Ended::Bye => LegEnd::Remote,
                     Ended::NoAck => LegEnd::NoAck,
                     Ended::Lost => LegEnd::Lost,
+                    Ended::Expired => LegEnd::Expired,
                 };
                 self.on_leg(now, session, LegEvent::Ended { how }, true);
             }
@@ -372,8 +373,11 @@ impl Core {
                     self.on_leg(now, session, LegEvent::Key(key), false);
                 }
             }
-            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
-            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
+            Event::OfferAnswered { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Refreshed { sdp }, false);
+            }
+            // Nothing here sends offers of its own within a dialog: the description that a far side sees does not change.
+            Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => {
                 self.on_leg(now, session, LegEvent::Alive(alive), false)
             }

@@ -115,6 +115,7 @@ impl Core {
             headers: routes.collect(),
             other_headers,
             give_up_after: None,
+            usage: self.usage_of_operator(operator),
         })
     }
 
@@ -216,6 +217,7 @@ impl Core {
             headers,
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
+            usage: self.usage_of_trunk(trunk),
         };
         Ok((invite, Some((first.large, hops.collect()))))
     }

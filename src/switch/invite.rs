@@ -12,6 +12,7 @@ use crate::ledger::id::{CallId, LegId, Name};
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::session::takes_reliable;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
 use crate::trunk::caller_id::{self, Calling};
@@ -55,6 +56,9 @@ impl Core {
                     headers,
                 },
             );
+            return;
+        }
+        if !self.take_session(now, session, message, &source) {
             return;
         }
         let call = CallId::new(now.wall, &mut self.entropy);
@@ -142,6 +146,7 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
+            reliable: takes_reliable(message),
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)
             } else {

@@ -22,3 +22,4 @@ mod reasons;
 mod register;
 mod registrations;
 mod trunks;
+mod usage;

@@ -44,6 +44,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         ring: secs(20),
         otherwise,
         wrap_up: secs(10),
+        session_expires: None,
         md5_only: false,
     }
 }
@@ -123,6 +124,8 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
+            session_expires: secs(1800),
+            min_session_expires: secs(90),
             api_tokens: Vec::new(),
             dns: Vec::new(),
         },
@@ -178,6 +181,8 @@ fn trunk(id: &str) -> Trunk {
         codecs: vec![CodecName::Pcma, CodecName::Pcmu],
         timeout: secs(3),
         max_calls: None,
+        session_expires: None,
+        reliable: false,
         country: country(),
         peers: Vec::new(),
         weights: Vec::new(),

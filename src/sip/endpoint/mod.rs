@@ -181,6 +181,9 @@ impl Endpoint {
             Command::Offer { session, sdp } => {
                 self.with_session(session, |session, core| session.offer(core, at, sdp));
             }
+            Command::Use { session, usage } => {
+                self.with_session(session, |session, _| session.use_as(usage));
+            }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }

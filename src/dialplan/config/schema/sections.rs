@@ -135,6 +135,8 @@ const SERVER: &[Key] = keys! {
     "country": Kind::Country, Default(r#""RU""#), "How national numbers are read, and the ring-back tone.";
     "music": Kind::Sound, Optional("silence"), "What a held party hears.";
     "max_call": Kind::Duration("1m", "24h"), Default(r#""4h""#), "The longest call.";
+    "session_expires": Kind::Duration("0s", "24h"), Default(r#""30m""#), "How long a conversation's phone or trunk may be gone unnoticed (RFC 4028): it is asked at half of this time. 0s: only where the far side asks for it.";
+    "min_session_expires": Kind::Duration("2s", "1h"), Default(r#""90s""#), "The shortest such time that a far side may ask for.";
     "watch": Kind::Bool, Later("reload with SIGHUP or the API"), "Reload when a file changes.";
 };
 
@@ -170,6 +172,8 @@ const TRUNKS: &[Key] = keys! {
     "identity": Kind::List(&Kind::OneOf(&["from", "p-asserted-identity", "p-preferred-identity", "remote-party-id"], &[])), Default(r#"["from", "p-asserted-identity"]"#), "The headers that show the caller's number to the provider. Without from, From names the account.";
     "caller_from": Kind::List(&Kind::OneOf(&["p-asserted-identity", "remote-party-id", "from"], &[])), Default(r#"["p-asserted-identity", "remote-party-id", "from"]"#), "Where the provider names the caller: the first of these that does.";
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
+    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists, and for early media that callers hear.";
 };
 
 const REGISTER: &[Key] = keys! {
@@ -195,6 +199,7 @@ const OPERATORS: &[Key] = keys! {
     "otherwise": Kind::Destination, Default(r#""hangup""#), "Where `operator:NAME` goes when the operator cannot be had.";
     "wrap_up": Kind::Duration("0s", "1h"), Default(r#""0s""#), "Rest after a conversation, before the next call of a hunt.";
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
 };
 
 const NUMBERS: &[Key] = keys! {
