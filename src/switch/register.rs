@@ -149,7 +149,7 @@ impl Core {
             return;
         }
         self.journal(match change {
-            Change::Saved(binding) => Entry::BindingSaved(binding),
+            Change::Saved(binding) => Entry::BindingSaved(Box::new(binding)),
             Change::Removed { operator, contact } => Entry::BindingRemoved { operator, contact },
         });
     }
