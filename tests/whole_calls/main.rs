@@ -71,12 +71,12 @@ fn calls_last_fifteen_minutes_half_an_hour_and_four_hours() {
         session_expires,
         ..Usage::default()
     };
-    let mut seed = 0;
+    let mut seed = 0u64;
     for minutes in [16, 31, 241] {
         for near in [None, Some(90), Some(1800)] {
             for far in [None, Some(90), Some(1800)] {
                 seed += 1;
-                let loss = if seed % 2 == 0 { 0 } else { 10 };
+                let loss = if seed.is_multiple_of(2) { 0 } else { 10 };
                 let lasts = Duration::from_secs(60 * minutes);
                 let sides = [side(near), side(far)];
                 let outcome = World::steady(seed, loss, lasts, sides).run();

@@ -176,7 +176,14 @@ impl World {
         let mut entropy = Entropy::from_number(seed);
         let source = SourceFile {
             path: "vats.toml".into(),
-            text: plan.replace("RELIABLE", if seed % 2 == 0 { "true" } else { "false" }),
+            text: plan.replace(
+                "RELIABLE",
+                if seed.is_multiple_of(2) {
+                    "true"
+                } else {
+                    "false"
+                },
+            ),
         };
         let plan = config::check(&[source], &Simulated, 1)
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
