@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
+use super::intake::Intake;
+use super::overload::Overload;
 use super::reach::Reach;
 use super::trunks::Trunks;
 use crate::call::Call;
@@ -21,11 +23,13 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::access::Access;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
 use crate::sip::registrar::Registrar;
+use crate::trunk::allowance::Allowances;
 
 /// Everything that the signalling task owns.
 ///
@@ -51,6 +55,12 @@ pub struct Core {
     pub(super) later: VecDeque<(CallId, Input)>,
     /// Addresses of host names in the plan.
     pub(super) names: HashMap<(String, u16), Vec<SocketAddr>>,
+    pub(super) access: Access,
+    pub(super) intake: Intake,
+    pub(super) overload: Overload,
+    pub(super) allowances: Allowances,
+    /// The most calls at once that the machine allows.
+    pub(super) call_ceiling: Option<u64>,
 }
 
 /// A running call and the timer that is set for it.
@@ -107,6 +117,11 @@ impl Core {
             drain: None,
             later: VecDeque::new(),
             names: HashMap::new(),
+            access: Access::new(plan.security.clone()),
+            intake: Intake::default(),
+            overload: Overload::default(),
+            allowances: Allowances::default(),
+            call_ceiling: None,
             plan,
             reach,
             views,
@@ -124,8 +139,20 @@ impl Core {
         core
     }
 
-    /// A datagram came in.
+    /// A datagram came in, and nothing more urgent waits.
     pub fn handle_datagram(
+        &mut self,
+        now: Now,
+        listener: ListenerId,
+        remote: SocketAddr,
+        bytes: Bytes,
+    ) {
+        self.take_in(now, listener, remote, bytes);
+        while self.serve_next(now) {}
+    }
+
+    /// Hands a datagram to the endpoint.
+    pub(super) fn serve(
         &mut self,
         now: Now,
         listener: ListenerId,
@@ -175,6 +202,7 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
+        self.end_bans(now.mono);
         self.run_trunk_timers(now);
         while let Some(&(at, call)) = self.timers.first() {
             if at > now.mono {
@@ -214,6 +242,7 @@ impl Core {
             self.desk.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.access.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
             drain,
         ]

@@ -4,8 +4,11 @@
 //! queues what must be done outside as [`effect::Effect`]s. `task` is the thin shell with the sockets. So whole calls run in virtual time.
 
 pub mod core;
+pub mod defence;
 pub mod effect;
 pub mod handle;
+pub mod intake;
+pub mod overload;
 pub mod reach;
 pub mod task;
 
@@ -14,6 +17,7 @@ mod calls;
 mod dial;
 mod info;
 mod invite;
+mod outbound;
 mod reasons;
 mod register;
 mod trunks;

@@ -12,7 +12,7 @@ use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Census};
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
-use crate::clock::Clock;
+use crate::clock::{Clock, Load};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
@@ -26,8 +26,10 @@ use crate::store::journal::Journal;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// With nothing to wait for, the task still looks after itself this often.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Datagrams handled before other inputs get a turn.
+/// Datagrams served before other inputs get a turn.
 const BURST: usize = 32;
+/// How often the processors are looked at, while anything happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The machine under the core.
 pub struct Task {
@@ -49,6 +51,7 @@ pub struct Task {
 
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Waiting,
     Media,
     Ask(Option<Ask>),
     Resolved(Lookup, Vec<SocketAddr>),
@@ -60,6 +63,7 @@ impl Task {
     pub async fn run(mut self) -> (Plane, Recorder) {
         let (resolver, mut resolved) = mpsc::unbounded_channel();
         let mut alive_at = Mono::ZERO;
+        let (mut load, mut look_at) = (Load::start(self.clock.mono()), Mono::ZERO);
         self.carry_out(&resolver);
         loop {
             let now = self.clock.now();
@@ -67,11 +71,17 @@ impl Task {
                 self.journal.write(Entry::Alive(now.wall));
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
+            if now.mono >= look_at {
+                self.core.note_processors(now, load.share(now.mono));
+                look_at = now.mono + LOOK;
+            }
             let wake_at = self.wake_at(alive_at);
             let listeners = &mut self.listeners;
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                // The runtime gets its turn first: else it would not see that more has come.
+                () = tokio::task::yield_now(), if self.core.has_waiting() => Wake::Waiting,
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
                 Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
@@ -79,10 +89,10 @@ impl Task {
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
-                    self.core
-                        .handle_datagram(self.clock.now(), listener, remote, bytes);
-                    self.more_datagrams(&resolver).await;
+                    self.core.take_in(self.clock.now(), listener, remote, bytes);
+                    self.serve(&resolver).await;
                 }
+                Wake::Waiting => self.serve(&resolver).await,
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
                     // An asker that went away needs no answer.
@@ -112,13 +122,20 @@ impl Task {
         }
     }
 
-    /// What else is already there, without another round through the timers.
-    async fn more_datagrams(
-        &mut self,
-        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
-    ) {
+    /// Serves a burst of what waits, the most urgent first, and takes in what comes meanwhile.
+    async fn serve(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
         for _ in 0..BURST {
+            self.take_in().await;
+            if !self.core.serve_next(self.clock.now()) {
+                return;
+            }
             self.carry_out(resolver);
+        }
+    }
+
+    /// Empties the sockets, as far as the runtime lets us in one turn.
+    async fn take_in(&mut self) {
+        loop {
             let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
                 std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
                 std::task::Poll::Pending => std::task::Poll::Ready(None),
@@ -126,8 +143,7 @@ impl Task {
             let Some((listener, remote, bytes)) = next.await else {
                 return;
             };
-            self.core
-                .handle_datagram(self.clock.now(), listener, remote, bytes);
+            self.core.take_in(self.clock.now(), listener, remote, bytes);
         }
     }
 

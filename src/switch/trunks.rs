@@ -54,6 +54,11 @@ impl Trunks {
             .copied()
     }
 
+    /// Every address of every trunk's peer.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.values().flatten().copied()
+    }
+
     /// The opaque user of our Contact at a trunk that we register with.
     pub fn contact_user(&self, trunk: &Name) -> Option<&str> {
         self.contact_users.get(trunk).map(String::as_str)
@@ -219,6 +224,7 @@ impl Core {
             }
         }
         self.names.insert((host, port), addresses);
+        self.refresh_trust(now);
         self.run_registrations(now);
     }
 

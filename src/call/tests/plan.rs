@@ -44,6 +44,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         otherwise,
         wrap_up: secs(10),
         md5_only: false,
+        outbound: OutboundLimits::default(),
     }
 }
 
@@ -120,7 +121,9 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
             api_tokens: Vec::new(),
+            max_calls: None,
         },
+        security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
         },
@@ -232,6 +235,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
             trunks: vec![name("acme")],
             caller_id: Some(e164("+74950000001")),
             allow: vec![name("anna")],
+            max_calls: None,
         },
     );
     for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {

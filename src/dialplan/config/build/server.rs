@@ -43,6 +43,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let country = entry.read("country", country);
     let music = entry.sound("music");
     let max_call = entry.duration("max_call");
+    let max_calls = entry.integer("max_calls");
     let api_token = entry.secret("api_token");
     let http: std::net::SocketAddr = http?;
     if !http.ip().is_loopback() && !entry.has("api_token") {
@@ -69,6 +70,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         beep: Clip::from_samples("beep", &tone::beep()),
         max_call: max_call?,
         api_tokens: api_token.into_iter().collect(),
+        max_calls,
     })
 }
 
