@@ -54,7 +54,7 @@ quiet: build-packages test-packages ## Tests of time and load, one after the oth
 	done; [[ -z $$failed ]]
 
 # One after the other, b2bua last: it prints the table of all.
-bench: build-packages ## Speed and size against the budgets, four minutes after the build
+bench: build-packages ## Speed and size against the budgets, nine minutes after the build
 	cargo build --release --locked
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay
