@@ -7,7 +7,7 @@ CONFIG ?= config
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES :=
-TEST_PACKAGES := sip-tester baresip-core sox
+TEST_PACKAGES := sip-tester baresip-core sox iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm

@@ -249,6 +249,9 @@ fn values() {
             "\"20000-20099\"" => "«\"20000-20100\"", "in pairs", "\"20000-20101\"";
             "\"20000-20099\"" => "«\"80-99\"", "below 1024", "";
             "\"udp://127.0.0.1:0\"" => "«\"127.0.0.1:5060\"", "is no listener", "udp://127.0.0.1:5060";
+            "\"udp://127.0.0.1:0\"" => "«\"sctp://127.0.0.1:0\"", "no transport of SIP", "tcp://";
+            "[\"udp://127.0.0.1:0\"]" => "«[\"wss://127.0.0.1:0\"]", "needs a certificate", "tls = {";
+            "[server]" => "[server]\ntls = { certificate = «\"nothing.pem\", key = \"nothing.key\" }", "nothing.pem", "PEM files";
             "\"Europe/Moscow\"" => "«\"Europe/Moskva\"", "is no time zone", "IANA";
             "[server]" => "[server]\ncountry = «\"Russia\"", "is no country", "two letters";
             "\"127.0.0.0/8\"" => "«\"127.0.0.1/8\"", "bits behind", "did you mean \"127.0.0.0/8\"?";
@@ -274,8 +277,6 @@ fn what_later_versions_bring_is_refused() {
     let later = "not available in this version";
     must_say(
         faults! {
-            "\"udp://127.0.0.1:0\"" => "«\"tcp://127.0.0.1:0\"", later, "use udp://";
-            "\"udp://127.0.0.1:0\"" => "«\"wss://127.0.0.1:0\"", later, "use udp://";
             "[server]" => "[server]\n«watch = true", later, "SIGHUP";
             "[server]" => "[server]\ndatabase = «\"postgres://db/vats\"", later, "sqlite://";
             "[trunks.acme]" => "[recordings]\nformat = «\"opus\"\n[trunks.acme]", later, "use \"wav\"";

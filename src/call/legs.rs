@@ -117,7 +117,10 @@ impl State {
     /// Where a target stands, as far as its text says; unspecified for names, which the switch resolves.
     fn towards(&self, target: Option<&Target>) -> IpAddr {
         let literal = match target {
-            Some(Target::Phone { phone, .. }) => host_of(&phone.0).parse().ok(),
+            Some(Target::Phone { phone, .. }) => match phone.remote() {
+                Some(remote) => Some(remote.ip()),
+                None => host_of(phone.contact()).parse().ok(),
+            },
             Some(Target::Trunk { trunk, .. }) => {
                 let peer = self.plan.trunks.get(trunk).and_then(|t| t.peer.as_ref());
                 peer.and_then(|peer| peer.host.parse().ok())

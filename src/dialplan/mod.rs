@@ -6,6 +6,7 @@
 pub mod config;
 pub mod dry_run;
 pub mod graph;
+pub mod listener;
 pub mod number;
 pub mod plan;
 pub mod routing;

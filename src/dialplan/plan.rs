@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listener::{Listener, TlsFiles};
 use super::number::{Country, E164};
 use super::schedule::Schedule;
 use crate::audio::clip::Clip;
@@ -61,6 +62,7 @@ impl Plan {
         let (then, now) = (&old.server, &self.server);
         let fixed = [
             ("server.sip", then.sip != now.sip),
+            ("server.connections", then.connections != now.connections),
             ("server.http", then.http != now.http),
             ("server.rtp_ports", then.rtp_ports != now.rtp_ports),
             ("server.database", then.database != now.database),
@@ -128,8 +130,14 @@ impl fmt::Display for Destination {
 /// `[server]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Server {
-    /// Where SIP listens. Only UDP in this version.
-    pub sip: Vec<SocketAddr>,
+    /// Where SIP listens.
+    pub sip: Vec<Listener>,
+    /// The files of TLS; they are read again at every reload.
+    pub tls: Option<TlsFiles>,
+    /// The most connections at once, in all and from one source.
+    pub connections: (u32, u32),
+    /// How often a phone behind NAT gets an OPTIONS over UDP; zero: never.
+    pub keep_alive: Duration,
     /// The operators' domain and digest realm.
     pub domain: String,
     /// Media ports, both ends included.
@@ -214,6 +222,8 @@ pub struct Trunk {
     pub peer: Option<HostPort>,
     /// Further source networks.
     pub accept: Vec<IpNet>,
+    /// The DNS name that the client certificate of its connections must have.
+    pub certificate: Option<String>,
     /// The account we register, if any.
     pub register: Option<Registration>,
     /// Where the dialled number stands.

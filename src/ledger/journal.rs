@@ -76,7 +76,7 @@ pub enum Entry {
     BindingRemoved {
         /// The operator (the user of the address-of-record).
         operator: Name,
-        /// The contact URI as registered.
+        /// As in its `BindingRecord`.
         contact: String,
     },
     /// The process lives at this time; open calls are closed with the last such time after a crash.
@@ -142,9 +142,9 @@ pub struct RecordingRecord {
 pub struct BindingRecord {
     /// The operator (the user of the address-of-record).
     pub operator: Name,
-    /// The contact URI as registered.
+    /// The contact URI as registered; where the phone came from another address, ` via ` and that.
     pub contact: String,
-    /// The transport of its flow: `udp`.
+    /// The transport of its flow.
     pub transport: String,
     /// Our listening address of the flow.
     pub local: SocketAddr,
@@ -160,6 +160,9 @@ pub struct BindingRecord {
     pub user_agent: Option<String>,
     /// How long was granted.
     pub granted: Duration,
+    /// The proxies that requests to it pass (RFC 3327), in order.
+    #[serde(default)]
+    pub path: Vec<String>,
 }
 
 /// A banned source, as it is kept over a restart and as the API shows it.

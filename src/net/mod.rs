@@ -2,4 +2,7 @@
 
 pub mod access;
 pub mod advertise;
+pub mod stream;
+pub mod stun;
+pub mod tls;
 pub mod udp;

@@ -230,7 +230,7 @@ impl Core {
     fn far_address(&self, call: CallId, leg: LegId) -> Option<IpAddr> {
         let target = self.calls.get(&call)?.call.target(leg)?;
         let flow = match target {
-            Target::Phone { operator, phone } => self.phone_flow(operator, &phone.0).ok()?,
+            Target::Phone { operator, phone } => self.phone_flow(operator, phone).ok()?.0,
             Target::Trunk { trunk, .. } => return self.trunks.address(trunk).map(|far| far.ip()),
         };
         Some(flow.remote.ip())

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::connections::Connections;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
 use super::intake::Intake;
+use super::keep_alive::KeepAlive;
 use super::overload::Overload;
 use super::reach::Reach;
 use super::trunks::Trunks;
@@ -24,10 +26,11 @@ use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
 use crate::net::access::Access;
+use crate::net::stun;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit};
 use crate::sip::registrar::Registrar;
 use crate::trunk::allowance::Allowances;
 
@@ -39,6 +42,10 @@ pub struct Core {
     pub(super) tenant: Tenant,
     pub(super) plan: Arc<Plan>,
     pub(super) reach: Reach,
+    pub(super) connections: Connections,
+    pub(super) keep_alive: KeepAlive,
+    /// When connections that nobody uses are looked for.
+    pub(super) sweep_at: Option<Mono>,
     pub(super) views: Arc<Views>,
     pub(super) endpoint: Endpoint,
     pub(super) registrar: Registrar,
@@ -122,6 +129,9 @@ impl Core {
             overload: Overload::default(),
             allowances: Allowances::default(),
             call_ceiling: None,
+            connections: Connections::default(),
+            keep_alive: KeepAlive::default(),
+            sweep_at: None,
             plan,
             reach,
             views,
@@ -151,16 +161,16 @@ impl Core {
         while self.serve_next(now) {}
     }
 
-    /// Hands a datagram to the endpoint.
-    pub(super) fn serve(
-        &mut self,
-        now: Now,
-        listener: ListenerId,
-        remote: SocketAddr,
-        bytes: Bytes,
-    ) {
-        let flow = self.reach.flow(listener, remote);
-        self.endpoint.handle_message(now, flow, bytes);
+    /// Hands a message to the endpoint.
+    pub(super) fn serve(&mut self, now: Now, flow: Flow, bytes: Bytes) {
+        match stun::answer(&bytes, flow.remote) {
+            Some(answer) if !flow.transport.is_reliable() => {
+                let bytes = Bytes::from(answer);
+                self.effects
+                    .push_back(Effect::Transmit(Transmit { flow, bytes }));
+            }
+            _ => self.endpoint.handle_message(now, flow, bytes),
+        }
         self.pump(now);
     }
 
@@ -204,6 +214,8 @@ impl Core {
         self.expire_bindings(now);
         self.end_bans(now.mono);
         self.run_trunk_timers(now);
+        self.run_keep_alive(now);
+        self.sweep_connections(now);
         while let Some(&(at, call)) = self.timers.first() {
             if at > now.mono {
                 break;
@@ -244,6 +256,8 @@ impl Core {
             self.trunks.poll_timeout(),
             self.access.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
+            self.sweep_at,
+            self.keep_alive.poll_timeout(),
             drain,
         ]
         .into_iter()
@@ -267,7 +281,7 @@ impl Core {
     }
 
     /// Carries everything that the last input started to its end.
-    fn pump(&mut self, now: Now) {
+    pub(super) fn pump(&mut self, now: Now) {
         loop {
             if let Some(event) = self.endpoint.poll_event() {
                 self.on_sip(now, event);
@@ -282,12 +296,11 @@ impl Core {
                     }
                     input => self.give(now, call, input),
                 }
+            } else if let Some(transmit) = self.endpoint.poll_transmit() {
+                self.transmit(now, transmit);
             } else {
                 break;
             }
-        }
-        while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.effects.push_back(Effect::Transmit(transmit));
         }
         self.finish_drain();
     }
@@ -298,8 +311,14 @@ impl Core {
                 session,
                 flow,
                 message,
-            } => self.on_invite(now, session, flow, &message),
-            Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
+            } => {
+                self.note_alias(flow, &message);
+                self.on_invite(now, session, flow, &message);
+            }
+            Event::Request { id, flow, message } => {
+                self.note_alias(flow, &message);
+                self.on_request(now, id, flow, &message);
+            }
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }

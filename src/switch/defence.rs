@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::Core;
+use super::effect::Effect;
 use super::intake::{Urgency, Waiting, urgency};
 use super::overload::Why;
 use crate::ledger::cause::Cause;
@@ -14,6 +15,7 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::journal::{BanRecord, Entry};
 use crate::net::access::source::Source;
 use crate::net::access::{Admission, Consequence, Offence, Standing};
+use crate::net::stream::Heard;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::{Flow, ListenerId};
 use crate::sip::uri::Uri;
@@ -81,26 +83,65 @@ pub(super) fn count(counter: &AtomicU64) {
 impl Core {
     /// A datagram came in: it is dropped unread, or waits for [`Core::serve_next`].
     pub fn take_in(&mut self, now: Now, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
+        if let Some(standing) = self.admit(now.mono, remote.ip(), &bytes) {
+            let flow = self.reach.flow(listener, remote);
+            self.queue(now.mono, flow, bytes, standing);
+        }
+    }
+
+    /// Something happened on a connection: a message waits for [`Core::serve_next`], all else is dealt with at once.
+    pub fn take_in_heard(&mut self, now: Now, heard: Heard) {
+        match heard {
+            Heard::Message { connection, bytes } => {
+                let Some(flow) = self.connections.heard(now.mono, connection) else {
+                    return;
+                };
+                if let Some(standing) = self.admit(now.mono, flow.remote.ip(), &bytes) {
+                    self.queue(now.mono, flow, bytes, standing);
+                }
+            }
+            Heard::Accepted {
+                connection, remote, ..
+            } if self.access.is_banned(now.mono, remote.ip()) => {
+                count(&self.views.kept.banned);
+                self.effects.push_back(Effect::Disconnect(connection));
+            }
+            other => self.handle_heard(now, other),
+        }
+    }
+
+    /// How the source of a message stands; none: the message is dropped.
+    fn admit(&mut self, now: Mono, address: IpAddr, bytes: &[u8]) -> Option<Standing> {
         let kept = &self.views.kept;
-        let standing = match self.access.admit(now.mono, remote.ip()) {
+        let standing = match self.access.admit(now, address) {
             Admission::Served(standing) => standing,
-            Admission::Banned => return count(&kept.banned),
-            Admission::Limited => return count(&kept.limited),
+            Admission::Banned => {
+                count(&kept.banned);
+                return None;
+            }
+            Admission::Limited => {
+                count(&kept.limited);
+                return None;
+            }
         };
         // A challenged REGISTER is forgotten at once; the rest lingers in a transaction.
         let stays = standing == Standing::Stranger && !bytes.starts_with(b"REGISTER");
-        if stays && !self.access.admit_to_stay(now.mono) {
-            return count(&kept.limited);
+        if stays && !self.access.admit_to_stay(now) {
+            count(&kept.limited);
+            return None;
         }
+        Some(standing)
+    }
+
+    fn queue(&mut self, now: Mono, flow: Flow, bytes: Bytes, standing: Standing) {
         let waiting = Waiting {
-            listener,
-            remote,
+            flow,
             urgency: urgency(&bytes, standing),
             bytes,
-            at: now.mono,
+            at: now,
         };
         if !self.intake.push(waiting) {
-            count(&kept.overflowed);
+            count(&self.views.kept.overflowed);
         }
     }
 
@@ -116,8 +157,13 @@ impl Core {
         {
             self.tell_overload(now.mono);
         }
-        self.serve(now, message.listener, message.remote, message.bytes);
+        self.serve(now, message.flow, message.bytes);
         true
+    }
+
+    /// Whether connections may be read: with too much waiting, they wait too.
+    pub fn has_room(&self) -> bool {
+        self.intake.has_room()
     }
 
     /// Whether messages wait to be served.
@@ -256,6 +302,9 @@ impl Core {
         };
         self.views.bans.insert(offence.source, record.clone());
         self.journal(Entry::Banned(record));
+        for connection in self.connections.of(offence.source) {
+            self.disconnect(now, connection);
+        }
     }
 
     /// Somebody there has shown who he is: the address is known until then.

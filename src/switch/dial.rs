@@ -7,13 +7,15 @@ use super::core::{Core, LegPlace};
 use super::effect::{Effect, Lookup};
 use crate::call::input::{Input, LegEvent};
 use crate::call::output::{Dial, Target};
+use crate::desk::notice::Phone;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
-use crate::sip::endpoint::command::{Command, Headers, Invite, Routing};
-use crate::sip::endpoint::{Flow, SessionId};
+use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::{Flow, SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
+use crate::sip::wire::Name as HeaderName;
 use crate::trunk::caller_id;
 
 /// Why an INVITE cannot be sent.
@@ -26,7 +28,7 @@ impl Core {
     pub(super) fn dial(&mut self, now: Now, call: CallId, leg: LegId, dial: Dial) {
         let (invite, trunk) = match &dial.target {
             Target::Phone { operator, phone } => {
-                (self.invite_phone(leg, &dial, operator, &phone.0), None)
+                (self.invite_phone(leg, &dial, operator, phone), None)
             }
             Target::Trunk { trunk, number } => (
                 self.invite_trunk(leg, &dial, trunk, number),
@@ -59,18 +61,21 @@ impl Core {
     }
 
     fn invite_phone(
-        &self,
+        &mut self,
         leg: LegId,
         dial: &Dial,
         operator: &Name,
-        contact: &str,
+        phone: &Phone,
     ) -> Result<Invite, Unsendable> {
+        let (flow, path) = self.phone_flow(operator, phone).map_err(|why| Unsendable {
+            code: 480,
+            sentence: format!("the phone {} of {operator} cannot be rung: {why}", phone.0),
+        })?;
+        let host = Uri::parse(phone.contact()).map(|uri| uri.host().to_owned());
         let flow = self
-            .phone_flow(operator, contact)
-            .map_err(|why| Unsendable {
-                code: 480,
-                sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
-            })?;
+            .connections
+            .towards(flow, host.as_deref().unwrap_or_default());
+        let routes = path.into_iter().map(|proxy| (HeaderName::Route, proxy));
         let domain = &self.plan.server.domain;
         let mut other_headers = vec![("X-Vats-Call".to_owned(), dial.call.to_string())];
         if let Some(page) = &dial.landing_page {
@@ -80,7 +85,7 @@ impl Core {
             session: SessionId(leg.as_u128()),
             flow,
             routing: Routing::Flow,
-            uri: contact.to_owned(),
+            uri: phone.contact().to_owned(),
             from: name_addr(dial.display_name.as_deref(), dial.caller.as_deref(), domain),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             contact_user: Some("vats".to_owned()),
@@ -88,23 +93,29 @@ impl Core {
             sdp: dial.sdp.clone(),
             credentials: None,
             max_forwards: dial.max_forwards,
-            headers: Headers::new(),
+            headers: routes.collect(),
             other_headers,
             give_up_after: None,
         })
     }
 
-    /// Where an operator's phone is reached: the flow that it registered on, or its fixed address.
-    pub(super) fn phone_flow(&self, operator: &Name, contact: &str) -> Result<Flow, &'static str> {
-        let uri = Uri::parse(contact).map_err(|_| "its contact is not a SIP URI")?;
-        match self.registrar.find_of(operator, &uri) {
-            Some(flow) => Ok(flow),
-            None => self.fixed_contact(&uri),
+    /// Where an operator's phone is reached: the flow that it registered on with the proxies on the way, or its fixed address.
+    pub(super) fn phone_flow(
+        &self,
+        operator: &Name,
+        phone: &Phone,
+    ) -> Result<(Flow, Vec<String>), &'static str> {
+        let uri = Uri::parse(phone.contact()).map_err(|_| "its contact is not a SIP URI")?;
+        match self.registrar.find_of(operator, &uri, phone.remote()) {
+            Some(binding) => Ok((binding.flow, binding.path.clone())),
+            None => Ok((self.fixed_contact(&uri)?, Vec::new())),
         }
     }
 
     fn fixed_contact(&self, uri: &Uri) -> Result<Flow, &'static str> {
-        let place = (uri.host().to_owned(), uri.port().unwrap_or(5060));
+        let transport = Transport::of_uri(uri).unwrap_or(Transport::Udp);
+        let port = uri.port().unwrap_or(transport.default_port());
+        let place = (uri.host().to_owned(), port);
         let address = self
             .names
             .get(&place)
@@ -113,7 +124,7 @@ impl Core {
             .copied()
             .ok_or("it is not registered, and its contact's host name does not resolve")?;
         self.reach
-            .flow_to(address)
+            .flow_over(transport, address)
             .ok_or("no listener of [server] sip reaches its address")
     }
 
@@ -189,7 +200,9 @@ impl Core {
             .values()
             .filter_map(|operator| operator.contact.as_deref());
         for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
-            let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
+            let transport = Transport::of_uri(&contact).unwrap_or(Transport::Udp);
+            let port = contact.port().unwrap_or(transport.default_port());
+            let host = contact.host().to_owned();
             if let Ok(ip) = host.parse::<IpAddr>() {
                 self.names.insert((host, port), vec![(ip, port).into()]);
                 continue;

@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 use crate::call::media::MediaAct;
 use crate::call::output::RecordAct;
 use crate::ledger::journal::Entry;
-use crate::sip::endpoint::Transmit;
+use crate::net::stream::Connect;
+use crate::sip::endpoint::{ConnectionId, Transmit};
 
 /// One thing to be done outside the core, in order.
 #[derive(Debug)]
@@ -27,6 +28,10 @@ pub enum Effect {
         /// The port that goes with the addresses.
         port: u16,
     },
+    /// Open a connection; what happens on it comes back through `Core::handle_heard`.
+    Connect(Connect),
+    /// Close a connection, once what was sent on it has left.
+    Disconnect(ConnectionId),
     /// The last call is over and every trunk is unregistered.
     Drained(oneshot::Sender<()>),
 }

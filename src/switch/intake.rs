@@ -3,21 +3,18 @@
 //! So a storm of registrations or a flood of strangers delays no BYE. Only the first bytes and the To header are looked at here.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::ledger::clock::Mono;
 use crate::net::access::Standing;
-use crate::sip::endpoint::ListenerId;
+use crate::sip::endpoint::Flow;
 
 /// A message that waits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Waiting {
-    /// On which listener it came.
-    pub listener: ListenerId,
-    /// From where.
-    pub remote: SocketAddr,
+    /// Where it came from.
+    pub flow: Flow,
     /// All of it.
     pub bytes: Bytes,
     /// When it came.
@@ -75,6 +72,12 @@ impl Intake {
         message
     }
 
+    /// Whether there is room for many more, so that connections need not wait.
+    pub fn has_room(&self) -> bool {
+        let mut queues = self.queues.iter().zip(MOST);
+        queues.all(|(queue, most)| queue.len() < most / 2)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.queues.iter().map(VecDeque::len).sum()
@@ -128,7 +131,10 @@ const KEPT: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::sip::endpoint::ListenerId;
 
     fn of(text: &str, standing: Standing) -> Urgency {
         urgency(text.as_bytes(), standing)
@@ -156,8 +162,11 @@ mod tests {
 
     fn waiting(urgency: Urgency, number: u16) -> Waiting {
         Waiting {
-            listener: ListenerId(0),
-            remote: SocketAddr::from(([192, 0, 2, 1], number)),
+            flow: Flow::udp(
+                ListenerId(0),
+                SocketAddr::from(([192, 0, 2, 1], number)),
+                SocketAddr::from(([192, 0, 2, 9], 5060)),
+            ),
             bytes: Bytes::new(),
             at: Mono::ZERO,
             urgency,

@@ -87,6 +87,7 @@ impl Core {
             source: flow.remote,
             transport: flow.transport,
             request_user: request_user.as_deref(),
+            certificate: self.connections.names(flow.connection),
         };
         if self.claims_to_be_a_phone(message) {
             return identify::identify_peer(self.known_trunks(), origin);

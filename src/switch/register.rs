@@ -12,9 +12,9 @@ use crate::ledger::id::{CallId, Name};
 use crate::ledger::journal::{BindingRecord, Entry};
 use crate::net::access::source::Source;
 use crate::sip::auth::Verdict;
-use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers};
 use crate::sip::endpoint::event::RequestId;
+use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::registrar::{Binding, Change};
 use crate::sip::wire::{Message, Method, Name as HeaderName};
@@ -76,8 +76,27 @@ impl Core {
         }
         if changed {
             self.refresh_phones(now, &operator);
+            self.rejoin_dialogs(&operator, flow);
         }
         (registered.code, registered.headers)
+    }
+
+    /// A phone that lost its connection in a call and came back goes on with the call there.
+    fn rejoin_dialogs(&mut self, operator: &Name, flow: Flow) {
+        if flow.connection.is_none() {
+            return;
+        }
+        let contacts: Vec<String> = self
+            .registrar
+            .contacts(operator)
+            .filter(|binding| binding.flow.connection == flow.connection)
+            .map(|binding| binding.contact.to_string())
+            .collect();
+        let connections = &self.connections;
+        for contact in contacts {
+            self.endpoint
+                .rejoin(&contact, flow, |connection| connections.is_open(connection));
+        }
     }
 
     /// The operator whose credentials a request carries, or the headers of the 401.
@@ -118,7 +137,7 @@ impl Core {
     pub(super) fn restore_bindings(&mut self, now: Now, bindings: Vec<BindingRecord>) {
         let reach = &self.reach;
         let dropped = self.registrar.restore(now, bindings, |binding| {
-            if binding.transport != "udp" {
+            if binding.transport != Transport::Udp.as_str() {
                 return None;
             }
             // The phone knows the address it registered at; when that listener is gone, another may still reach it.
@@ -137,6 +156,11 @@ impl Core {
             return;
         }
         let changes = self.registrar.handle_timeout(now);
+        self.take_changes(now, changes);
+    }
+
+    /// Notes changed bindings in the journal and at the desk.
+    pub(super) fn take_changes(&mut self, now: Now, changes: Vec<Change>) {
         let mut operators: Vec<Name> = Vec::new();
         for change in changes {
             let operator = match &change {
@@ -154,6 +178,12 @@ impl Core {
     }
 
     fn journal_change(&mut self, change: Change) {
+        // A connection does not survive a restart, and neither does a binding on it.
+        if let Change::Saved(binding) = &change
+            && binding.transport != Transport::Udp.as_str()
+        {
+            return;
+        }
         self.journal(match change {
             Change::Saved(binding) => Entry::BindingSaved(binding),
             Change::Removed { operator, contact } => Entry::BindingRemoved { operator, contact },
@@ -167,8 +197,9 @@ impl Core {
         };
         let mut phones: Vec<Phone> = self
             .registrar
-            .contacts(operator)
-            .map(|binding| Phone(binding.contact.as_str().into()))
+            .phones(operator)
+            .into_iter()
+            .map(|binding| Phone(binding.place().into()))
             .collect();
         if let Some(contact) = &configured.contact {
             let fixed = Phone(contact.as_str().into());
@@ -180,6 +211,7 @@ impl Core {
             view.phones = phones.iter().map(|phone| phone.0.to_string()).collect();
         }
         self.desk.set_phones(now.mono, operator, phones);
+        self.keep_phones_alive(now, operator);
     }
 
     /// An operator's state changed: into the view and the journal.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -18,6 +19,7 @@ use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
 use crate::media::tap::tap;
+use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
 use crate::store::journal::Journal;
@@ -37,6 +39,8 @@ pub struct Task {
     pub core: Core,
     /// The SIP sockets.
     pub listeners: Listeners,
+    /// The SIP connections.
+    pub hub: Hub,
     /// The media plane.
     pub plane: Plane,
     /// The recorder.
@@ -51,6 +55,7 @@ pub struct Task {
 
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Heard(Heard),
     Waiting,
     Media,
     Ask(Option<Ask>),
@@ -76,10 +81,12 @@ impl Task {
                 look_at = now.mono + LOOK;
             }
             let wake_at = self.wake_at(alive_at);
-            let listeners = &mut self.listeners;
+            let (listeners, hub) = (&mut self.listeners, &mut self.hub);
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                // What is on connections waits there when there is no room: they lose nothing.
+                heard = hub.next(), if self.core.has_room() => Wake::Heard(heard),
                 // The runtime gets its turn first: else it would not see that more has come.
                 () = tokio::task::yield_now(), if self.core.has_waiting() => Wake::Waiting,
                 () = self.plane.ready() => Wake::Media,
@@ -90,6 +97,10 @@ impl Task {
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
                     self.core.take_in(self.clock.now(), listener, remote, bytes);
+                    self.serve(&resolver).await;
+                }
+                Wake::Heard(heard) => {
+                    self.core.take_in_heard(self.clock.now(), heard);
                     self.serve(&resolver).await;
                 }
                 Wake::Waiting => self.serve(&resolver).await,
@@ -133,18 +144,21 @@ impl Task {
         }
     }
 
-    /// Empties the sockets, as far as the runtime lets us in one turn.
+    /// Takes in all that is there, as far as the runtime lets us in one turn.
     async fn take_in(&mut self) {
-        loop {
-            let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
-                std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
-            });
-            let Some((listener, remote, bytes)) = next.await else {
-                return;
-            };
-            self.core.take_in(self.clock.now(), listener, remote, bytes);
-        }
+        poll_fn(|cx| {
+            while let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
+                let now = self.clock.now();
+                self.core.take_in(now, listener, remote, bytes);
+            }
+            while self.core.has_room()
+                && let Poll::Ready(heard) = self.hub.poll_next(cx)
+            {
+                self.core.take_in_heard(self.clock.now(), heard);
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn census(&self) -> Census {
@@ -188,6 +202,11 @@ impl Task {
         resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
     ) {
         match effect {
+            Effect::Transmit(transmit) if transmit.flow.transport.is_reliable() => {
+                self.hub.send(transmit.flow.connection, transmit.bytes);
+            }
+            Effect::Connect(connect) => self.hub.connect(connect),
+            Effect::Disconnect(connection) => self.hub.close(connection),
             Effect::Transmit(transmit) => {
                 self.listeners.send(
                     transmit.flow.listener,

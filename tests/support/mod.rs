@@ -5,6 +5,8 @@
 
 pub mod baresip;
 pub mod by_hand;
+pub mod certificates;
+pub mod home;
 pub mod pbx;
 pub mod phone;
 pub mod receiver;
@@ -12,6 +14,7 @@ pub mod rtp_peer;
 pub mod scenario;
 pub mod sipp;
 pub mod sound;
+pub mod stream;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -320,6 +320,11 @@ impl World {
             Effect::Resolve { host, .. } => {
                 self.outcome.faults.push(format!("{host} was looked up"))
             }
+            Effect::Connect(_) | Effect::Disconnect(_) => {
+                self.outcome
+                    .faults
+                    .push("a connection, where all is UDP".to_owned());
+            }
             Effect::Drained(_) => self.draining = Some(true),
         }
     }

@@ -107,6 +107,9 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         version: 7,
         server: Server {
             sip: Vec::new(),
+            tls: None,
+            connections: (10, 10),
+            keep_alive: secs(25),
             domain: "pbx.example".into(),
             rtp_ports: 20000..=20100,
             public_address: None,
@@ -169,6 +172,7 @@ fn trunk(id: &str) -> Trunk {
             port: 5060,
         }),
         accept: Vec::new(),
+        certificate: None,
         register: None,
         number_from: NumberFrom::Auto,
         caller_id: CallerIdPolicy::Ours,

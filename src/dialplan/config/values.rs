@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::HostPort;
+use crate::sip::endpoint::Transport;
 
 /// Why a string is not what its key wants, and what would be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,21 +60,21 @@ pub(crate) fn write_duration(duration: Duration) -> String {
 }
 
 /// A SIP listener: `udp://0.0.0.0:5060`.
-pub(crate) fn listener(text: &str) -> Result<SocketAddr, Wrong> {
+pub(crate) fn listener(text: &str) -> Result<Listener, Wrong> {
     let shape = || {
         Wrong::new(format!("\"{text}\" is no listener")).hint(
-            "write it as \"udp://127.0.0.1:5060\": an IP address and a port, 0 for any free one",
+            "write it as \"udp://127.0.0.1:5060\" or \"tls://[::1]:5061\": an IP address and a port, 0 for any free one",
         )
     };
     let (scheme, address) = text.split_once("://").ok_or_else(shape)?;
-    match scheme {
-        "udp" => address.parse().map_err(|_| shape()),
-        "tcp" | "tls" | "ws" | "wss" => Err(Wrong::new(format!(
-            "{scheme}:// listeners are not available in this version"
-        ))
-        .hint("use udp://")),
-        _ => Err(shape()),
-    }
+    let transport = Transport::parse(scheme).ok_or_else(|| {
+        Wrong::new(format!("{scheme}:// is no transport of SIP"))
+            .hint("use udp://, tcp://, tls://, ws:// or wss://")
+    })?;
+    Ok(Listener {
+        transport,
+        address: address.parse().map_err(|_| shape())?,
+    })
 }
 
 /// `20000-29999`.

@@ -26,7 +26,11 @@ pub fn unsupported(request: &Message) -> Option<String> {
         .flat_map(|line| line.split(','))
     {
         let tag = tag.trim();
-        if tag.is_empty() || tag.eq_ignore_ascii_case(core::SUPPORTED) {
+        let by_registrar = request.method() == Method::Register
+            && ["path", "outbound"]
+                .iter()
+                .any(|known| tag.eq_ignore_ascii_case(known));
+        if tag.is_empty() || by_registrar || tag.eq_ignore_ascii_case(core::SUPPORTED) {
             continue;
         }
         if !lacking.is_empty() {

@@ -81,9 +81,35 @@ impl Endpoint {
         self.settle(now);
     }
 
-    /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay.
+    /// What came on a connection could not be framed, and only its head is here: it is refused where that makes sense. The connection
+    /// is to be closed.
+    pub fn handle_broken(&mut self, flow: Flow, head: Bytes, code: u16, sentence: &str) {
+        self.refuse_broken(flow, head, code, sentence);
+    }
+
+    /// The connections that sessions and transactions use.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        let sessions = self.sessions.values().flat_map(|session| session.flows());
+        let transactions = self.core.layer.flows();
+        sessions
+            .chain(transactions)
+            .map(|flow| flow.connection)
+            .filter(|connection| !connection.is_none())
+    }
+
+    /// A phone is back on another connection: its dialogs whose connection is closed go on there. `contact` is its Contact URI.
+    pub fn rejoin(&mut self, contact: &str, flow: Flow, is_open: impl Fn(ConnectionId) -> bool) {
+        for session in self.sessions.values_mut() {
+            session.rejoin(contact, &flow, &is_open);
+        }
+    }
+
+    /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay, and find another way if there is one.
     pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
         self.core.layer.close_flow(flow);
+        for session in self.sessions.values_mut() {
+            session.leave(&flow);
+        }
         self.settle(now);
     }
 

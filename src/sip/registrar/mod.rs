@@ -3,6 +3,7 @@
 //! Who may register was decided before (`auth`); keeping bindings over a restart is the store's, which is told by `Change`s.
 
 mod binding;
+mod outbound;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::binding::Binding;
+pub use self::binding::{Binding, split_place};
+use self::outbound::Outbound;
 use self::request::{Asked, Refusal};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::Name as Operator;
@@ -89,17 +91,22 @@ impl Registrar {
         let (old, mut live): (Vec<_>, Vec<_>) = before
             .into_iter()
             .partition(|binding| binding.expires <= now.mono);
-        let outcome = Asked::read(request, most(flow.transport))
-            .and_then(|asked| apply(now, request, flow, asked, &live));
+        let outcome = Outbound::read(request).and_then(|outbound| {
+            let asked = Asked::read(request, most(flow.transport))?;
+            let after = apply(now, request, flow, asked, &live, &outbound)?;
+            Ok((after, outbound))
+        });
         let mut changes: Vec<Change> = old
             .iter()
             .map(|binding| binding.removed(operator))
             .collect();
         let (code, headers) = match outcome {
-            Ok(after) => {
+            Ok((after, outbound)) => {
                 changes.extend(self.differences(operator, &live, &after));
                 live = after;
-                (200, accepted(now, &live))
+                let mut headers = accepted(now, &live);
+                headers.extend(outbound.answer());
+                (200, headers)
             }
             Err(refusal) => refused(refusal),
         };
@@ -166,6 +173,25 @@ impl Registrar {
         changes
     }
 
+    /// A connection is closed: ends the bindings on it (RFC 5626 §5.3).
+    pub fn drop_flow(&mut self, flow: &Flow) -> Vec<Change> {
+        if flow.connection.is_none() {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        self.bindings.retain(|operator, list| {
+            list.retain(|binding| {
+                let cut = binding.flow.connection == flow.connection;
+                if cut {
+                    changes.push(binding.removed(operator));
+                }
+                !cut
+            });
+            !list.is_empty()
+        });
+        changes
+    }
+
     /// When to call `handle_timeout`; it may be called with nothing to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
         self.ends.first().map(|(at, _)| *at)
@@ -219,12 +245,31 @@ impl Registrar {
             .map(|binding| binding.flow)
     }
 
-    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'.
-    pub fn find_of(&self, operator: &Operator, contact: &Uri) -> Option<Flow> {
+    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'. `remote`: the phone that came from there, where
+    /// the operator has several with that contact.
+    pub fn find_of(
+        &self,
+        operator: &Operator,
+        contact: &Uri,
+        remote: Option<SocketAddr>,
+    ) -> Option<&Binding> {
         self.contacts(operator)
             .filter(|binding| binding.contact.matches(contact))
-            .max_by_key(|binding| binding.refreshed_at)
-            .map(|binding| binding.flow)
+            .max_by_key(|binding| (Some(binding.flow.remote) == remote, binding.refreshed_at))
+    }
+
+    /// An operator's phones, each once: of several flows of one phone (RFC 5626 §4.2) the one refreshed last.
+    pub fn phones(&self, operator: &Operator) -> Vec<&Binding> {
+        let mut phones: Vec<&Binding> = Vec::new();
+        for binding in self.contacts(operator) {
+            let known = binding
+                .instance()
+                .is_some_and(|instance| phones.iter().any(|one| one.instance() == Some(instance)));
+            if !known {
+                phones.push(binding);
+            }
+        }
+        phones
     }
 
     /// What turns `before` into `after`, for the store.
@@ -236,7 +281,7 @@ impl Registrar {
     ) -> Vec<Change> {
         let removed = before
             .iter()
-            .filter(|old| !after.iter().any(|new| new.contact == old.contact))
+            .filter(|old| !after.iter().any(|new| new.place() == old.place()))
             .map(|old| old.removed(operator));
         let saved = after.iter().filter(|new| !before.contains(new)).map(|new| {
             let local = self.locals.get(&new.flow.listener).copied();
@@ -265,6 +310,7 @@ fn apply(
     flow: Flow,
     asked: Asked,
     before: &[Binding],
+    outbound: &Outbound,
 ) -> Result<Vec<Binding>, Refusal> {
     let mut after = before.to_vec();
     let contacts = match asked {
@@ -279,12 +325,16 @@ fn apply(
     };
     for wish in contacts {
         // The order counts against what was there before; one request may name a contact twice.
-        for binding in before.iter().filter(|binding| binding.is_of(&wish.address)) {
-            binding.allows(request)?;
+        for binding in before {
+            if binding.is_of(&wish.address, request, &flow) {
+                binding.allows(request)?;
+            }
         }
-        after.retain(|binding| !binding.is_of(&wish.address));
+        after.retain(|binding| !binding.is_of(&wish.address, request, &flow));
         if !wish.granted.is_zero() {
-            after.insert(0, Binding::new(now, request, flow, wish));
+            let mut binding = Binding::new(now, request, flow, wish);
+            outbound.mark(&mut binding);
+            after.insert(0, binding);
         }
     }
     after.truncate(MAX_BINDINGS);
@@ -312,6 +362,7 @@ fn refused(refusal: Refusal) -> (u16, Vec<(Name, String)>) {
             ],
         ),
         Refusal::OutOfOrder => (500, vec![warning]),
+        Refusal::FirstHop => (439, vec![warning]),
         Refusal::BadContact | Refusal::BadRemoval => (400, vec![warning]),
     }
 }

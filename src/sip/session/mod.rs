@@ -26,9 +26,9 @@ use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
 use crate::sip::dialog::route::NextHop;
 use crate::sip::dialog::{Dialog, LocalTag};
-use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::{Ended, Event};
+use crate::sip::endpoint::{ConnectionId, Flow, SessionId};
 use crate::sip::transaction::timer::{Table, Timed};
 use crate::sip::transaction::{ClientId, ServerId, T1_64};
 use crate::sip::wire::Message;
@@ -166,6 +166,27 @@ impl Session {
     /// How many dialogs it has, early ones included.
     pub fn dialogs(&self) -> usize {
         self.dialogs.len()
+    }
+
+    /// Where its dialogs are.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.dialogs.iter().map(|dialog| &dialog.flow)
+    }
+
+    /// The phone at this Contact is back on another connection.
+    pub fn rejoin(&mut self, contact: &str, flow: &Flow, is_open: impl Fn(ConnectionId) -> bool) {
+        for dialog in &mut self.dialogs {
+            if dialog.target == contact && !is_open(dialog.flow.connection) {
+                dialog.come_by(flow);
+            }
+        }
+    }
+
+    /// A flow closed: dialogs on it look for their next hop anew.
+    pub fn leave(&mut self, closed: &Flow) {
+        for dialog in &mut self.dialogs {
+            dialog.leave(closed);
+        }
     }
 
     /// Whether one of its dialogs is the one that a request names.

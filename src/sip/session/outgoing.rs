@@ -6,7 +6,7 @@ use super::credentials::{Challenges, is_challenge};
 use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
-use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_value};
+use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_to};
 use crate::sip::endpoint::command::{Headers, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow, SessionId};
@@ -346,7 +346,7 @@ impl Calling {
             .header(Name::CSeq, format_args!("{} INVITE", self.cseq))
             .header(
                 Name::Contact,
-                contact_value(invite.contact_user.as_deref(), flow),
+                contact_to(invite.contact_user.as_deref(), flow, &invite.uri),
             );
         writer = core::abilities(writer).header(Name::UserAgent, core.product());
         writer = core::append(writer, &self.lines);

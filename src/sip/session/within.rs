@@ -25,7 +25,13 @@ impl Session {
         let Some(dialog) = self.dialogs.iter_mut().find(|dialog| dialog.is_of(request)) else {
             return Fate::Alive;
         };
-        if dialog.take_cseq(request) == Order::Late {
+        let order = dialog.take_cseq(request);
+        if order == Order::Fine
+            && let Some(flow) = core.layer.flow_of(server)
+        {
+            dialog.come_by(&flow);
+        }
+        if order == Order::Late {
             let refusal = Refusal::new(
                 500,
                 "The sequence number is lower than that of an earlier request",

@@ -200,6 +200,11 @@ impl Layer {
         Some((server.request.clone()?, server.flow))
     }
 
+    /// Where the request of a server transaction came from.
+    pub fn flow_of(&self, server: ServerId) -> Option<Flow> {
+        Some(self.servers.get(&server)?.flow)
+    }
+
     /// Sends a response: repeated for repeated requests, and a final one to an INVITE until its ACK. Ignored after a final one.
     pub fn respond(&mut self, now: Mono, id: ServerId, code: u16, response: Bytes) {
         if let Some(server) = self.servers.get_mut(&id) {
@@ -306,6 +311,12 @@ impl Layer {
                 client.fail(id, Failure::Transport, &mut self.out);
             }
         }
+    }
+
+    /// The flows of transactions that are under way.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        let clients = self.clients.values().map(|client| &client.flow);
+        clients.chain(self.servers.values().map(|server| &server.flow))
     }
 
     /// Time passed.

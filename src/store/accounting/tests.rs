@@ -280,5 +280,6 @@ pub(crate) fn binding() -> BindingRecord {
         expires_at: second(120),
         user_agent: Some("baresip".to_owned()),
         granted: std::time::Duration::from_secs(120),
+        path: vec!["<sip:edge.example;lr>".to_owned()],
     }
 }

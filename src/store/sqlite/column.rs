@@ -205,6 +205,7 @@ pub(super) fn binding(row: &SqliteRow) -> Result<BindingRecord, StoreError> {
         expires_at: columns.wall("expires_at")?,
         user_agent: columns.maybe_text("user_agent")?,
         granted: std::time::Duration::from_millis(columns.number("granted_ms")?),
+        path: columns.json("path")?,
     })
 }
 

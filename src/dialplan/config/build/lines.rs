@@ -19,6 +19,11 @@ use crate::ledger::id::Name;
 pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let peer = entry.read("peer", values::host_port);
     let accept = entry.list("accept", network);
+    let certificate = entry.read("certificate", |text| match values::is_host_name(text) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Wrong::new(format!("\"{text}\" is no DNS name"))
+            .hint("write the name that the provider's client certificate has")),
+    });
     let register = registration(entry);
     let number_from = entry.word("number_from").map(|word| match word.as_str() {
         "request-uri" => NumberFrom::RequestUri,
@@ -60,6 +65,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         name: Name::from(entry.name),
         peer,
         accept: accept?,
+        certificate,
         register: register?,
         number_from: number_from?,
         caller_id: caller_id?,

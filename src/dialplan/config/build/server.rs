@@ -9,11 +9,16 @@ use crate::audio::clip::Clip;
 use crate::audio::tone;
 use crate::dialplan::config::entry::Entry;
 use crate::dialplan::config::values::{self, Wrong};
+use crate::dialplan::listener::{Listener, TlsFiles};
 use crate::dialplan::number::Country;
 use crate::dialplan::plan::{Recordings, Server};
 
 pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let sip = entry.some("sip", values::listener);
+    let tls = tls(entry, sip.as_deref().unwrap_or_default());
+    let connections = entry.integer("connections");
+    let per_source = entry.integer("connections_per_source");
+    let keep_alive = entry.duration("keep_alive");
     let domain = match entry.has("domain") {
         true => entry.read("domain", domain),
         false => Some(host_name(entry)),
@@ -56,6 +61,9 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let country = country?;
     Some(Server {
         sip: sip?,
+        tls: tls?,
+        connections: (connections?, per_source?),
+        keep_alive: keep_alive?,
         domain: domain?,
         rtp_ports: rtp_ports?,
         public_address,
@@ -72,6 +80,40 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         api_tokens: api_token.into_iter().collect(),
         max_calls,
     })
+}
+
+/// `None`: wrong, and reported.
+fn tls(entry: &Entry<'_>, listeners: &[Listener]) -> Option<Option<TlsFiles>> {
+    if !entry.has("tls") {
+        let secure = listeners
+            .iter()
+            .find(|listener| listener.transport.is_secure());
+        if let Some(listener) = secure {
+            let wrong = Wrong::new(format!("{listener} needs a certificate"))
+                .hint("add tls = { certificate = \"tls/certificate.pem\", key = \"tls/key.pem\" }");
+            entry.check.error(entry.value_place("sip"), wrong);
+            return None;
+        }
+        return Some(None);
+    }
+    let inner = entry.inner("tls")?;
+    let edge = entry.check.edge;
+    let file = |key: &str| inner.read(key, |text| Ok(edge.file(text)));
+    let (certificate, key) = (file("certificate"), file("key"));
+    let (client_ca, ca) = (file("client_ca"), file("ca"));
+    let files = TlsFiles {
+        certificate: certificate?,
+        key: key?,
+        client_ca,
+        ca,
+    };
+    if let Err(why) = edge.tls(&files) {
+        let wrong = Wrong::new(why)
+            .hint("give PEM files; the certificate first, then those between it and its root");
+        entry.check.error(inner.value_place("certificate"), wrong);
+        return None;
+    }
+    Some(Some(files))
 }
 
 pub(super) fn recordings(entry: &Entry<'_>) -> Option<Recordings> {

@@ -258,7 +258,7 @@ This page is written from the same table that the checker uses.
   `callback:NAME` and `conference:NAME` are not available in this version.
 - Names are letters, digits, `_`, `-` and `.`.
 - A reload (`SIGHUP`, or `POST /api/v1/reload`) puts all of a changed configuration in force or, if anything is wrong, nothing. Running calls keep the plan that they
-  began with. `server.sip`, `server.http`, `server.rtp_ports`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.
+  began with. `server.sip`, `server.connections`, `server.http`, `server.rtp_ports`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.
 ";
 
 #[cfg(test)]

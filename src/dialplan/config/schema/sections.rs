@@ -123,7 +123,11 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 const SERVER: &[Key] = keys! {
-    "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens; port 0 is any free one. tcp, tls, ws and wss are not available in this version.";
+    "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens: udp://, tcp://, tls://, ws:// or wss://; port 0 is any free one.";
+    "tls": Kind::Table(TLS), Optional("no TLS is accepted"), "The certificate of tls:// and wss:// listeners. The files are read again at every reload.";
+    "connections": Kind::Integer(1, 1_000_000), Default("10000"), "The most SIP connections at once that others may open to us.";
+    "connections_per_source": Kind::Integer(1, 1_000_000), Default("200"), "The same from one IPv4 address or one IPv6 network of 64 bits.";
+    "keep_alive": Kind::Duration("0s", "10m"), Default(r#""25s""#), "How often a phone behind address translation is sent an OPTIONS over UDP, so that it can still be rung; 0s: never.";
     "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
     "rtp_ports": Kind::Ports, Default(r#""20000-29999""#), "Ports for audio, two per side of a call: from an even port to an odd one.";
     "public_address": Kind::Address, Optional("the listening address"), "What Contact, Via and SDP carry towards peers outside `local_networks`.";
@@ -148,6 +152,13 @@ const SECURITY: &[Key] = keys! {
     "ban": Kind::Duration("1s", "720h"), Default(r#""1h""#), "How long a ban lasts. A banned address gets no answer.";
 };
 
+const TLS: &[Key] = keys! {
+    "certificate": Kind::Path, Required, "PEM file with our certificate and those between it and its root, relative to the configuration directory.";
+    "key": Kind::Path, Required, "PEM file with its private key.";
+    "client_ca": Kind::Path, Optional("clients are asked for no certificate"), "PEM file of the authorities whose certificates clients may show; `trunks.NAME.certificate` demands one.";
+    "ca": Kind::Path, Optional("those that the system trusts"), "PEM file of the authorities that must have signed the certificates of the peers that we connect to.";
+};
+
 const RECORDINGS: &[Key] = keys! {
     "path": Kind::Path, Default(r#""recordings""#), "The directory of the recordings.";
     "format": Kind::OneOf(&["wav"], &["opus"]), Default(r#""wav""#), "The format in which recordings are kept.";
@@ -157,6 +168,7 @@ const TRUNKS: &[Key] = keys! {
     "peer": Kind::HostPort, Optional("no calls go out"), "Calls go out to here, and requests from here are this trunk's. Port 5060 unless written.";
     "peers": Kind::List(&Kind::HostPort), Later("name one with peer, further sources with accept"), "Several addresses of the provider.";
     "accept": Kind::List(&Kind::Network), Default("[]"), "Further networks that this trunk's calls come from.";
+    "certificate": Kind::Domain, Optional("no certificate is asked for"), "The DNS name that the client certificate of this trunk's TLS connections must have; calls without it are not this trunk's. Needs `server.tls.client_ca`.";
     "register": Kind::Table(REGISTER), Optional("no registration"), "The account that we register; it also answers the provider's challenges.";
     "number_from": Kind::OneOf(&["auto", "request-uri", "to", "p-called-party-id"], &[]), Default(r#""auto""#), "Where the dialled number stands; auto takes the first of the others that is ours.";
     "caller_id": Kind::OneOf(&["ours", "caller"], &[]), Default(r#""ours""#), "The number that a forward shows: the dialled one of ours, or the caller's.";

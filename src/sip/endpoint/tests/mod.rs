@@ -6,6 +6,7 @@ mod fuzz;
 mod incoming;
 mod outgoing;
 mod routing;
+mod streams;
 mod transactions;
 mod within;
 
@@ -59,6 +60,10 @@ impl Rig {
     }
 
     fn receive_from(&mut self, remote: &str, text: &str) {
+        self.receive_on(flow_to(remote), text);
+    }
+
+    fn receive_on(&mut self, flow: Flow, text: &str) {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let body = body.trim_start_matches('\n');
         let head = head
@@ -70,7 +75,7 @@ impl Rig {
         let body = body.replace('\n', "\r\n");
         let whole = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         self.endpoint
-            .handle_message(self.now, flow_to(remote), Bytes::from(whole));
+            .handle_message(self.now, flow, Bytes::from(whole));
     }
 
     fn command(&mut self, command: Command) {
