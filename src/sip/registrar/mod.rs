@@ -178,17 +178,21 @@ impl Registrar {
         if flow.connection.is_none() {
             return Vec::new();
         }
+        let cut = |binding: &Binding| binding.flow.connection == flow.connection;
+        let hit: Vec<Operator> = self
+            .bindings
+            .iter()
+            .filter(|(_, list)| list.iter().any(cut))
+            .map(|(operator, _)| operator.clone())
+            .collect();
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
-            list.retain(|binding| {
-                let cut = binding.flow.connection == flow.connection;
-                if cut {
-                    changes.push(binding.removed(operator));
-                }
-                !cut
-            });
-            !list.is_empty()
-        });
+        for operator in hit {
+            let mut list = self.take(&operator);
+            let lost = list.iter().filter(|binding| cut(binding));
+            changes.extend(lost.map(|binding| binding.removed(&operator)));
+            list.retain(|binding| !cut(binding));
+            self.put(operator, list);
+        }
         changes
     }
 
