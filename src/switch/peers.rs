@@ -136,6 +136,7 @@ impl Core {
             self.registration_may_begin(now, &name);
             self.show_trunk(now, &name);
         }
+        self.refresh_trust(now);
     }
 
     pub(super) fn run_peers(&mut self, now: Now) {

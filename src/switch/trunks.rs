@@ -56,6 +56,11 @@ pub(super) enum Asked {
 }
 
 impl Trunks {
+    /// Every address of every trunk.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.values().flatten().copied()
+    }
+
     /// The opaque user of our Contact at a trunk that we register with.
     pub fn contact_user(&self, trunk: &Name) -> Option<&str> {
         self.contact_users.get(trunk).map(String::as_str)
@@ -172,6 +177,7 @@ impl Core {
         for trunk in plan.trunks.keys() {
             self.show_trunk(now, trunk);
         }
+        self.refresh_trust(now);
         self.run_registrations(now);
     }
 

@@ -46,6 +46,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         wrap_up: secs(10),
         session_expires: None,
         md5_only: false,
+        outbound: OutboundLimits::default(),
     }
 }
 
@@ -128,7 +129,9 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             min_session_expires: secs(90),
             api_tokens: Vec::new(),
             dns: Vec::new(),
+            max_calls: None,
         },
+        security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
         },
@@ -252,6 +255,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
             trunks: vec![name("acme")],
             caller_id: Some(e164("+74950000001")),
             allow: vec![name("anna")],
+            max_calls: None,
         },
     );
     for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {

@@ -186,6 +186,46 @@ fn the_contract_becomes_a_plan() {
 }
 
 #[test]
+fn security_and_limits_are_read() {
+    let plan = plan(
+        r#"
+[server]
+max_calls = 500
+[security]
+allow = ["192.0.2.0/24", "198.51.100.7"]
+failures = 5
+ban = "2h"
+[trunks.acme]
+peer = "192.0.2.9"
+[operators.anna]
+password = "x"
+outbound = { calls = 2, minutes_per_day = 90 }
+[operators.boris]
+password = "x"
+[outbound.russia]
+prefixes = ["+7"]
+trunks = ["acme"]
+allow = ["anna"]
+max_calls = 7
+"#,
+    );
+    assert_eq!(plan.server.max_calls, Some(500));
+    let security = &plan.security;
+    assert_eq!((security.allow.len(), security.failures), (2, 5));
+    assert_eq!(
+        (security.requests, security.ban),
+        (100, Duration::from_secs(7_200))
+    );
+    assert_eq!(security.window, Duration::from_secs(600));
+    let anna = plan.operators["anna"].outbound;
+    assert_eq!((anna.calls, anna.minutes_per_day), (Some(2), Some(90)));
+    assert_eq!(plan.operators["boris"].outbound.calls, None);
+    assert_eq!(plan.outbound["russia"].max_calls, Some(7));
+    let plain = self::plan("");
+    assert_eq!(plain.security, crate::dialplan::plan::Security::default());
+}
+
+#[test]
 fn the_sample_has_no_problem() {
     let checked = examine_text(SAMPLE);
     assert_eq!(checked.problems, []);

@@ -28,6 +28,7 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::sip::dialog::LocalTag;
 use crate::sip::session::{Fate, Session};
+use crate::sip::transaction::ServerId;
 use crate::sip::transaction::timer::Deadlines;
 
 pub use self::event::SessionId;
@@ -213,6 +214,12 @@ impl Endpoint {
             }
         }
         self.settle(now);
+    }
+
+    /// A request outside a session was replied to with a challenge: nothing is kept of it. Sent again it is challenged anew, so a flood of forged ones
+    /// costs no memory.
+    pub fn forget_request(&mut self, id: RequestId) {
+        self.core.layer.forget(ServerId(id.0));
     }
 
     /// `poll_timeout` has passed.

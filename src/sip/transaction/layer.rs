@@ -351,6 +351,12 @@ impl Layer {
         }
     }
 
+    /// Forgets a server transaction that was answered finally: a retransmission of its request is a new one. For requests without INVITE's ACK, where
+    /// answering anew does no harm.
+    pub fn forget(&mut self, id: ServerId) {
+        self.remove_server(id);
+    }
+
     fn remove_server(&mut self, id: ServerId) {
         let Some(server) = self.servers.remove(&id) else {
             return;

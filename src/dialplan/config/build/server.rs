@@ -55,6 +55,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     if let (Some(asked), Some(least)) = (session_expires, min_session_expires) {
         look_at_session(entry, asked, least);
     }
+    let max_calls = entry.integer("max_calls");
     let api_token = entry.secret("api_token");
     let http: std::net::SocketAddr = http?;
     if !http.ip().is_loopback() && !entry.has("api_token") {
@@ -87,6 +88,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         dns: dns?,
         session_expires: session_expires?,
         min_session_expires: min_session_expires?,
+        max_calls,
     })
 }
 
