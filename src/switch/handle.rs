@@ -82,6 +82,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Recordings that are not complete yet.
     pub recordings: usize,
+    /// SIP connections, registered phones' among them.
+    pub connections: usize,
 }
 
 /// A handle on the switch. Cheap to clone.

@@ -189,6 +189,7 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            connections: self.hub.len(),
         }
     }
 

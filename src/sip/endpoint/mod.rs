@@ -104,6 +104,13 @@ impl Endpoint {
         }
     }
 
+    /// A connection of ours was closed by the far side, which may not have read what was sent last: what waits there for a first response is sent once
+    /// more, on a new connection. To be followed by `handle_flow_closed`, which fails what has been sent again before.
+    pub fn send_again(&mut self, now: Now, flow: Flow) {
+        self.core.layer.send_again(flow);
+        self.settle(now);
+    }
+
     /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay, and find another way if there is one.
     pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
         self.core.layer.close_flow(flow);
