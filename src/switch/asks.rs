@@ -172,6 +172,7 @@ impl Core {
         }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
+        self.trunks.is_leaving = true;
         self.drain = Some(Draining {
             until,
             ended: false,

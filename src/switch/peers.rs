@@ -140,7 +140,7 @@ impl Core {
     }
 
     pub(super) fn run_peers(&mut self, now: Now) {
-        if self.drain.is_some() {
+        if self.trunks.is_leaving {
             return;
         }
         let names: Vec<Name> = self.trunks.peers.keys().cloned().collect();

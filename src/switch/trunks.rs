@@ -42,6 +42,8 @@ pub(super) struct Trunks {
     /// When each name is to be looked up again.
     pub(super) look_ups: BTreeMap<Wish, Mono>,
     pub(super) contacts_at: Option<Mono>,
+    /// The process drains: no address is asked for life any more.
+    pub(super) is_leaving: bool,
     /// The addresses that a leg will try, from the moment that its media port is asked for.
     pub(super) chosen: HashMap<LegId, Vec<Choice>>,
 }
@@ -70,7 +72,8 @@ impl Trunks {
     pub fn poll_timeout(&self) -> Option<Mono> {
         let accounts = self.accounts.values();
         let registrations = accounts.filter_map(Registered::poll_timeout);
-        let peers = self.peers.values().filter_map(Peers::poll_timeout);
+        let peers = self.peers.values().filter(|_| !self.is_leaving);
+        let peers = peers.filter_map(Peers::poll_timeout);
         registrations
             .chain(peers)
             .chain(self.look_ups.values().copied())
