@@ -152,7 +152,7 @@ const TRUNKS: &[Key] = keys! {
     "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls at once.";
     "country": Kind::Country, Optional("`server.country`"), "How this trunk's national numbers are read.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
-    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists, and for early media that callers hear.";
+    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
 };
 
 const REGISTER: &[Key] = keys! {
