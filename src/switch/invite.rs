@@ -122,6 +122,7 @@ impl Core {
     ) -> Arrival {
         let plan = Arc::clone(&self.plan);
         let dialled = Dialled::read(message);
+        let reliable = takes_reliable(message, &self.usage_of(&source));
         let (entry, text, calling, refuse) = match &source {
             Source::Trunk(trunk) => {
                 let called = dialled.p_called_party_id.as_deref();
@@ -156,7 +157,7 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
-            reliable: takes_reliable(message),
+            reliable,
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)
             } else {

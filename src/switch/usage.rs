@@ -28,6 +28,14 @@ impl Core {
         self.usage(configured.and_then(|operator| operator.session_expires))
     }
 
+    /// For the sessions of somebody who calls.
+    pub(super) fn usage_of(&self, source: &Source) -> Usage {
+        match source {
+            Source::Trunk(trunk) => self.usage_of_trunk(trunk),
+            Source::Operator(operator) => self.usage_of_operator(operator),
+        }
+    }
+
     fn usage(&self, session_expires: Option<Duration>) -> Usage {
         let server = &self.plan.server;
         let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
@@ -47,10 +55,7 @@ impl Core {
         message: &Message,
         source: &Source,
     ) -> bool {
-        let usage = match source {
-            Source::Trunk(trunk) => self.usage_of_trunk(trunk),
-            Source::Operator(operator) => self.usage_of_operator(operator),
-        };
+        let usage = self.usage_of(source);
         if let Some(least) = session::too_small(message, &usage) {
             let sentence = "The session interval is too small";
             let mut headers = reasons::refusal(422, None, sentence, &self.plan.server.domain);

@@ -157,8 +157,7 @@ pub struct Usage {
     pub session_expires: Option<u32>,
     /// The shortest session interval that we agree to, seconds; 0: the RFC's 90.
     pub min_se: u32,
-    /// Provisional responses are reliable wherever the far side can (RFC 3262). Otherwise only those that it requires to be so, and
-    /// those with SDP where it supports that.
+    /// Provisional responses are reliable wherever the far side can (RFC 3262), otherwise only where it requires that.
     pub reliable: bool,
 }
 

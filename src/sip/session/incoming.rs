@@ -73,7 +73,7 @@ impl Session {
         }
         let reliable = match ringing.asks {
             Asks::Requires => true,
-            Asks::Supports => usage.reliable || sdp.is_some() || self.reliable.is_some(),
+            Asks::Supports => usage.reliable,
             Asks::No => false,
         };
         if reliable {

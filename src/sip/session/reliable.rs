@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Fate, OfferIn, Phase, Session, TheirOffer, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::endpoint::admit;
-use crate::sip::endpoint::command::Headers;
+use crate::sip::endpoint::command::{Headers, Usage};
 use crate::sip::endpoint::core::{self, Core, Refusal};
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::header::has_option;
@@ -50,7 +50,7 @@ pub(super) enum Described {
 }
 
 /// What an INVITE says about reliable provisional responses.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Asks {
     No,
     Supports,
@@ -69,9 +69,13 @@ impl Asks {
     }
 }
 
-/// Whether the sender of an INVITE acknowledges provisional responses, so that one of ours may carry the offer.
-pub fn takes_reliable(invite: &Message) -> bool {
-    Asks::read(invite) > Asks::No
+/// Whether our provisional responses to an INVITE will be acknowledged, so that one of them may carry the offer.
+pub fn takes_reliable(invite: &Message, usage: &Usage) -> bool {
+    match Asks::read(invite) {
+        Asks::Requires => true,
+        Asks::Supports => usage.reliable,
+        Asks::No => false,
+    }
 }
 
 impl Session {

@@ -188,7 +188,7 @@ const TRUNKS: &[Key] = keys! {
     "caller_from": Kind::List(&Kind::OneOf(&["p-asserted-identity", "remote-party-id", "from"], &[])), Default(r#"["p-asserted-identity", "remote-party-id", "from"]"#), "Where the provider names the caller: the first of these that does.";
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
-    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists, and for early media that callers hear.";
+    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
 };
 
 const REGISTER: &[Key] = keys! {

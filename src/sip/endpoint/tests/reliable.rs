@@ -81,7 +81,7 @@ fn a_caller_that_requires_it_gets_each_provisional_response_once_acknowledged() 
 #[test]
 fn the_2xx_waits_for_the_prack_of_what_described_us() {
     let mut rig = Rig::new();
-    let session = rung(&mut rig, with("Supported: 100rel"));
+    let session = rung(&mut rig, with("Require: 100rel"));
     progress(&mut rig, session, 183, Some(ANSWER));
     let early = rig.one();
     rig.accept(session);
