@@ -88,10 +88,8 @@ fn a_phone_registers_refreshes_and_leaves() {
     let query = registrar.handle(at(40), &anna(), &register("q", 1, &[], None), flow(1));
     assert_eq!(contacts(&query), ["<sip:anna@192.0.2.1:5060>;expires=110"]);
     assert_eq!(query.changes, []);
-    assert_eq!(
-        query.headers.last().unwrap(),
-        &(Name::Date, "Sun, 08 Mar 2026 09:05:40 GMT".into())
-    );
+    let date = (Name::Date, "Sun, 08 Mar 2026 09:05:40 GMT".into());
+    assert!(query.headers.contains(&date), "{:?}", query.headers);
 
     let gone = registrar.handle(
         at(50),
@@ -305,7 +303,7 @@ proptest! {
                     Change::Removed { contact, .. } => prop_assert!(stored.remove(&contact).is_some()),
                 }
             }
-            let mut held: Vec<_> = registrar.contacts(&anna()).map(|phone| phone.contact.to_string()).collect();
+            let mut held: Vec<_> = registrar.contacts(&anna()).map(|phone| phone.place()).collect();
             prop_assert!(held.len() <= MAX_BINDINGS);
             prop_assert!(registrar.contacts(&anna()).all(|phone| phone.expires > now.mono));
             let mut kept: Vec<_> = stored.keys().cloned().collect();
