@@ -24,7 +24,7 @@ use crate::ledger::journal::{BindingRecord, Entry};
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::endpoint::{Census, Drops, Endpoint, ListenerId, SessionId, Settings};
 use crate::sip::registrar::Registrar;
 
 /// Everything that the signalling task owns.
@@ -133,7 +133,11 @@ impl Core {
         bytes: Bytes,
     ) {
         let flow = self.reach.flow(listener, remote);
+        let before = self.endpoint.drops();
         self.endpoint.handle_message(now, flow, bytes);
+        if let Some(reason) = self.endpoint.drops().since(before) {
+            tracing::debug!(%remote, "a SIP message was dropped: {reason}");
+        }
         self.pump(now);
     }
 
@@ -230,6 +234,11 @@ impl Core {
     /// What the SIP endpoint holds, for tests and metrics.
     pub fn census(&self) -> Census {
         self.endpoint.census()
+    }
+
+    /// SIP messages that were dropped so far, by reason.
+    pub fn drops(&self) -> Drops {
+        self.endpoint.drops()
     }
 
     /// Waiting calls and claims at the desk, for tests and metrics.

@@ -9,6 +9,7 @@ pub mod command;
 pub mod core;
 pub mod event;
 
+mod form;
 mod outcome;
 mod outside;
 mod receive;

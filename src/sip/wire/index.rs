@@ -384,7 +384,13 @@ impl Index {
             self.method_text = Span::new(start, start + method.len());
             self.method = Method::from_bytes(method);
         } else if text.get(self.method_text.range()) != Some(method) {
-            self.fault(400, "CSeq names another method than the request line");
+            // RFC 4475 §3.1.2.18 prefers 501 where nobody here knows the method either.
+            let status = if self.method == Method::Other {
+                501
+            } else {
+                400
+            };
+            self.fault(status, "CSeq names another method than the request line");
         }
     }
 
