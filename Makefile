@@ -70,7 +70,7 @@ fuzz: build-packages fuzz-packages ## Fuzz every parser and the SIP endpoint, a 
 	done
 
 # One after the other, b2bua last: it prints the table of all.
-bench: build-packages ## Speed and size against the budgets, three minutes after the build
+bench: build-packages ## Speed and size against the budgets, eight minutes after the build
 	cargo build --release --locked
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay

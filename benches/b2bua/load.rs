@@ -11,7 +11,7 @@ use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
 use vats::sip::endpoint::command::{Command, Invite, Routing};
 use vats::sip::endpoint::event::Event;
-use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings, Transport};
+use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings};
 
 use super::server::{Server, address, bind};
 
@@ -49,6 +49,8 @@ impl Outcome {
 /// Both far sides.
 pub struct Load<'a> {
     server: &'a Server,
+    /// Where calls are sent.
+    target: SocketAddr,
     clock: Clock,
     entropy: Entropy,
     caller: Endpoint,
@@ -70,6 +72,7 @@ impl<'a> Load<'a> {
         let mut entropy = Entropy::from_seed(seed());
         Load {
             server,
+            target: server.sip,
             clock: Clock::start(),
             caller: Endpoint::new(settings(), entropy.split()),
             callee: Endpoint::new(settings(), entropy.split()),
@@ -81,6 +84,13 @@ impl<'a> Load<'a> {
             audio: [bind(), bind()],
             ports: [Vec::new(), Vec::new()],
         }
+    }
+
+    /// The callers call the callees without a PBX between them: what the generator itself takes.
+    pub fn direct(server: &'a Server) -> Load<'a> {
+        let mut load = Load::new(server);
+        load.target = address(&server.callee);
+        load
     }
 
     /// Begins calls for `length`, at most `most`, ends each as soon as it is answered, and waits for the last.
@@ -113,10 +123,17 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Sets up `calls` recorded calls with audio, asks `look` while they talk, and ends them.
-    pub fn talk<T>(mut self, calls: u32, length: Duration, look: impl FnOnce() -> T) -> T {
+    /// Sets up `calls` calls without audio, asks `look` when all stand, and ends them.
+    pub fn hold<T>(mut self, calls: u32, look: impl FnOnce() -> T) -> T {
+        self.set_up("+74951000001", calls);
+        let seen = look();
+        self.end_all();
+        seen
+    }
+
+    fn set_up(&mut self, number: &str, calls: u32) {
         for _ in 0..calls {
-            self.call("+74951000002");
+            self.call(number);
             self.idle(Duration::from_millis(5));
         }
         self.idle(Duration::from_millis(500));
@@ -125,6 +142,19 @@ impl<'a> Load<'a> {
             calls as usize,
             "all calls are answered"
         );
+    }
+
+    fn end_all(&mut self) {
+        while let Some(session) = self.answered.pop_front() {
+            self.hang_up(session);
+            self.idle(Duration::from_millis(2));
+        }
+        self.idle(Duration::from_secs(1));
+    }
+
+    /// Sets up `calls` recorded calls with audio, asks `look` while they talk, and ends them.
+    pub fn talk<T>(mut self, calls: u32, length: Duration, look: impl FnOnce() -> T) -> T {
+        self.set_up("+74951000002", calls);
         let begun = Instant::now();
         let mut packet = [0x55; 172];
         packet[..2].copy_from_slice(&[0x80, 8]);
@@ -145,11 +175,7 @@ impl<'a> Load<'a> {
             self.idle(next.saturating_duration_since(Instant::now()));
         }
         let seen = look();
-        while let Some(session) = self.answered.pop_front() {
-            self.hang_up(session);
-            self.idle(Duration::from_millis(2));
-        }
-        self.idle(Duration::from_secs(1));
+        self.end_all();
         seen
     }
 
@@ -175,7 +201,7 @@ impl<'a> Load<'a> {
         self.sent.insert(session, Instant::now());
         let invite = Invite {
             session,
-            flow: flow(&self.server.caller, self.server.sip),
+            flow: flow(&self.server.caller, self.target),
             routing: Routing::Dialog,
             uri: format!("sip:{number}@{}", self.server.sip),
             from: "<sip:+79161234567@load.example>".to_owned(),
@@ -314,12 +340,7 @@ fn audio_port(sdp: &[u8]) -> Option<SocketAddr> {
 }
 
 fn flow(socket: &UdpSocket, remote: SocketAddr) -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote,
-        transport: Transport::Udp,
-        advertised: address(socket),
-    }
+    Flow::udp(ListenerId(0), remote, address(socket))
 }
 
 fn seed() -> [u8; 32] {

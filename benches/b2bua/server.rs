@@ -90,9 +90,24 @@ impl Server {
 
     /// Resident memory, KiB.
     pub fn resident_kib(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// Resident memory and its parts.
+    pub fn memory(&self) -> String {
+        format!(
+            "{} KiB (anonymous {}, files {}, shared {})",
+            self.resident_kib(),
+            self.status("RssAnon:"),
+            self.status("RssFile:"),
+            self.status("RssShmem:"),
+        )
+    }
+
+    fn status(&self, name: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
             .unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(name));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
             .unwrap_or(f64::NAN)
     }

@@ -1,5 +1,10 @@
 //! The budgets of speed and size: every benchmark keeps its figures, and the last one prints all of them as one table.
 
+#![allow(
+    dead_code,
+    reason = "each benchmark is a crate of its own and uses a part"
+)]
+
 use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;

@@ -34,6 +34,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Runs the PBX on a configuration until it is told to stop. Problems of the configuration come back for printing.
 pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
+    memory::keep_little();
     number::warm_up();
     let loaded = load_as(directory, Purpose::Run, 1)?;
     for warning in &loaded.warnings {

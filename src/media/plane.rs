@@ -1,8 +1,9 @@
 //! The media plane as the signalling task holds it: ports, bridges, which leg is on which worker, and the rings.
 //!
 //! After each [`Plane::act`], and whenever [`Plane::ready`] resolves, drain [`Plane::poll_report`] until it is empty.
-//! Acts are never refused: what does not fit into a worker's ring waits here in order and goes out at the next act or
-//! poll; the worker wakes the signalling task when it has made room.
+//! Only then are the workers woken, once for everything that was asked. Acts are never refused: what does not fit into
+//! a worker's ring waits here in order and goes out at the next act or poll; the worker wakes the signalling task when it
+//! has made room.
 
 mod crew;
 mod placing;
@@ -141,11 +142,13 @@ impl Plane {
             self.collect();
             self.crew.flush();
         }
+        self.crew.wake();
         self.reports.pop_front()
     }
 
     /// Resolves when `poll_report` may have something. Does not borrow the plane. Needs a tokio runtime with I/O and time.
     pub fn ready(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.crew.wake();
         let waiting = !self.reports.is_empty() || self.crew.has_reports();
         let bell = Arc::clone(&self.bell);
         let awaited = Arc::clone(&self.awaited);

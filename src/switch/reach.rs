@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::sip::endpoint::{Flow, ListenerId, Transport};
+use crate::sip::endpoint::{Flow, ListenerId};
 
 /// The listeners' real addresses, and the edge's knowledge of what each far side must be told.
 pub struct Reach {
@@ -39,12 +39,7 @@ impl Reach {
             Some(address) if address.ip().is_loopback() => address.ip(),
             _ => told,
         };
-        Flow {
-            listener,
-            remote,
-            transport: Transport::Udp,
-            advertised: SocketAddr::new(ip, port),
-        }
+        Flow::udp(listener, remote, SocketAddr::new(ip, port))
     }
 
     /// A flow to a far side that has not written first; `None` when no listener can reach it.

@@ -62,6 +62,8 @@ fn is_peer(known: Known<'_>, name: &Name, source: SocketAddr, transport: Transpo
         let peer = canonical(peer);
         match transport {
             Transport::Udp => peer == source,
+            // A connection that a peer opens comes from any port.
+            _ => peer.ip() == source.ip(),
         }
     };
     let resolved = known.addresses.get(name).into_iter().flatten();

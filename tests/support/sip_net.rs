@@ -7,7 +7,7 @@ use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::sip::endpoint::command::Command;
 use vats::sip::endpoint::event::Event;
-use vats::sip::endpoint::{Endpoint, Flow, ListenerId, Settings, Transport};
+use vats::sip::endpoint::{Endpoint, Flow, ListenerId, Settings};
 
 use super::netem::{Conditions, Netem};
 
@@ -127,12 +127,7 @@ pub fn address(side: usize) -> SocketAddr {
 
 /// The flow from a side to the other.
 pub fn flow(side: usize) -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: address(1 - side),
-        transport: Transport::Udp,
-        advertised: address(side),
-    }
+    Flow::udp(ListenerId(0), address(1 - side), address(side))
 }
 
 /// The seeds to run: `VATS_SEED` alone, or `count` from `first`.

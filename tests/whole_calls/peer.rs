@@ -11,7 +11,7 @@ use vats::ledger::id::LegId;
 use vats::sip::auth::Credentials;
 use vats::sip::endpoint::command::{Command, Invite, Request, Routing};
 use vats::sip::endpoint::event::{Event, RequestId};
-use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings, Transport};
+use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Method, Name};
 
 /// One far side with an address of its own.
@@ -136,12 +136,7 @@ impl Peer {
     }
 
     fn flow(&self, remote: SocketAddr) -> Flow {
-        Flow {
-            listener: ListenerId(0),
-            remote,
-            transport: Transport::Udp,
-            advertised: self.address,
-        }
+        Flow::udp(ListenerId(0), remote, self.address)
     }
 
     fn new_media(&mut self) -> SocketAddr {

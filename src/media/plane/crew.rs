@@ -1,5 +1,6 @@
 //! The workers as the signalling task sees them: a thread, two rings, slots.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -30,6 +31,8 @@ struct Hand {
     /// `None` after shutdown.
     commands: Option<Producer<Command>>,
     reports: Consumer<Report>,
+    /// There are commands that the worker has not been woken for.
+    news: Cell<bool>,
     /// What did not fit into `commands`, in order.
     backlog: VecDeque<Command>,
     /// Slots used before and free again.
@@ -120,6 +123,15 @@ impl Crew {
         }
     }
 
+    /// Wakes the workers that have new commands: one system call for all that a step of the signalling task asked for.
+    pub fn wake(&self) {
+        for hand in &self.hands {
+            if hand.news.replace(false) {
+                hand.shared.wake();
+            }
+        }
+    }
+
     /// Whether `next_report` has something.
     pub fn has_reports(&self) -> bool {
         self.hands.iter().any(|hand| !hand.reports.is_empty())
@@ -189,6 +201,7 @@ impl Hand {
             shared,
             commands: Some(commands),
             reports,
+            news: Cell::new(false),
             backlog: VecDeque::new(),
             free: Vec::new(),
             fresh: 0,
@@ -219,7 +232,7 @@ impl Hand {
             self.backlog.push_back(command);
             self.shared.starved.store(true, Ordering::SeqCst);
         }
-        self.shared.wake();
+        self.news.set(true);
     }
 
     fn flush(&mut self) {
@@ -236,7 +249,7 @@ impl Hand {
                 break;
             }
         }
-        self.shared.wake();
+        self.news.set(true);
     }
 }
 

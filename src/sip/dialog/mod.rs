@@ -7,6 +7,7 @@ pub mod route;
 use crate::ledger::entropy::Entropy;
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::Routing;
+use crate::sip::endpoint::flow::OurVia;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::transaction::{ClientId, via};
 use crate::sip::uri::Uri;
@@ -191,10 +192,7 @@ impl Dialog {
             &self.target
         };
         let mut writer = Writer::request(method, uri)
-            .header(
-                Name::Via,
-                format_args!("SIP/2.0/UDP {};rport;branch={branch}", flow.advertised),
-            )
+            .header(Name::Via, format_args!("{};branch={branch}", OurVia(flow)))
             .header(Name::MaxForwards, 70);
         for route in self.routes.iter().skip(usize::from(strict)) {
             writer = writer.header(Name::Route, route);
@@ -215,14 +213,18 @@ impl Dialog {
     }
 }
 
-/// A Contact value of ours: `<sip:user@advertised>`.
+/// A Contact value of ours: `<sip:user@advertised>`, with the transport unless it is UDP.
 pub fn contact_value(user: Option<&str>, flow: &Flow) -> String {
     let advertised = flow.advertised;
     let host = match advertised.ip() {
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         std::net::IpAddr::V4(ip) => ip.to_string(),
     };
-    format!("<{}>", Uri::sip(user, &host, Some(advertised.port())))
+    let uri = Uri::sip(user, &host, Some(advertised.port()));
+    match flow.transport.in_uri() {
+        Some(transport) => format!("<{}>", uri.with_param("transport", transport)),
+        None => format!("<{uri}>"),
+    }
 }
 
 /// The URI of a message's Contact, if it has a usable one.

@@ -1,11 +1,11 @@
-//! Route sets and next hops (RFC 3261 §12.1, §12.2.1.1, §8.1.2), for UDP.
+//! Route sets and next hops (RFC 3261 §12.1, §12.2.1.1, §8.1.2).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Dialog;
-use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::Routing;
+use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::header::params;
 use crate::sip::uri::Uri;
@@ -103,7 +103,8 @@ pub fn choose(dialog: &Dialog) -> Choice {
         .param("maddr")
         .filter(|maddr| !maddr.is_empty())
         .unwrap_or(uri.host());
-    let port = uri.port().unwrap_or(DEFAULT_PORT);
+    let transport = route_transport(&uri, &dialog.flow);
+    let port = uri.port().unwrap_or(transport.default_port());
     let literal = literal(host);
     match (dialog.routing, literal) {
         // Even where Contact names the flow's host: behind a symmetric NAT its port is another one's.
@@ -113,8 +114,16 @@ pub fn choose(dialog: &Dialog) -> Choice {
         (Routing::Dialog, Some(ip)) if ip.is_ipv4() != dialog.flow.remote.is_ipv4() => {
             Choice::Send(dialog.flow)
         }
+        // The dialog's own far side is at the other end of its connection, whatever port it listens on.
+        (Routing::Dialog, Some(ip))
+            if transport == dialog.flow.transport
+                && ip == dialog.flow.remote.ip()
+                && !dialog.flow.connection.is_none() =>
+        {
+            Choice::Send(dialog.flow)
+        }
         (Routing::Dialog, Some(ip)) => {
-            Choice::Send(towards(&dialog.flow, SocketAddr::new(ip, port)))
+            Choice::Send(dialog.flow.towards(transport, SocketAddr::new(ip, port)))
         }
         (Routing::Dialog, None) if host.is_empty() => Choice::Send(dialog.flow),
         (Routing::Dialog, None) => Choice::Resolve {
@@ -124,9 +133,22 @@ pub fn choose(dialog: &Dialog) -> Choice {
     }
 }
 
-/// The flow from the same listener to another address.
-pub fn towards(flow: &Flow, remote: SocketAddr) -> Flow {
-    Flow { remote, ..*flow }
+/// The transport by which a dialog's next hop is reached.
+pub fn transport(dialog: &Dialog) -> Transport {
+    Uri::parse(dialog.next_uri()).map_or(dialog.flow.transport, |uri| {
+        route_transport(&uri, &dialog.flow)
+    })
+}
+
+/// The transport that a URI asks for. Where it leaves the choice, a TLS flow stays one, and others use UDP (RFC 3263 §4.1); WebSockets
+/// are never opened by us.
+fn route_transport(uri: &Uri, flow: &Flow) -> Transport {
+    match Transport::of_uri(uri) {
+        Some(transport) if !transport.is_web_socket() => transport,
+        Some(_) => flow.transport,
+        None if flow.transport.is_secure() => flow.transport,
+        None => Transport::Udp,
+    }
 }
 
 /// Whether a URI's host is an IP address.
@@ -141,12 +163,10 @@ fn literal(host: &str) -> Option<IpAddr> {
         .ok()
 }
 
-const DEFAULT_PORT: u16 = 5060;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::endpoint::{ListenerId, Transport};
+    use crate::sip::endpoint::ListenerId;
 
     fn dialog(target: &str, routing: Routing) -> Dialog {
         Dialog {
@@ -159,12 +179,11 @@ mod tests {
             target: target.to_owned(),
             routes: Vec::new(),
             contact_user: None,
-            flow: Flow {
-                listener: ListenerId(0),
-                remote: "192.0.2.9:6000".parse().unwrap(),
-                transport: Transport::Udp,
-                advertised: "192.0.2.1:5060".parse().unwrap(),
-            },
+            flow: Flow::udp(
+                ListenerId(0),
+                "192.0.2.9:6000".parse().unwrap(),
+                "192.0.2.1:5060".parse().unwrap(),
+            ),
             routing,
             next_hop: NextHop::Unknown,
         }

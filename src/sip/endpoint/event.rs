@@ -1,34 +1,10 @@
 //! What the endpoint reports.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 
 use crate::sip::wire::Message;
 
-/// A listening socket, by its place in the configuration.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ListenerId(pub u16);
-
-/// A transport of RFC 3261 §18 and its extensions. Others come with the issue that builds them.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Transport {
-    /// UDP.
-    Udp,
-}
-
-/// Where messages come from and go to: over UDP a listener and a remote address.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Flow {
-    /// Our side.
-    pub listener: ListenerId,
-    /// The far side's transport address.
-    pub remote: SocketAddr,
-    /// The transport.
-    pub transport: Transport,
-    /// What Via and Contact carry towards this far side (already chosen between local and public address).
-    pub advertised: SocketAddr,
-}
+pub use super::flow::{ConnectionId, Flow, ListenerId, Transport};
 
 /// An INVITE usage: incoming or outgoing. The same 128 bits are the `LegId` of the call layer.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -8,6 +8,7 @@ pub mod admit;
 pub mod command;
 pub mod core;
 pub mod event;
+pub mod flow;
 
 mod form;
 mod outcome;
@@ -30,7 +31,8 @@ use crate::sip::dialog::LocalTag;
 use crate::sip::session::{Fate, Session};
 use crate::sip::transaction::timer::Deadlines;
 
-pub use self::event::{Flow, ListenerId, SessionId, Transport};
+pub use self::event::SessionId;
+pub use self::flow::{ConnectionId, Flow, ListenerId, Transport};
 pub use self::receive::Drops;
 
 /// Bytes to be sent on a flow.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::command::{Headers, Request};
 use super::core::{self, Core};
 use super::event::{Event, RequestId};
+use super::flow::OurVia;
 use crate::ledger::clock::Mono;
 use crate::sip::dialog::contact_value;
 use crate::sip::session::credentials::{Challenges, is_challenge};
@@ -97,10 +98,7 @@ impl Outside {
         let mut writer = Writer::request(method, &request.uri)
             .header(
                 Name::Via,
-                format_args!(
-                    "SIP/2.0/UDP {};rport;branch={}",
-                    flow.advertised, self.client
-                ),
+                format_args!("{};branch={}", OurVia(&flow), self.client),
             )
             .header(Name::MaxForwards, 70)
             .header(

@@ -8,7 +8,7 @@ use super::request::{Refusal, Wish};
 use crate::ledger::clock::{Mono, Now, Wall};
 use crate::ledger::id::Name as Operator;
 use crate::ledger::journal::BindingRecord;
-use crate::sip::endpoint::event::{Flow, Transport};
+use crate::sip::endpoint::event::Flow;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
@@ -123,9 +123,7 @@ impl Binding {
         BindingRecord {
             operator: operator.clone(),
             contact: self.contact.to_string(),
-            transport: match self.flow.transport {
-                Transport::Udp => "udp".to_owned(),
-            },
+            transport: self.flow.transport.as_str().to_owned(),
             local,
             remote: self.flow.remote,
             call_id: self.call_id.clone(),

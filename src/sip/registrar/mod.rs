@@ -25,6 +25,8 @@ use crate::sip::wire::{Message, Name};
 pub const MIN_EXPIRES: Duration = Duration::from_secs(10);
 /// The most that is granted over UDP, where nothing else tells that a phone is gone and NAT bindings are short-lived.
 pub const MAX_EXPIRES_UDP: Duration = Duration::from_secs(120);
+/// The most that is granted over a connection, whose end is noticed.
+pub const MAX_EXPIRES_STREAM: Duration = Duration::from_secs(3_600);
 /// The most bindings of an operator; the one refreshed longest ago makes room.
 pub const MAX_BINDINGS: usize = 10;
 
@@ -239,6 +241,7 @@ impl Registrar {
 fn most(transport: Transport) -> Duration {
     match transport {
         Transport::Udp => MAX_EXPIRES_UDP,
+        _ => MAX_EXPIRES_STREAM,
     }
 }
 

@@ -12,12 +12,11 @@ fn at(seconds: u64) -> Now {
 }
 
 fn flow(port: u16) -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: SocketAddr::from(([192, 0, 2, 1], port)),
-        transport: Transport::Udp,
-        advertised: SocketAddr::from(([203, 0, 113, 7], 5060)),
-    }
+    Flow::udp(
+        ListenerId(0),
+        SocketAddr::from(([192, 0, 2, 1], port)),
+        SocketAddr::from(([203, 0, 113, 7], 5060)),
+    )
 }
 
 fn anna() -> Operator {

@@ -10,6 +10,7 @@ use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_value};
 use crate::sip::endpoint::command::{Headers, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow, SessionId};
+use crate::sip::endpoint::flow::OurVia;
 use crate::sip::transaction::{ClientId, Failure, T1_64, User};
 use crate::sip::wire::{Message, Method, Name, Writer};
 
@@ -336,10 +337,7 @@ impl Calling {
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
             .header(
                 Name::Via,
-                format_args!(
-                    "SIP/2.0/UDP {};rport;branch={}",
-                    flow.advertised, self.client
-                ),
+                format_args!("{};branch={}", OurVia(flow), self.client),
             )
             .header(Name::MaxForwards, invite.max_forwards)
             .header(Name::From, format_args!("{};tag={local_tag}", invite.from))

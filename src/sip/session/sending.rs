@@ -152,7 +152,7 @@ impl Session {
                 let same_family =
                     |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
                 let flow = match addresses.iter().find(same_family) {
-                    Some(address) => route::towards(&dialog.flow, *address),
+                    Some(address) => dialog.flow.towards(route::transport(dialog), *address),
                     None => dialog.flow,
                 };
                 dialog.next_hop = NextHop::At(flow);

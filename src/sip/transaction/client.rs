@@ -67,7 +67,9 @@ impl Client {
             acks: Vec::new(),
         };
         let (resend, give_up) = client.resend_timers();
-        client.timers.set(resend as usize, now + T1);
+        if !flow.transport.is_reliable() {
+            client.timers.set(resend as usize, now + T1);
+        }
         client.timers.set(give_up as usize, now + T1_64);
         out.transmit(flow, client.request.clone());
         client
@@ -133,7 +135,7 @@ impl Client {
                 let ack = Message::parse(self.request.clone())
                     .ok()
                     .map(|invite| derive::ack(&invite, response));
-                self.linger(now, State::Completed, Timer::D, T1_64);
+                self.linger(now, State::Completed, Timer::D, self.absorbing(T1_64));
                 if let Some(ack) = ack {
                     out.transmit(self.flow, ack.clone());
                     self.acks.push(Ack {
@@ -168,7 +170,7 @@ impl Client {
                 true
             }
             (State::Calling | State::Proceeding, _) => {
-                self.linger(now, State::Completed, Timer::K, T4);
+                self.linger(now, State::Completed, Timer::K, self.absorbing(T4));
                 true
             }
             (State::Completed | State::Accepted, _) => false,
@@ -264,6 +266,15 @@ impl Client {
         self.request = Bytes::new();
         self.timers.clear();
         self.timers.set(timer as usize, now + time);
+    }
+
+    /// How long repeated messages are waited for.
+    fn absorbing(&self, time: Duration) -> Duration {
+        if self.flow.transport.is_reliable() {
+            Duration::ZERO
+        } else {
+            time
+        }
     }
 
     fn resend_timers(&self) -> (Timer, Timer) {

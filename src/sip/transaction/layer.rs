@@ -291,15 +291,13 @@ impl Layer {
         self.clients.remove(&client);
     }
 
-    /// A flow closed: what waits there for a first response fails.
+    /// A flow closed: what waits there for a response fails, and responses that were to go there take another way, if there is one.
     pub fn close_flow(&mut self, flow: Flow) {
+        // A far side that listens may still answer by a connection of its own (RFC 3261 §18.2.2); one that connected to us cannot.
         let hit = |client: &Client| {
-            client.is_unanswered()
-                && (
-                    client.flow.listener,
-                    client.flow.remote,
-                    client.flow.transport,
-                ) == (flow.listener, flow.remote, flow.transport)
+            (client.is_unanswered()
+                || (client.flow.connection.is_theirs() && !client.is_lingering()))
+                && client.flow.is_cut_by(&flow)
         };
         let mut ids: Vec<ClientId> = self
             .clients
@@ -307,6 +305,9 @@ impl Layer {
             .filter(|(_, client)| hit(client))
             .map(|(id, _)| *id)
             .collect();
+        for server in self.servers.values_mut() {
+            server.leave(&flow);
+        }
         // The map's order is not the same in every run; what follows from it must be.
         ids.sort_unstable();
         for id in ids {

@@ -1,5 +1,6 @@
 //! One server transaction (RFC 3261 §17.2, RFC 6026 §8.5).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use bytes::Bytes;
 use super::client::compact;
 use super::layer::{Outcome, Output};
 use super::timer::{Table, Timed, Timer};
-use super::{ServerId, T1, T1_64, T2, T4};
+use super::{ServerId, T1, T1_64, T2, T4, via};
 use crate::ledger::clock::Mono;
-use crate::sip::endpoint::{Flow, SessionId};
-use crate::sip::wire::{Message, Method};
+use crate::sip::endpoint::{ConnectionId, Flow, SessionId};
+use crate::sip::wire::{Message, Method, Name};
 
 /// One server transaction.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Server {
     /// What merged copies of it have in common; `None` for requests within a dialog.
     pub(super) merge: Option<u64>,
     invite: bool,
+    /// Where the sender listens, by its Via.
+    reply_port: u16,
     state: State,
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Mono>,
@@ -69,6 +72,8 @@ impl Server {
             key,
             merge,
             invite,
+            reply_port: via::sent_by_port(request.header(Name::Via).unwrap_or(""))
+                .unwrap_or(flow.transport.default_port()),
             state: State::Proceeding,
             timers,
             armed: None,
@@ -104,6 +109,19 @@ impl Server {
                 .map_or(0, |request| request.bytes().len())
     }
 
+    /// Its flow closed: responses go to the sent-by of its Via at the address it came from (RFC 3261 §18.2.2). Who opened a WebSocket listens nowhere.
+    pub(super) fn leave(&mut self, closed: &Flow) {
+        let flow = self.flow;
+        if flow.connection.is_none() || flow.transport.is_web_socket() || !flow.is_cut_by(closed) {
+            return;
+        }
+        self.flow = Flow {
+            remote: SocketAddr::new(flow.remote.ip(), self.reply_port),
+            connection: ConnectionId::NONE,
+            ..flow
+        };
+    }
+
     /// The request came again.
     pub(super) fn repeat(&self, out: &mut Output) {
         if self.state != State::Accepted
@@ -120,7 +138,7 @@ impl Server {
                 self.state = State::Confirmed;
                 self.response = None;
                 self.timers.clear();
-                self.timers.set(Timer::I as usize, now + T4);
+                self.timers.set(Timer::I as usize, now + self.absorbing(T4));
                 false
             }
             State::Accepted => true,
@@ -148,10 +166,12 @@ impl Server {
         self.timers.clear();
         if !self.invite {
             self.state = State::Completed;
-            self.timers.set(Timer::J as usize, now + T1_64);
+            self.timers
+                .set(Timer::J as usize, now + self.absorbing(T1_64));
             return;
         }
-        if !self.once {
+        // A 2xx is repeated over any transport: the ACK comes end to end (RFC 3261 §13.3.1.4).
+        if !self.once && (code < 300 || !self.flow.transport.is_reliable()) {
             self.timers.set(Timer::G as usize, now + T1);
         }
         self.timers.set(Timer::H as usize, now + T1_64);
@@ -160,6 +180,15 @@ impl Server {
             self.timers.set(Timer::L as usize, now + T1_64);
         } else {
             self.state = State::Completed;
+        }
+    }
+
+    /// How long repeated messages are waited for.
+    fn absorbing(&self, time: Duration) -> Duration {
+        if self.flow.transport.is_reliable() {
+            Duration::ZERO
+        } else {
+            time
         }
     }
 

@@ -33,6 +33,19 @@ pub fn sent_by_host(via: &str) -> &str {
     sent_by.split(':').next().unwrap_or("")
 }
 
+/// The port of the sent-by of the first value of a Via line, if one is written.
+pub fn sent_by_port(line: &str) -> Option<u16> {
+    let sent_by = sent_by(first_value(line));
+    let rest = sent_by.strip_prefix('[').map_or(sent_by, |inside| {
+        inside.split_once(']').map_or("", |(_, rest)| rest)
+    });
+    rest.split_once(':')?
+        .1
+        .parse()
+        .ok()
+        .filter(|port| *port != 0)
+}
+
 /// Whether the request came from the address that its Via names.
 pub fn came_directly(via: &str, source: IpAddr) -> bool {
     sent_by_host(via)
@@ -80,6 +93,12 @@ mod tests {
             "2001:db8::1"
         );
         assert_eq!(sent_by("nonsense"), "");
+        assert_eq!(
+            sent_by_port("SIP/2.0/TCP [2001:db8::1]:5062;rport, SIP/2.0/UDP h:1"),
+            Some(5062)
+        );
+        assert_eq!(sent_by_port("SIP/2.0/TCP [2001:db8::1];rport"), None);
+        assert_eq!(sent_by_port("SIP/2.0/TCP host;branch=a:7"), None);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) struct Writer {
     store: Arc<dyn Store>,
     spool: Arc<Mutex<Spool>>,
     receiver: mpsc::UnboundedReceiver<Message>,
-    /// Told when a flush is asked for.
+    /// Told when a call began or a flush is asked for.
     urgent: Arc<Notify>,
     counters: Arc<Counters>,
     run: i64,
@@ -123,8 +123,9 @@ impl Writer {
         self.answer(place);
     }
 
-    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, or [`LINGER`] has passed and
-    /// [`PACE`] since the last batch: a transaction costs as much as a call's rows, so a busy journal shares it out.
+    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, [`LINGER`] has passed since an urgent
+    /// entry, or [`LINGER`] and [`PACE`] since the last batch: a transaction costs as much as a call's rows, so a busy journal
+    /// shares it out.
     async fn gather(&mut self) -> Batch {
         let mut batch = Batch::default();
         let message = self.receiver.recv().await;
@@ -137,12 +138,19 @@ impl Writer {
         if !self.fill(&mut batch) {
             tokio::select! {
                 () = sleep_until(deadline) => {}
-                () = self.urgent.notified() => {}
+                () = self.urgent.notified() => self.linger(&mut batch).await,
             }
             self.fill(&mut batch);
         }
         self.gathered_at = Some(Instant::now());
         batch
+    }
+
+    /// Something urgent came: what comes with it is written with it, unless a flush is waited for.
+    async fn linger(&mut self, batch: &mut Batch) {
+        if !self.fill(batch) {
+            sleep(LINGER).await;
+        }
     }
 
     /// Adds what is queued; true when there is nothing to wait for.
@@ -426,8 +434,8 @@ impl Writer {
 const BATCH: usize = 500;
 /// How long a batch waits for more entries.
 const LINGER: Duration = Duration::from_millis(5);
-/// The least time between two batches, unless a flush is asked for.
-const PACE: Duration = Duration::from_millis(50);
+/// The least time between two batches, unless a call began or a flush is asked for.
+pub(super) const PACE: Duration = Duration::from_millis(50);
 /// The most entries in memory.
 const QUEUE: usize = 10_000;
 /// How often the queue is looked at while the database writes.

@@ -79,7 +79,7 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Normal)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", "-8000")
+            .pragma("cache_size", "-2000")
             .pragma("journal_size_limit", "67108864")
             .pragma("temp_store", "memory");
         let writer = pool(1).connect_with(options.clone()).await?;

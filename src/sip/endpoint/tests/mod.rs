@@ -36,12 +36,7 @@ fn address(text: &str) -> SocketAddr {
 }
 
 fn flow_to(remote: &str) -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: address(remote),
-        transport: Transport::Udp,
-        advertised: address(US),
-    }
+    Flow::udp(ListenerId(0), address(remote), address(US))
 }
 
 impl Rig {
