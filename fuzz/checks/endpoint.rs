@@ -7,7 +7,7 @@ use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::sip::endpoint::command::{Command, Headers, Invite, Routing};
 use vats::sip::endpoint::event::Event;
-use vats::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings, Transport};
+use vats::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Name, Writer};
 
 /// Any sequence of datagrams, commands and pauses: requests of ours are well-formed, and in the end nothing is left.
@@ -258,10 +258,10 @@ impl World {
 }
 
 fn flow() -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: SocketAddr::from(([192, 0, 2, 9], 5060)),
-        transport: Transport::Udp,
-        advertised: SocketAddr::from(([192, 0, 2, 1], 5060)),
-    }
+    let remote = SocketAddr::from(([192, 0, 2, 9], 5060));
+    Flow::udp(
+        ListenerId(0),
+        remote,
+        SocketAddr::from(([192, 0, 2, 1], 5060)),
+    )
 }

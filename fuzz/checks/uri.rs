@@ -20,7 +20,8 @@ pub fn uri(bytes: &[u8]) {
     for (name, value) in uri.headers() {
         assert!(!name.contains('&') && !value.contains('&'));
     }
-    if matches!(uri.scheme(), Scheme::Sip | Scheme::Sips) {
+    // Room is left for what is added.
+    if matches!(uri.scheme(), Scheme::Sip | Scheme::Sips) && text.len() < 2_000 {
         assert!(!uri.host().is_empty());
         let with = uri.clone().with_param("transport", "tcp");
         assert_eq!(with.param("transport"), Some("tcp"), "{with}");

@@ -52,7 +52,7 @@ fn named(invite: &Message, name: Name) -> Option<String> {
 /// is that global number (RFC 3966 §5.1.5).
 pub(super) fn user(uri: &Uri) -> Option<String> {
     let user = uri.user()?;
-    let (plain, params) = user.split_once(';').unwrap_or((&user, ""));
+    let (plain, params) = user.split_once(';').unwrap_or((&*user, ""));
     if plain.is_empty() {
         return None;
     }

@@ -7,7 +7,7 @@ use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::sip::endpoint::command::{Command, Invite, Routing};
 use vats::sip::endpoint::event::Event;
-use vats::sip::endpoint::{Drops, Endpoint, Flow, ListenerId, SessionId, Settings, Transport};
+use vats::sip::endpoint::{Drops, Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Name};
 
 use crate::rig::{SDP, wire};
@@ -98,10 +98,6 @@ impl Caller {
 }
 
 fn flow() -> Flow {
-    Flow {
-        listener: ListenerId(0),
-        remote: "192.0.2.20:5060".parse().unwrap(),
-        transport: Transport::Udp,
-        advertised: "192.0.2.1:5060".parse().unwrap(),
-    }
+    let [ours, theirs] = ["192.0.2.1:5060", "192.0.2.20:5060"].map(|text| text.parse().unwrap());
+    Flow::udp(ListenerId(0), theirs, ours)
 }

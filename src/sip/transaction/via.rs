@@ -56,7 +56,7 @@ pub fn came_directly(via: &str, source: IpAddr) -> bool {
 /// The transactions whose branches stand in a Via line and may be ours.
 pub fn our_branches(line: &str) -> impl Iterator<Item = ClientId> + '_ {
     line.match_indices(COOKIE)
-        .filter_map(|(at, _)| ClientId::of_branch(line.get(at..)?))
+        .filter_map(move |(at, _)| ClientId::of_branch(line.get(at..)?))
 }
 
 /// The first value of a Via line.
