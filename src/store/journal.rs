@@ -63,7 +63,7 @@ impl Journal {
 
     /// Hands an entry over. Never waits; what is handed over is written in this order.
     ///
-    /// The begin of a call is written within 5 ms: from then on the call is never lost, whatever happens to the process, because a
+    /// The begin of a call is written within 20 ms: from then on the call is never lost, whatever happens to the process, because a
     /// call without an end is closed, and counted as missed where nobody had answered, at the next start. All else may take 55 ms.
     pub fn write(&self, entry: Entry) {
         Counters::add(&self.counters.entries, 1);

@@ -123,7 +123,7 @@ impl Writer {
         self.answer(place);
     }
 
-    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, [`LINGER`] has passed since an urgent
+    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, [`SOON`] has passed since an urgent
     /// entry, or [`LINGER`] and [`PACE`] since the last batch: a transaction costs as much as a call's rows, so a busy journal
     /// shares it out.
     async fn gather(&mut self) -> Batch {
@@ -149,7 +149,7 @@ impl Writer {
     /// Something urgent came: what comes with it is written with it, unless a flush is waited for.
     async fn linger(&mut self, batch: &mut Batch) {
         if !self.fill(batch) {
-            sleep(LINGER).await;
+            sleep(SOON).await;
         }
     }
 
@@ -434,6 +434,8 @@ impl Writer {
 const BATCH: usize = 500;
 /// How long a batch waits for more entries.
 const LINGER: Duration = Duration::from_millis(5);
+/// How long an urgent entry waits for others.
+const SOON: Duration = Duration::from_millis(20);
 /// The least time between two batches, unless a call began or a flush is asked for.
 pub(super) const PACE: Duration = Duration::from_millis(50);
 /// The most entries in memory.
