@@ -140,7 +140,7 @@ fn spoilt(seeds: &[Vec<u8>], first: Index, mishaps: Vec<Mishap>) -> Vec<u8> {
                 let piece = bytes[from..(from + at(long) / 4).min(length)].to_vec();
                 bytes.splice(from..from, piece);
             }
-            Mishap::Append(other) => bytes.extend_from_slice(other.get(seeds)),
+            Mishap::Append(other) => bytes.extend_from_slice(other.get::<Vec<u8>>(seeds)),
         }
         bytes.truncate(8_192);
     }

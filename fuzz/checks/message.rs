@@ -92,5 +92,6 @@ fn answer(request: &Message) {
     assert_eq!(answer.method_text(), request.method_text());
     assert_eq!(answer.from_tag(), request.from_tag());
     assert_eq!(answer.to_tag(), request.to_tag().or(Some("ours")));
-    assert_eq!(answer.branch(), request.branch());
+    let vias = (request.header(Name::Via), answer.header(Name::Via));
+    assert_eq!(answer.branch(), request.branch(), "{vias:?}");
 }

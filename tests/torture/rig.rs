@@ -11,7 +11,7 @@ use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
 use vats::sip::auth::{Credentials, answer_challenge};
-use vats::sip::endpoint::{Drops, ListenerId};
+use vats::sip::endpoint::ListenerId;
 use vats::sip::wire::{Message, Name};
 use vats::switch::core::Core;
 use vats::switch::effect::Effect;
@@ -137,10 +137,6 @@ impl Rig {
         let (name, value) = answer_challenge(&challenge, "REGISTER", uri, &anna, 1, entropy)
             .expect("a challenge that can be answered");
         self.answer(draw(2, &format!("{name}: {value}\n")))
-    }
-
-    pub fn drops(&self) -> Drops {
-        self.core.drops()
     }
 
     pub fn live_calls(&self) -> usize {

@@ -26,7 +26,10 @@ pub(in crate::sip) fn read(text: &str, at: usize) -> Option<ParamList> {
 }
 
 /// The value of a parameter, `Some("")` for one without.
-pub(in crate::sip) fn find<'a>(list: &'a [(String, Option<String>)], name: &str) -> Option<&'a str> {
+pub(in crate::sip) fn find<'a>(
+    list: &'a [(String, Option<String>)],
+    name: &str,
+) -> Option<&'a str> {
     list.iter()
         .find(|(written, _)| written.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.as_deref().unwrap_or_default())
