@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::journal::{BindingRecord, Entry};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
 use crate::net::stream::{self, Hub, Limits};
@@ -45,6 +45,8 @@ pub(super) struct Accounts {
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
+    pub bans: Vec<BanRecord>,
+    pub outbound: Vec<OutboundDay>,
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
@@ -95,6 +97,16 @@ pub(super) async fn accounts(
         .bindings(now)
         .await
         .context("the registered phones cannot be read")?;
+    let bans = store
+        .bans(now)
+        .await
+        .context("the banned addresses cannot be read")?;
+    let zone = plan.server.time_zone.clone();
+    let today = now.timestamp().to_zoned(zone).date().to_string();
+    let outbound = store
+        .outbound_days(&today)
+        .await
+        .context("today's calls to the outside cannot be read")?;
     Ok(Accounts {
         store,
         journal,
@@ -102,6 +114,8 @@ pub(super) async fn accounts(
         notifier: Arc::new(notifier),
         notifier_task,
         bindings,
+        bans,
+        outbound,
     })
 }
 
@@ -264,7 +278,7 @@ pub(super) fn switch(
     let views = Arc::new(Views::default());
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
     let bindings = std::mem::take(&mut accounts.bindings);
-    let core = Core::new(
+    let mut core = Core::new(
         clock.now(),
         Arc::clone(plan),
         reach,
@@ -272,6 +286,9 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
+    core.restore_outbound(std::mem::take(&mut accounts.outbound));
+    core.set_call_ceiling(most_calls);
     let task = Task {
         core,
         listeners: sockets.datagrams,

@@ -13,7 +13,7 @@ use super::phone::{Happening, PATIENCE, Phone, interrupted};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
-use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::command::{Command, Invite, Routing, Usage};
 use crate::sip::endpoint::event::Event;
 use crate::sip::endpoint::{SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
@@ -141,6 +141,7 @@ fn invite(
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: Some(PATIENCE),
+        usage: Usage::default(),
     })
 }
 

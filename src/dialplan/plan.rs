@@ -26,6 +26,8 @@ pub struct Plan {
     pub version: u64,
     /// `[server]`.
     pub server: Server,
+    /// `[security]`.
+    pub security: Security,
     /// `[recordings]`.
     pub recordings: Recordings,
     /// `[trunks.*]`.
@@ -169,6 +171,48 @@ pub struct Server {
     pub api_tokens: Vec<String>,
     /// Name servers; empty: those of the system.
     pub dns: Vec<SocketAddr>,
+    /// The session interval that we ask for (RFC 4028); zero: none.
+    pub session_expires: Duration,
+    /// The shortest session interval that we agree to.
+    pub min_session_expires: Duration,
+    /// The most calls at once; none: what files and ports allow.
+    pub max_calls: Option<u32>,
+}
+
+/// `[security]`: what strangers may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Security {
+    /// Networks that are neither limited nor banned.
+    pub allow: Vec<IpNet>,
+    /// Messages a second from one source.
+    pub requests: u32,
+    /// Failed authentications within `window` that ban a source.
+    pub failures: u32,
+    /// How long failed authentications are remembered.
+    pub window: Duration,
+    /// How long a ban lasts.
+    pub ban: Duration,
+}
+
+impl Default for Security {
+    fn default() -> Security {
+        Security {
+            allow: Vec::new(),
+            requests: 100,
+            failures: 10,
+            window: Duration::from_secs(600),
+            ban: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// `operators.x.outbound`: limits on calls to the outside.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboundLimits {
+    /// The most calls at once.
+    pub calls: Option<u32>,
+    /// The most minutes talked on a local day.
+    pub minutes_per_day: Option<u32>,
 }
 
 /// `[recordings]`.
@@ -221,6 +265,10 @@ pub struct Trunk {
     pub caller_from: Vec<IdentityHeader>,
     /// Which headers say that a call is a forwarded one.
     pub diversion: Vec<DiversionHeader>,
+    /// The session interval that we ask for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
+    pub reliable: bool,
 }
 
 /// A host (name or address) and a port.
@@ -309,6 +357,10 @@ pub struct Operator {
     pub wrap_up: Duration,
     /// Challenge with MD5 alone, for old phones (`auth = "md5"`).
     pub md5_only: bool,
+    /// The session interval that we ask this operator's phones for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Limits on calls to the outside.
+    pub outbound: OutboundLimits,
 }
 
 /// When an inbound call is answered (DESIGN.md section 5).
@@ -458,6 +510,8 @@ pub struct OutboundRule {
     pub caller_id: Option<E164>,
     /// The operators who may use it.
     pub allow: Vec<Name>,
+    /// The most calls by it at once.
+    pub max_calls: Option<u32>,
 }
 
 /// `[webhooks.*]`.

@@ -81,6 +81,26 @@ pub enum Entry {
     },
     /// The process lives at this time; open calls are closed with the last such time after a crash.
     Alive(Wall),
+    /// A source was banned: raise `security.banned`.
+    Banned(BanRecord),
+    /// A ban was lifted before its time: forget it.
+    Unbanned {
+        /// `BanRecord::address`.
+        address: String,
+    },
+    /// How long an operator has talked to the outside on a local day, all in all: replaces what was said before.
+    OutboundTalked(OutboundDay),
+    /// An operator was refused a call to the outside because a limit is reached: raise `security.outbound_limit`.
+    OutboundLimit {
+        /// The shop.
+        tenant: Tenant,
+        /// The operator.
+        operator: Name,
+        /// Which limit, as a sentence with the key to change.
+        reason: String,
+        /// When.
+        at: Wall,
+    },
 }
 
 /// Which file a recording is.
@@ -143,4 +163,36 @@ pub struct BindingRecord {
     /// The proxies that requests to it pass (RFC 3327), in order.
     #[serde(default)]
     pub path: Vec<String>,
+}
+
+/// A banned source, as it is kept over a restart and as the API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BanRecord {
+    /// The shop.
+    pub tenant: Tenant,
+    /// An IPv4 address, or an IPv6 network of 64 bits: `192.0.2.7`, `2001:db8:0:1::/64`.
+    pub address: String,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// Failed authentications that led to it.
+    pub failures: u32,
+    /// How many different users they tried.
+    pub users: u32,
+    /// Since when.
+    pub banned_at: Wall,
+    /// Until when.
+    pub until: Wall,
+}
+
+/// What an operator has talked to the outside on a day.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OutboundDay {
+    /// The shop.
+    pub tenant: Tenant,
+    /// The operator.
+    pub operator: Name,
+    /// The day in `server.time_zone`, `2026-03-08`.
+    pub day: String,
+    /// Milliseconds.
+    pub talked_ms: u64,
 }

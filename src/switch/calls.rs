@@ -70,6 +70,7 @@ impl Core {
             .and_then(|running| running.call.poll_output())
         {
             if matches!(output, Output::Finished) {
+                self.outbound_ended(now, id);
                 self.drop_call(id);
                 return;
             }
@@ -106,6 +107,9 @@ impl Core {
             Output::Record(act) => self.effects.push_back(Effect::Record(act)),
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(mut entry) => {
+                if matches!(entry, Entry::CallAnswered(_)) {
+                    self.outbound_answered(now, id);
+                }
                 self.fill_call_ids(&mut entry);
                 self.show_call(id, &entry);
                 self.journal(entry);
@@ -134,10 +138,13 @@ impl Core {
                 sentence,
             } => {
                 self.release_line(leg);
+                let domain = &self.plan.server.domain;
+                let mut headers = reasons::refusal(code, cause, &sentence, domain);
+                self.spread_retries(&mut headers);
                 Command::Reject {
                     session,
                     code,
-                    headers: reasons::refusal(code, cause, &sentence, &self.plan.server.domain),
+                    headers,
                 }
             }
             LegAct::End(reason) => {
@@ -158,6 +165,19 @@ impl Core {
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
+            LegAct::RejectMedia { why } => {
+                self.release_line(leg);
+                Command::Reject {
+                    session,
+                    code: 488,
+                    headers: reasons::unusable_media(&why, &self.plan.server.domain),
+                }
+            }
+            LegAct::RefuseMedia { why } => Command::RefuseOffer {
+                session,
+                code: 488,
+                headers: reasons::unusable_media(&why, &self.plan.server.domain),
+            },
         };
         self.endpoint.handle_command(now, command);
     }

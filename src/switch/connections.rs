@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::ledger::clock::Mono;
+use crate::net::access::source::Source;
 use crate::net::stream::Connect;
 use crate::sip::endpoint::{ConnectionId, Flow, Transport};
 
@@ -225,6 +226,18 @@ impl Connections {
             .collect();
         idle.sort_unstable();
         idle
+    }
+
+    /// Those that a source opened.
+    pub fn of(&self, source: Source) -> Vec<ConnectionId> {
+        let mut found: Vec<ConnectionId> = self
+            .live
+            .iter()
+            .filter(|(id, live)| id.is_theirs() && Source::of(live.flow.remote.ip()) == source)
+            .map(|(id, _)| *id)
+            .collect();
+        found.sort_unstable();
+        found
     }
 
     /// How many there are, opening ones included.

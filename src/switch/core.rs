@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 use super::connections::Connections;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
+use super::intake::Intake;
 use super::keep_alive::KeepAlive;
+use super::overload::Overload;
 use super::reach::Reach;
 use super::trunks::Trunks;
 use crate::call::Call;
@@ -23,13 +25,17 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::access::Access;
 use crate::net::stun;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings, Transmit};
+use crate::sip::endpoint::{
+    Census, Drops, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit,
+};
 use crate::sip::locate::Servers;
 use crate::sip::registrar::Registrar;
+use crate::trunk::allowance::Allowances;
 
 /// Everything that the signalling task owns.
 ///
@@ -59,6 +65,12 @@ pub struct Core {
     pub(super) later: VecDeque<(CallId, Input)>,
     /// Addresses of host names in the plan.
     pub(super) names: HashMap<(String, u16), Vec<SocketAddr>>,
+    pub(super) access: Access,
+    pub(super) intake: Intake,
+    pub(super) overload: Overload,
+    pub(super) allowances: Allowances,
+    /// The most calls at once that the machine allows.
+    pub(super) call_ceiling: Option<u64>,
 }
 
 /// A running call and the timer that is set for it.
@@ -115,6 +127,11 @@ impl Core {
             drain: None,
             later: VecDeque::new(),
             names: HashMap::new(),
+            access: Access::new(plan.security.clone()),
+            intake: Intake::default(),
+            overload: Overload::default(),
+            allowances: Allowances::default(),
+            call_ceiling: None,
             connections: Connections::default(),
             keep_alive: KeepAlive::default(),
             sweep_at: None,
@@ -135,7 +152,7 @@ impl Core {
         core
     }
 
-    /// A datagram came in.
+    /// A datagram came in, and nothing more urgent waits.
     pub fn handle_datagram(
         &mut self,
         now: Now,
@@ -143,14 +160,25 @@ impl Core {
         remote: SocketAddr,
         bytes: Bytes,
     ) {
-        let flow = self.reach.flow(listener, remote);
-        match stun::answer(&bytes, remote) {
-            Some(answer) => {
+        self.take_in(now, listener, remote, bytes);
+        while self.serve_next(now) {}
+    }
+
+    /// Hands a message to the endpoint.
+    pub(super) fn serve(&mut self, now: Now, flow: Flow, bytes: Bytes) {
+        match stun::answer(&bytes, flow.remote) {
+            Some(answer) if !flow.transport.is_reliable() => {
                 let bytes = Bytes::from(answer);
                 self.effects
                     .push_back(Effect::Transmit(Transmit { flow, bytes }));
             }
-            None => self.endpoint.handle_message(now, flow, bytes),
+            _ => {
+                let before = self.endpoint.drops();
+                self.endpoint.handle_message(now, flow, bytes);
+                if let Some(reason) = self.endpoint.drops().since(before) {
+                    tracing::debug!(remote = %flow.remote, "a SIP message was dropped: {reason}");
+                }
+            }
         }
         self.pump(now);
     }
@@ -210,6 +238,7 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
+        self.end_bans(now.mono);
         self.run_trunk_timers(now);
         self.run_keep_alive(now);
         self.sweep_connections(now);
@@ -251,6 +280,7 @@ impl Core {
             self.desk.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.access.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
             self.sweep_at,
             self.keep_alive.poll_timeout(),
@@ -269,6 +299,11 @@ impl Core {
     /// What the SIP endpoint holds, for tests and metrics.
     pub fn census(&self) -> Census {
         self.endpoint.census()
+    }
+
+    /// SIP messages that were dropped so far, by reason.
+    pub fn drops(&self) -> Drops {
+        self.endpoint.drops()
     }
 
     /// Waiting calls and claims at the desk, for tests and metrics.
@@ -364,6 +399,7 @@ impl Core {
                     Ended::Bye => LegEnd::Remote,
                     Ended::NoAck => LegEnd::NoAck,
                     Ended::Lost => LegEnd::Lost,
+                    Ended::Expired => LegEnd::Expired,
                 };
                 self.on_leg(now, session, LegEvent::Ended { how }, true);
             }
@@ -372,8 +408,11 @@ impl Core {
                     self.on_leg(now, session, LegEvent::Key(key), false);
                 }
             }
-            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
-            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
+            Event::OfferAnswered { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Refreshed { sdp }, false);
+            }
+            // Nothing here sends offers of its own within a dialog: the description that a far side sees does not change.
+            Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => {
                 self.on_leg(now, session, LegEvent::Alive(alive), false)
             }

@@ -104,7 +104,10 @@ impl Core {
             session: SessionId(leg.as_u128()),
             flow,
             routing: Routing::Flow,
-            uri: phone.contact().to_owned(),
+            uri: Uri::parse(phone.contact()).map_or_else(
+                |_| phone.contact().to_owned(),
+                |uri| uri.without_headers().to_owned(),
+            ),
             from: name_addr(dial.display_name.as_deref(), dial.caller.as_deref(), domain),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             contact_user: Some("vats".to_owned()),
@@ -115,6 +118,7 @@ impl Core {
             headers: routes.collect(),
             other_headers,
             give_up_after: None,
+            usage: self.usage_of_operator(operator),
         })
     }
 
@@ -216,6 +220,7 @@ impl Core {
             headers,
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
+            usage: self.usage_of_trunk(trunk),
         };
         Ok((invite, Some((first.large, hops.collect()))))
     }

@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Closes a connection of which nothing more is to be heard.
-    fn disconnect(&mut self, now: Now, connection: ConnectionId) {
+    pub(super) fn disconnect(&mut self, now: Now, connection: ConnectionId) {
         self.effects.push_back(Effect::Disconnect(connection));
         if let Some(flow) = self.connections.closed(connection) {
             self.lose_flow(now, flow);

@@ -6,10 +6,13 @@ use dashmap::DashMap;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::defence::Kept;
 use crate::dialplan::plan::Plan;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name};
+use crate::ledger::journal::BanRecord;
+use crate::net::access::source::Source;
 
 /// A request to the signalling task.
 #[derive(Debug)]
@@ -45,6 +48,13 @@ pub enum Ask {
         plan: Arc<Plan>,
         /// A sentence why not (a listener, port or database changed: needs a restart).
         reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Lift a ban.
+    Unban {
+        /// Who.
+        source: Source,
+        /// Whether there was one.
+        reply: oneshot::Sender<bool>,
     },
     /// Counts what is alive now.
     Census {
@@ -94,6 +104,10 @@ pub struct Views {
     pub operators: DashMap<Name, OperatorView>,
     /// Trunks.
     pub trunks: DashMap<Name, TrunkView>,
+    /// Banned sources.
+    pub bans: DashMap<Source, BanRecord>,
+    /// What was kept out.
+    pub kept: Kept,
 }
 
 /// An operator as the API shows him.

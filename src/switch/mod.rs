@@ -5,8 +5,11 @@
 
 pub mod connections;
 pub mod core;
+pub mod defence;
 pub mod effect;
 pub mod handle;
+pub mod intake;
+pub mod overload;
 pub mod reach;
 pub mod task;
 
@@ -17,8 +20,10 @@ mod flows;
 mod info;
 mod invite;
 mod keep_alive;
+mod outbound;
 mod peers;
 mod reasons;
 mod register;
 mod registrations;
 mod trunks;
+mod usage;

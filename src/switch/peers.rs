@@ -136,10 +136,11 @@ impl Core {
             self.registration_may_begin(now, &name);
             self.show_trunk(now, &name);
         }
+        self.refresh_trust(now);
     }
 
     pub(super) fn run_peers(&mut self, now: Now) {
-        if self.drain.is_some() {
+        if self.trunks.is_leaving {
             return;
         }
         let names: Vec<Name> = self.trunks.peers.keys().cloned().collect();

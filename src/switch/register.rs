@@ -3,27 +3,31 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::defence::count;
 use super::handle::OperatorView;
 use super::reasons;
 use crate::desk::notice::{OperatorState, Phone};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, Name};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::access::source::Source;
 use crate::sip::auth::Verdict;
 use crate::sip::endpoint::command::{Command, Headers};
+use crate::sip::endpoint::core::ALLOW;
 use crate::sip::endpoint::event::RequestId;
 use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::header::name_addr::NameAddr;
-use crate::sip::registrar::Change;
+use crate::sip::registrar::{Binding, Change};
 use crate::sip::wire::{Message, Method, Name as HeaderName};
-
-/// What a phone may send us (RFC 3261 §20.5).
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO";
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
+        let failures = self.failures();
         let (code, headers) = match message.method() {
-            Method::Register => self.register(now, flow, message),
+            Method::Register => match self.refuse_registration(now) {
+                Some(headers) => (503, headers),
+                None => self.register(now, flow, message),
+            },
             Method::Options => (
                 200,
                 vec![
@@ -35,10 +39,15 @@ impl Core {
         };
         self.endpoint
             .handle_command(now, Command::Reply { id, code, headers });
+        let forgettable = message.method() == Method::Register && matches!(code, 401 | 503);
+        // What counted as a failure must not count again when it is only repeated.
+        if forgettable && self.failures() == failures {
+            self.endpoint.forget_request(id);
+        }
     }
 
     fn register(&mut self, now: Now, flow: Flow, message: &Message) -> (u16, Headers) {
-        let operator = match self.authenticate(now, message) {
+        let operator = match self.authenticate(now, flow, message) {
             Ok(operator) => operator,
             Err(challenge) => return (401, challenge),
         };
@@ -54,6 +63,11 @@ impl Core {
             );
         }
         let registered = self.registrar.handle(now, &operator, message, flow);
+        let here = |binding: &&Binding| binding.flow.remote.ip() == flow.remote.ip();
+        let until = self.registrar.contacts(&operator).filter(here);
+        if let Some(until) = until.map(|binding| binding.expires).max() {
+            self.vouch(now, flow, until);
+        }
         let changed = !registered.changes.is_empty();
         for change in registered.changes {
             self.journal_change(change);
@@ -84,19 +98,37 @@ impl Core {
     }
 
     /// The operator whose credentials a request carries, or the headers of the 401.
-    pub(super) fn authenticate(&mut self, now: Now, message: &Message) -> Result<Name, Headers> {
+    ///
+    /// A failure counts against the source that the request came from.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &Message,
+    ) -> Result<Name, Headers> {
         let plan = Arc::clone(&self.plan);
         let lookup = |user: &str| {
             let operator = plan.operators.get(user)?;
             Some((operator.password.0.clone(), operator.md5_only))
         };
-        match self.verifier.check(now.mono, message, lookup) {
-            Verdict::Authenticated { user } => Ok(Name::from(user)),
-            Verdict::Challenge { values, .. } => Err(values
-                .into_iter()
-                .map(|value| (HeaderName::WwwAuthenticate, value))
-                .collect()),
+        let origin = Source::of(flow.remote.ip()).bytes();
+        let verdict = if self.is_slowed(now, flow, message) {
+            count(&self.views.kept.slowed);
+            self.verifier.refuse(now.mono, &origin, message, lookup)
+        } else {
+            self.verifier.check_from(now.mono, &origin, message, lookup)
+        };
+        let (values, failed) = match verdict {
+            Verdict::Authenticated { user } => return Ok(Name::from(user)),
+            Verdict::Challenge { values, failed } => (values, failed),
+        };
+        if failed {
+            self.on_failed_login(now, flow, message);
         }
+        Err(values
+            .into_iter()
+            .map(|value| (HeaderName::WwwAuthenticate, value))
+            .collect())
     }
 
     /// The phones of before the restart.

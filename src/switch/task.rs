@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Census};
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
-use crate::clock::Clock;
+use crate::clock::{Clock, Load};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
@@ -29,8 +30,10 @@ use crate::store::journal::Journal;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// With nothing to wait for, the task still looks after itself this often.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Datagrams handled before other inputs get a turn.
+/// Datagrams served before other inputs get a turn.
 const BURST: usize = 32;
+/// How often the processors are looked at, while anything happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The machine under the core.
 pub struct Task {
@@ -67,6 +70,7 @@ struct Names {
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
     Heard(Heard),
+    Waiting,
     Media,
     Ask(Option<Ask>),
     Located(Lookup, Servers),
@@ -84,6 +88,7 @@ impl Task {
             located,
         };
         let mut alive_at = Mono::ZERO;
+        let (mut load, mut look_at) = (Load::start(self.clock.mono()), Mono::ZERO);
         self.carry_out(&names);
         loop {
             let now = self.clock.now();
@@ -91,12 +96,19 @@ impl Task {
                 self.journal.write(Entry::Alive(now.wall));
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
+            if now.mono >= look_at {
+                self.core.note_processors(now, load.share(now.mono));
+                look_at = now.mono + LOOK;
+            }
             let wake_at = self.wake_at(alive_at);
             let (listeners, hub) = (&mut self.listeners, &mut self.hub);
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
-                heard = hub.next() => Wake::Heard(heard),
+                // What is on connections waits there when there is no room: they lose nothing.
+                heard = hub.next(), if self.core.has_room() => Wake::Heard(heard),
+                // The runtime gets its turn first: else it would not see that more has come.
+                () = tokio::task::yield_now(), if self.core.has_waiting() => Wake::Waiting,
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
                 Some((what, servers)) = found.recv() => Wake::Located(what, servers),
@@ -104,14 +116,14 @@ impl Task {
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
-                    self.core
-                        .handle_datagram(self.clock.now(), listener, remote, bytes);
-                    self.more_datagrams(&names).await;
+                    self.core.take_in(self.clock.now(), listener, remote, bytes);
+                    self.serve(&names).await;
                 }
                 Wake::Heard(heard) => {
-                    self.core.handle_heard(self.clock.now(), heard);
-                    self.more_heard(&names).await;
+                    self.core.take_in_heard(self.clock.now(), heard);
+                    self.serve(&names).await;
                 }
+                Wake::Waiting => self.serve(&names).await,
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
                     // An asker that went away needs no answer.
@@ -141,35 +153,32 @@ impl Task {
         }
     }
 
-    /// What else is already there, without another round through the timers.
-    async fn more_datagrams(&mut self, names: &Names) {
+    /// Serves a burst of what waits, the most urgent first, and takes in what comes meanwhile.
+    async fn serve(&mut self, names: &Names) {
         for _ in 0..BURST {
-            self.carry_out(names);
-            let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
-                std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
-            });
-            let Some((listener, remote, bytes)) = next.await else {
+            self.take_in().await;
+            if !self.core.serve_next(self.clock.now()) {
                 return;
-            };
-            self.core
-                .handle_datagram(self.clock.now(), listener, remote, bytes);
+            }
+            self.carry_out(names);
         }
     }
 
-    /// As `more_datagrams`, on connections.
-    async fn more_heard(&mut self, names: &Names) {
-        for _ in 0..BURST {
-            self.carry_out(names);
-            let next = poll_fn(|cx| match self.hub.poll_next(cx) {
-                std::task::Poll::Ready(heard) => std::task::Poll::Ready(Some(heard)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
-            });
-            let Some(heard) = next.await else {
-                return;
-            };
-            self.core.handle_heard(self.clock.now(), heard);
-        }
+    /// Takes in all that is there, as far as the runtime lets us in one turn.
+    async fn take_in(&mut self) {
+        poll_fn(|cx| {
+            while let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
+                let now = self.clock.now();
+                self.core.take_in(now, listener, remote, bytes);
+            }
+            while self.core.has_room()
+                && let Poll::Ready(heard) = self.hub.poll_next(cx)
+            {
+                self.core.take_in_heard(self.clock.now(), heard);
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn census(&self) -> Census {

@@ -42,6 +42,8 @@ pub(super) struct Trunks {
     /// When each name is to be looked up again.
     pub(super) look_ups: BTreeMap<Wish, Mono>,
     pub(super) contacts_at: Option<Mono>,
+    /// The process drains: no address is asked for life any more.
+    pub(super) is_leaving: bool,
     /// The addresses that a leg will try, from the moment that its media port is asked for.
     pub(super) chosen: HashMap<LegId, Vec<Choice>>,
 }
@@ -56,6 +58,11 @@ pub(super) enum Asked {
 }
 
 impl Trunks {
+    /// Every address of every trunk.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.values().flatten().copied()
+    }
+
     /// The opaque user of our Contact at a trunk that we register with.
     pub fn contact_user(&self, trunk: &Name) -> Option<&str> {
         self.contact_users.get(trunk).map(String::as_str)
@@ -65,7 +72,8 @@ impl Trunks {
     pub fn poll_timeout(&self) -> Option<Mono> {
         let accounts = self.accounts.values();
         let registrations = accounts.filter_map(Registered::poll_timeout);
-        let peers = self.peers.values().filter_map(Peers::poll_timeout);
+        let peers = self.peers.values().filter(|_| !self.is_leaving);
+        let peers = peers.filter_map(Peers::poll_timeout);
         registrations
             .chain(peers)
             .chain(self.look_ups.values().copied())
@@ -172,6 +180,7 @@ impl Core {
         for trunk in plan.trunks.keys() {
             self.show_trunk(now, trunk);
         }
+        self.refresh_trust(now);
         self.run_registrations(now);
     }
 

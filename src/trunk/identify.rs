@@ -148,6 +148,8 @@ pub(super) mod tests {
             codecs: vec![],
             timeout: Duration::from_secs(3),
             max_calls: None,
+            session_expires: None,
+            reliable: false,
             country: Country::RU,
             peers: Vec::new(),
             weights: Vec::new(),

@@ -2,6 +2,7 @@
 //!
 //! Pure: what is to be sent comes out as plain values, which the switch turns into commands for the endpoint. Names are resolved elsewhere.
 
+pub mod allowance;
 pub mod caller_id;
 pub mod capacity;
 pub mod dialled;

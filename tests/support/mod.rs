@@ -14,6 +14,7 @@ pub mod provider;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
+pub mod script;
 pub mod sipp;
 pub mod sound;
 pub mod stream;

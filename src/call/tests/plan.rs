@@ -44,7 +44,9 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         ring: secs(20),
         otherwise,
         wrap_up: secs(10),
+        session_expires: None,
         md5_only: false,
+        outbound: OutboundLimits::default(),
     }
 }
 
@@ -123,9 +125,13 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
+            session_expires: secs(1800),
+            min_session_expires: secs(90),
             api_tokens: Vec::new(),
             dns: Vec::new(),
+            max_calls: None,
         },
+        security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
         },
@@ -178,6 +184,8 @@ fn trunk(id: &str) -> Trunk {
         codecs: vec![CodecName::Pcma, CodecName::Pcmu],
         timeout: secs(3),
         max_calls: None,
+        session_expires: None,
+        reliable: false,
         country: country(),
         peers: Vec::new(),
         weights: Vec::new(),
@@ -247,6 +255,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
             trunks: vec![name("acme")],
             caller_id: Some(e164("+74950000001")),
             allow: vec![name("anna")],
+            max_calls: None,
         },
     );
     for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {

@@ -187,6 +187,14 @@ impl Dialog {
         }
     }
 
+    /// A target refresh request came over another flow (a phone whose NAT gave it another port): requests that travel by flow follow it.
+    pub fn follow(&mut self, flow: &Flow) {
+        if self.routing == Routing::Flow && self.flow != *flow {
+            self.flow = *flow;
+            self.next_hop = NextHop::Unknown;
+        }
+    }
+
     /// Whether a request belongs to this dialog, its To tag having been found ours.
     pub fn is_of(&self, request: &Message) -> bool {
         self.remote_tag == request.from_tag() && self.call_id == request.call_id()
@@ -269,7 +277,5 @@ pub fn contact_to(user: Option<&str>, flow: &Flow, uri: &str) -> String {
 fn contact(message: &Message) -> Option<String> {
     let value = message.header(Name::Contact)?;
     let first = NameAddr::parse_list(value).ok()?.into_iter().next()?;
-    // Headers in the URI are not for a Request-URI (RFC 3261 §19.1.5).
-    let uri = first.uri.as_str().split('?').next().unwrap_or("");
-    (!first.uri.host().is_empty()).then(|| uri.to_owned())
+    (!first.uri.host().is_empty()).then(|| first.uri.without_headers().to_owned())
 }

@@ -34,11 +34,11 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
-    /// Our 2xx to an INVITE or re-INVITE was acknowledged.
+    /// Our 2xx to an INVITE or re-INVITE was acknowledged; or a reliable provisional response of ours that carried the offer was, with the answer.
     Acked {
         /// The session.
         session: SessionId,
-        /// SDP in the ACK (the answer, when our 2xx carried the offer).
+        /// SDP in the ACK or PRACK (the answer, when our response carried the offer).
         sdp: Option<Bytes>,
     },
     /// A provisional response above 100.
@@ -75,14 +75,14 @@ pub enum Event {
         /// The response, when one came.
         message: Option<Message>,
     },
-    /// A re-INVITE or UPDATE with SDP (or a re-INVITE without). Answer with `AnswerOffer` or `RefuseOffer`.
+    /// A re-INVITE, UPDATE or PRACK with SDP (or a re-INVITE without), in an early dialog too. Answer with `AnswerOffer` or `RefuseOffer`.
     Offer {
         /// The session.
         session: SessionId,
         /// The offer; `None`: we are to offer.
         sdp: Option<Bytes>,
     },
-    /// The 2xx to our re-INVITE; ACK has been sent.
+    /// The 2xx to our re-INVITE, also to one that only refreshes the session (RFC 4028) and repeats what we said; ACK has been sent.
     OfferAnswered {
         /// The session.
         session: SessionId,
@@ -171,6 +171,8 @@ pub enum Ended {
     Bye,
     /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4); BYE has been sent.
     NoAck,
-    /// A request of ours within the dialog got 408 or 481.
+    /// A request of ours within the dialog got 408 or 481, or a reliable provisional response was never acknowledged.
     Lost,
+    /// Nobody refreshed the session in time (RFC 4028 §10); BYE has been sent.
+    Expired,
 }

@@ -10,6 +10,7 @@ pub mod core;
 pub mod event;
 pub mod flow;
 
+mod form;
 mod outcome;
 mod outside;
 mod receive;
@@ -28,6 +29,7 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::sip::dialog::LocalTag;
 use crate::sip::session::{Fate, Session};
+use crate::sip::transaction::ServerId;
 use crate::sip::transaction::timer::Deadlines;
 
 pub use self::event::SessionId;
@@ -188,6 +190,9 @@ impl Endpoint {
             Command::Offer { session, sdp } => {
                 self.with_session(session, |session, core| session.offer(core, at, sdp));
             }
+            Command::Use { session, usage } => {
+                self.with_session(session, |session, _| session.use_as(usage));
+            }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }
@@ -217,6 +222,12 @@ impl Endpoint {
             }
         }
         self.settle(now);
+    }
+
+    /// A request outside a session was replied to with a challenge: nothing is kept of it. Sent again it is challenged anew, so a flood of forged ones
+    /// costs no memory.
+    pub fn forget_request(&mut self, id: RequestId) {
+        self.core.layer.forget(ServerId(id.0));
     }
 
     /// `poll_timeout` has passed.

@@ -62,6 +62,16 @@ impl Endpoint {
                     request.answered(core, at, client, response)
                 });
             }
+            User::Update(id) => {
+                self.with_session(id, |session, core| {
+                    session.refresh_answered(core, at, client, Some(response))
+                });
+            }
+            User::Prack(id) => {
+                self.with_session(id, |session, core| {
+                    session.prack_answered(core, at, client, Some(response))
+                });
+            }
             User::Nobody => {}
         }
     }
@@ -89,6 +99,17 @@ impl Endpoint {
                 let core = &mut self.core;
                 outside::finish(&mut self.requests, id, |request| {
                     request.failed(core, client, how)
+                });
+            }
+            User::Update(id) => {
+                self.with_session(id, |session, core| match how {
+                    Failure::Timeout => session.refresh_answered(core, at, client, None),
+                    Failure::Transport => session.refresh_unsent(core, at, client),
+                });
+            }
+            User::Prack(id) => {
+                self.with_session(id, |session, core| {
+                    session.prack_answered(core, at, client, None)
                 });
             }
             User::Nobody => {}

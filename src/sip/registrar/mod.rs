@@ -8,7 +8,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,8 +64,8 @@ pub struct Registrar {
     bindings: HashMap<Operator, Vec<Binding>>,
     /// The addresses of our listeners, for the records.
     locals: HashMap<ListenerId, SocketAddr>,
-    /// No binding ends before that.
-    next: Option<Mono>,
+    /// When the first binding of each operator ends.
+    ends: BTreeSet<(Mono, Operator)>,
 }
 
 impl Registrar {
@@ -87,7 +87,7 @@ impl Registrar {
         request: &Message,
         flow: Flow,
     ) -> Registered {
-        let before = self.bindings.remove(operator).unwrap_or_default();
+        let before = self.take(operator);
         let (old, mut live): (Vec<_>, Vec<_>) = before
             .into_iter()
             .partition(|binding| binding.expires <= now.mono);
@@ -110,15 +110,7 @@ impl Registrar {
             }
             Err(refusal) => refused(refusal),
         };
-        for binding in &live {
-            self.next = Some(
-                self.next
-                    .map_or(binding.expires, |next| next.min(binding.expires)),
-            );
-        }
-        if !live.is_empty() {
-            self.bindings.insert(operator.clone(), live);
-        }
+        self.put(operator.clone(), live);
         Registered {
             code,
             headers,
@@ -129,35 +121,55 @@ impl Registrar {
     /// `poll_timeout` has passed: ends the bindings whose time is over.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
+        while let Some((at, operator)) = self.ends.first().cloned() {
+            if at > now.mono {
+                break;
+            }
+            let mut list = self.take(&operator);
+            // The list may be empty for an entry of no use: it goes in any case.
+            self.ends.remove(&(at, operator.clone()));
             list.retain(|binding| {
                 let lives = binding.expires > now.mono;
                 if !lives {
-                    changes.push(binding.removed(operator));
+                    changes.push(binding.removed(&operator));
                 }
                 lives
             });
-            !list.is_empty()
-        });
-        self.next = self
-            .bindings
-            .values()
-            .flatten()
-            .map(|binding| binding.expires)
-            .min();
+            self.put(operator, list);
+        }
         changes
+    }
+
+    /// An operator's bindings, out of the tables.
+    fn take(&mut self, operator: &Operator) -> Vec<Binding> {
+        let list = self.bindings.remove(operator).unwrap_or_default();
+        if let Some(end) = first_end(&list) {
+            self.ends.remove(&(end, operator.clone()));
+        }
+        list
+    }
+
+    /// An operator's bindings, into the tables.
+    fn put(&mut self, operator: Operator, list: Vec<Binding>) {
+        if let Some(end) = first_end(&list) {
+            self.ends.insert((end, operator.clone()));
+            self.bindings.insert(operator, list);
+        }
     }
 
     /// Drops the bindings of operators for whom `keeps` does not hold: they are in the plan no more.
     pub fn forget(&mut self, keeps: impl Fn(&Operator) -> bool) -> Vec<Change> {
+        let gone: Vec<Operator> = self
+            .bindings
+            .keys()
+            .filter(|operator| !keeps(operator))
+            .cloned()
+            .collect();
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
-            let kept = keeps(operator);
-            if !kept {
-                changes.extend(list.iter().map(|binding| binding.removed(operator)));
-            }
-            kept
-        });
+        for operator in gone {
+            let list = self.take(&operator);
+            changes.extend(list.iter().map(|binding| binding.removed(&operator)));
+        }
         changes
     }
 
@@ -166,23 +178,27 @@ impl Registrar {
         if flow.connection.is_none() {
             return Vec::new();
         }
+        let cut = |binding: &Binding| binding.flow.connection == flow.connection;
+        let hit: Vec<Operator> = self
+            .bindings
+            .iter()
+            .filter(|(_, list)| list.iter().any(cut))
+            .map(|(operator, _)| operator.clone())
+            .collect();
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
-            list.retain(|binding| {
-                let cut = binding.flow.connection == flow.connection;
-                if cut {
-                    changes.push(binding.removed(operator));
-                }
-                !cut
-            });
-            !list.is_empty()
-        });
+        for operator in hit {
+            let mut list = self.take(&operator);
+            let lost = list.iter().filter(|binding| cut(binding));
+            changes.extend(lost.map(|binding| binding.removed(&operator)));
+            list.retain(|binding| !cut(binding));
+            self.put(operator, list);
+        }
         changes
     }
 
     /// When to call `handle_timeout`; it may be called with nothing to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.next
+        self.ends.first().map(|(at, _)| *at)
     }
 
     /// Takes the bindings kept over a restart. `flow_of` finds the flow of a record among today's listeners; records that have ended, that have no flow
@@ -203,13 +219,10 @@ impl Registrar {
                 });
                 continue;
             };
-            self.next = Some(
-                self.next
-                    .map_or(binding.expires, |next| next.min(binding.expires)),
-            );
-            let list = self.bindings.entry(record.operator).or_default();
+            let mut list = self.take(&record.operator);
             list.push(binding);
             list.sort_by_key(|binding| std::cmp::Reverse(binding.refreshed_at));
+            self.put(record.operator, list);
         }
         dropped
     }
@@ -280,6 +293,10 @@ impl Registrar {
         });
         removed.chain(saved).collect()
     }
+}
+
+fn first_end(list: &[Binding]) -> Option<Mono> {
+    list.iter().map(|binding| binding.expires).min()
 }
 
 /// The most that is granted on a transport.

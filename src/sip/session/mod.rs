@@ -11,7 +11,11 @@ mod incoming;
 mod offering;
 mod outgoing;
 mod places;
+mod pracking;
+mod refreshing;
+mod reliable;
 mod sending;
+mod timing;
 mod within;
 
 use std::time::Duration;
@@ -22,11 +26,16 @@ use self::credentials::Challenges;
 use self::incoming::Ringing;
 use self::offering::OurOffer;
 use self::outgoing::Calling;
+use self::pracking::OurPrack;
+use self::refreshing::OurUpdate;
+use self::reliable::Reliable;
 use self::sending::Held;
+use self::timing::Timing;
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
 use crate::sip::dialog::route::NextHop;
 use crate::sip::dialog::{Dialog, LocalTag};
+use crate::sip::endpoint::command::Usage;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::endpoint::{ConnectionId, Flow, SessionId};
@@ -35,6 +44,8 @@ use crate::sip::transaction::{ClientId, ServerId, T1_64};
 use crate::sip::wire::Message;
 
 pub use self::outgoing::Stray;
+pub use self::reliable::takes_reliable;
+pub use self::timing::too_small;
 
 /// One INVITE usage.
 #[derive(Debug)]
@@ -64,6 +75,16 @@ pub struct Session {
     ours: Option<Box<OurOffer>>,
     /// The OPTIONS under way.
     probe: Option<Challenges>,
+    /// How the session is kept, and what was agreed on that.
+    timing: Box<Timing>,
+    /// The UPDATE under way.
+    updating: Option<Box<OurUpdate>>,
+    /// Our reliable provisional responses.
+    reliable: Option<Box<Reliable>>,
+    /// The PRACKs under way.
+    pracks: Vec<OurPrack>,
+    /// What we described last, for a re-INVITE that only refreshes.
+    said: Bytes,
 }
 
 /// Whether the session goes on.
@@ -112,9 +133,17 @@ struct Unacked {
 struct TheirOffer {
     server: ServerId,
     cseq: u32,
-    invite: bool,
+    carrier: OfferIn,
     /// Whether it has SDP; if not, ours is the offer.
     sdp: bool,
+}
+
+/// The request that brought an offer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum OfferIn {
+    Invite,
+    Update,
+    Prack,
 }
 
 /// The timers of a session.
@@ -132,10 +161,16 @@ enum Timer {
     Late,
     /// Our re-INVITE met theirs and is to be tried again (RFC 3261 §14.1).
     Again,
+    /// The session is to be refreshed (RFC 4028 §10).
+    Refresh,
+    /// Nobody refreshed the session.
+    Expire,
+    /// A reliable provisional response awaits its PRACK (RFC 3262 §3).
+    Reliable,
 }
 
 impl Timer {
-    const COUNT: usize = 6;
+    const COUNT: usize = 9;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
@@ -143,6 +178,9 @@ impl Timer {
         Timer::Resolve,
         Timer::Late,
         Timer::Again,
+        Timer::Refresh,
+        Timer::Expire,
+        Timer::Reliable,
     ];
 }
 
@@ -164,6 +202,11 @@ impl Session {
             theirs: None,
             ours: None,
             probe: None,
+            timing: Box::new(Timing::new(Usage::default())),
+            updating: None,
+            reliable: None,
+            pracks: Vec::new(),
+            said: Bytes::new(),
         }
     }
 
@@ -253,6 +296,13 @@ impl Session {
                 Timer::Resolve => self.resolved(core, now, None, &[]),
                 Timer::Late => self.close(core, now, None),
                 Timer::Again => self.offer_again(core, now),
+                Timer::Refresh => self.refresh(core, now),
+                Timer::Expire => self.expire(core, now),
+                Timer::Reliable => {
+                    if self.resend_reliable(core, now) == Fate::Gone {
+                        return Fate::Gone;
+                    }
+                }
             }
         }
         Fate::Alive

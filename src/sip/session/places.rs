@@ -76,9 +76,9 @@ impl Session {
         calling.invite.flow = hop.flow;
         calling.invite.uri = hop.uri;
         self.dialogs.clear();
-        calling.begin_again(core);
+        calling.begin_elsewhere(core);
         let limit = calling.invite.give_up_after;
-        calling.send(core, now, local_tag);
+        calling.send(core, now, local_tag, &self.timing);
         if let Some(limit) = limit {
             self.timers.set(Timer::GiveUp as usize, now + limit);
         }

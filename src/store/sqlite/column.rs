@@ -210,7 +210,7 @@ pub(super) fn binding(row: &SqliteRow) -> Result<BindingRecord, StoreError> {
 }
 
 impl Columns<'_> {
-    fn tenant(&self) -> Result<crate::ledger::id::Tenant, StoreError> {
+    pub(super) fn tenant(&self) -> Result<crate::ledger::id::Tenant, StoreError> {
         let text = self.text("tenant")?;
         let word: StrDeserializer<'_, WordError> = text.as_str().into_deserializer();
         crate::ledger::id::Tenant::deserialize(word)

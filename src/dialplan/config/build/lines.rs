@@ -45,6 +45,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     });
     let timeout = entry.duration("timeout");
     let max_calls = entry.integer("max_calls");
+    let session_expires = super::server::session_expires(entry);
+    let reliable = entry.boolean("reliable");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -90,6 +92,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         identity: identity?,
         caller_from: caller_from?,
         diversion: diversion?,
+        session_expires,
+        reliable: reliable?,
     })
 }
 

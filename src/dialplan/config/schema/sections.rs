@@ -19,6 +19,12 @@ pub const SECTIONS: &[Section] = &[
         keys: SERVER,
     },
     Section {
+        name: "security",
+        shape: Shape::Single,
+        doc: "Strangers: how much they may ask, and when they are banned. Trunks, `allow` and addresses with a registered phone are never banned; there each wrong user is slowed down alone.",
+        keys: SECURITY,
+    },
+    Section {
         name: "recordings",
         shape: Shape::Single,
         doc: "Where conversations and messages are kept.",
@@ -135,7 +141,18 @@ const SERVER: &[Key] = keys! {
     "country": Kind::Country, Default(r#""RU""#), "How national numbers are read, and the ring-back tone.";
     "music": Kind::Sound, Optional("silence"), "What a held party hears.";
     "max_call": Kind::Duration("1m", "24h"), Default(r#""4h""#), "The longest call.";
+    "session_expires": Kind::Duration("0s", "24h"), Default(r#""30m""#), "How long a conversation's phone or trunk may be gone unnoticed (RFC 4028): it is asked at half of this time. 0s: only where the far side asks for it.";
+    "min_session_expires": Kind::Duration("2s", "1h"), Default(r#""90s""#), "The shortest such time that a far side may ask for.";
+    "max_calls": Kind::Integer(1, 1_000_000), Optional("what open files and `rtp_ports` allow"), "The most calls at once; further ones get 503 with Retry-After and are accounted with the cause `overload`.";
     "watch": Kind::Bool, Later("reload with SIGHUP or the API"), "Reload when a file changes.";
+};
+
+const SECURITY: &[Key] = keys! {
+    "allow": Kind::List(&Kind::Network), Default("[]"), "Networks that are neither limited nor banned.";
+    "requests": Kind::Integer(1, 100_000), Default("100"), "SIP messages a second from an address (IPv6: a network of 64 bits), four times as many at once; more are dropped. An address with a registered phone may send fifty times as many.";
+    "failures": Kind::Integer(2, 1_000), Default("10"), "So many failed log-ins of an address within `window` ban it; each further user that it tries counts twice. A challenge is no failure.";
+    "window": Kind::Duration("10s", "24h"), Default(r#""10m""#), "How long failed log-ins are remembered.";
+    "ban": Kind::Duration("1s", "720h"), Default(r#""1h""#), "How long a ban lasts. A banned address gets no answer.";
 };
 
 const TLS: &[Key] = keys! {
@@ -170,6 +187,8 @@ const TRUNKS: &[Key] = keys! {
     "identity": Kind::List(&Kind::OneOf(&["from", "p-asserted-identity", "p-preferred-identity", "remote-party-id"], &[])), Default(r#"["from", "p-asserted-identity"]"#), "The headers that show the caller's number to the provider. Without from, From names the account.";
     "caller_from": Kind::List(&Kind::OneOf(&["p-asserted-identity", "remote-party-id", "from"], &[])), Default(r#"["p-asserted-identity", "remote-party-id", "from"]"#), "Where the provider names the caller: the first of these that does.";
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
+    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
 };
 
 const REGISTER: &[Key] = keys! {
@@ -194,7 +213,14 @@ const OPERATORS: &[Key] = keys! {
     "ring": Kind::Duration("1s", "5m"), Default(r#""20s""#), "How long `operator:NAME` rings.";
     "otherwise": Kind::Destination, Default(r#""hangup""#), "Where `operator:NAME` goes when the operator cannot be had.";
     "wrap_up": Kind::Duration("0s", "1h"), Default(r#""0s""#), "Rest after a conversation, before the next call of a hunt.";
+    "outbound": Kind::Table(OPERATOR_OUTBOUND), Optional("no limits"), "Limits on calls to the outside, however they are placed.";
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
+};
+
+const OPERATOR_OUTBOUND: &[Key] = keys! {
+    "calls": Kind::Integer(1, 10_000), Optional("no limit"), "The most calls to the outside at once.";
+    "minutes_per_day": Kind::Integer(1, 1_440_000), Optional("no limit"), "When so many minutes have been talked to the outside on a day in `server.time_zone`, no further call is placed; running ones go on.";
 };
 
 const NUMBERS: &[Key] = keys! {
@@ -255,6 +281,7 @@ const OUTBOUND: &[Key] = keys! {
     "trunks": Kind::List(&Kind::Of("trunks")), Required, "Trunks in order of preference.";
     "caller_id": Kind::Number, Optional("the provider decides"), "The number that is shown; one of ours.";
     "allow": Kind::List(&Kind::Of("operators")), Required, "The operators who may dial by this rule.";
+    "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls by this rule at once, of all operators together.";
 };
 
 const WEBHOOKS: &[Key] = keys! {
