@@ -35,7 +35,11 @@ fn server(listeners: &str, more: &str) -> String {
     lines.join("\n")
         + "\n[trunks.here]\naccept = [\"127.0.0.1/32\", \"::1/128\"]\n"
         + "\n[numbers.\"+74951000009\"]\nto = \"echo\"\n"
-        + "\n[numbers.\"+74951000001\"]\nto = \"operator:anna\"\n"
+}
+
+/// Anna, who is called by a number.
+fn anna(more: &str) -> String {
+    pbx::operator("anna", more) + "\n[numbers.\"+74951000001\"]\nto = \"operator:anna\"\n"
 }
 
 const ALL: &str = r#""udp://127.0.0.1:0", "tcp://127.0.0.1:0", "tls://127.0.0.1:0", "ws://127.0.0.1:0", "wss://127.0.0.1:0""#;
@@ -53,7 +57,7 @@ async fn secure_pbx(more: &str) -> (Pbx, Authority, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "authority");
     let (certificate, key) = authority.sign("pbx", &["127.0.0.1", "pbx.test"]);
-    let toml = server(ALL, &tls(&certificate, &key, "")) + &pbx::operator("anna", more);
+    let toml = server(ALL, &tls(&certificate, &key, "")) + &anna(more);
     (Pbx::start(&toml).await, authority, folder)
 }
 
@@ -61,12 +65,11 @@ async fn secure_pbx(more: &str) -> (Pbx, Authority, TempDir) {
 async fn sipp_places_a_call_over_tcp() {
     let at = SocketAddr::new(PHONES, free_port(PHONES));
     let contact = format!("contact = \"sip:anna@{at};transport=tcp\"");
-    let toml = server(r#""udp://127.0.0.1:0", "tcp://127.0.0.1:0""#, "")
-        + &pbx::operator("anna", &contact);
+    let toml = server(r#""udp://127.0.0.1:0", "tcp://127.0.0.1:0""#, "") + &anna(&contact);
     let pbx = Pbx::start(&toml).await;
     let near = RtpPeer::open(CALLER, Law::Mu).await;
     let far = RtpPeer::open(PHONES, Law::Mu).await;
-    let before = pbx.open_files();
+    let before = sockets(&pbx).await;
     let answers = Phone::Answer(300, far.place(), Law::Mu);
     let mut anna = Sipp::start(&Run {
         local: at,
@@ -106,13 +109,19 @@ async fn sipp_places_a_call_over_tcp() {
     let row = pbx.ended_call(number).await;
     assert_eq!(row["result"], "answered", "{row}");
     drop((anna, caller));
-    files_go_back(&pbx, before).await;
+    sockets_go_back(&pbx, before).await;
 }
 
-async fn files_go_back(pbx: &Pbx, before: usize) {
-    let now = || pbx.open_files();
-    eventually(LIMIT, &format!("{before} open files, not more"), || async {
-        (now() <= before).then_some(())
+/// Open sockets, the API's connection included. (The database opens files as it needs them.)
+async fn sockets(pbx: &Pbx) -> usize {
+    pbx.items("/api/v1/calls").await;
+    pbx.sockets()
+}
+
+async fn sockets_go_back(pbx: &Pbx, before: usize) {
+    let what = format!("{before} open sockets, not {}", pbx.sockets());
+    eventually(LIMIT, &what, || async {
+        (pbx.sockets() <= before).then_some(())
     })
     .await;
 }
@@ -122,7 +131,7 @@ async fn phones_talk(pbx: &Pbx, transport: &str, ca: &Path) {
     let folder = pbx.folder();
     phone::tone(folder, "caller.wav", 440.0);
     phone::tone(folder, "anna.wav", 1_000.0);
-    let before = pbx.open_files();
+    let before = sockets(pbx).await;
     let ca = ca.display().to_string();
     let way = ["--transport", transport, "--ca", &ca];
     let there = pbx.over(transport);
@@ -147,7 +156,7 @@ async fn phones_talk(pbx: &Pbx, transport: &str, ca: &Path) {
     let heard = sound::read_wav(&heard).0.remove(0);
     assert!(sound::seconds_of(&heard, 440.0) > 1.5, "{transport}");
     pbx.wait_for_state("anna", "offline").await;
-    files_go_back(pbx, before).await;
+    sockets_go_back(pbx, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -364,11 +373,10 @@ async fn a_trunk_can_demand_a_certificate() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_registers_and_is_called() {
-    let toml =
-        server(r#""udp://127.0.0.1:0", "ws://127.0.0.1:0""#, "") + &pbx::operator("anna", "");
+    let toml = server(r#""udp://127.0.0.1:0", "ws://127.0.0.1:0""#, "") + &anna("");
     let pbx = Pbx::start(&toml).await;
     let there = pbx.over("ws");
-    let before = pbx.open_files();
+    let before = sockets(&pbx).await;
     assert_eq!(Stream::web(there, "chat").await.err(), Some(400));
     let mut browser = Stream::web(there, "chat, sip").await.unwrap();
     let host = "df7jal23ls0d.invalid";
@@ -416,13 +424,13 @@ async fn a_browser_registers_and_is_called() {
     drop(browser);
     pbx.wait_for_state("anna", "offline").await;
     drop(caller);
-    files_go_back(&pbx, before).await;
+    sockets_go_back(&pbx, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_over_ipv6() {
     let listeners = r#""udp://[::1]:0", "tcp://[::1]:0", "udp://127.0.0.1:0""#;
-    let toml = server(listeners, "") + &pbx::operator("anna", "");
+    let toml = server(listeners, "") + &anna("");
     let pbx = Pbx::start(&toml).await;
     let folder = pbx.folder();
     phone::tone(folder, "caller.wav", 440.0);
@@ -527,6 +535,58 @@ async fn a_source_has_so_many_connections_and_no_more() {
     eventually(LIMIT, "room for another", || async {
         let mut stream = Stream::tcp(there).await;
         (!stream.is_closed(Duration::from_millis(200)).await).then_some(())
+    })
+    .await;
+}
+
+/// One PBX is the other's provider: it is registered at and called over TLS, and its certificate is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let (certificate, key) = authority.sign("provider", &["127.0.0.1"]);
+    let provider =
+        server(r#""tls://127.0.0.1:0""#, &tls(&certificate, &key, "")) + &pbx::operator("shop", "");
+    let provider = Pbx::start(&provider).await;
+    let (own, own_key) = authority.sign("own", &["127.0.0.1"]);
+    let ours = |ca: &Path| {
+        let more = format!(", ca = \"{}\"", ca.display());
+        server(
+            r#""udp://127.0.0.1:0", "tls://127.0.0.1:0""#,
+            &tls(&own, &own_key, &more),
+        ) + &format!(
+            "\n[trunks.provider]\npeer = \"tls://{}\"\nregister = {{ user = \"shop\", password = \"secret-shop\" }}\n",
+            provider.over("tls")
+        ) + "\n[numbers.\"+74951000002\"]\nto = \"forward:far\"\n\n[forwards.far]\nto = \"+74951000009\"\ntrunk = \"provider\"\n"
+    };
+    let pbx = Pbx::start(&ours(&authority.file)).await;
+    provider.wait_for_state("shop", "available").await;
+    let before = pbx.open_files();
+    let near = RtpPeer::open(CALLER, Law::Mu).await;
+    let number = "+79160000001";
+    let call = Caller::new(
+        "+74951000002",
+        number,
+        near.place(),
+        Then::HangUpAfter(2_500),
+    );
+    let mut caller = Sipp::call(pbx.sip, &call);
+    near.send_to(caller.answer(LIMIT).await.media().unwrap());
+    near.tone(Some(440.0));
+    caller.finished(LIMIT).await;
+    // The provider's echo came back.
+    assert!(sound::seconds_of(&near.audio(), 440.0) > 1.0);
+    let row = pbx.ended_call(number).await;
+    assert_eq!(row["result"], "answered", "{row}");
+    let far = provider.items("/api/v1/calls").await;
+    assert_eq!(far[0]["trunk"], "here", "{far:?}");
+    assert!(pbx.open_files() <= before + 8);
+
+    // Who shows a certificate that we do not believe is no provider of ours.
+    let stranger = Authority::new(folder.path(), "stranger");
+    let other = Pbx::start(&ours(&stranger.file)).await;
+    eventually(LIMIT, "the certificate is refused", || async {
+        other.log().contains("no TLS with").then_some(())
     })
     .await;
 }

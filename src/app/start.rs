@@ -298,6 +298,7 @@ pub(super) fn switch(
         journal: accounts.journal.clone(),
         clock,
         asks: asked,
+        dns: server.dns.clone(),
     };
     let runtime = signalling
         .runtime

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::Instant;
 
-use super::phone::line::{self, Line};
+use super::phone::line::{Line, LineArgs};
 use super::phone::{Happening, PATIENCE, Phone, interrupted};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
-    line: line::Args,
+    line: LineArgs,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
@@ -183,6 +183,7 @@ impl Desk<'_> {
             credentials: Some(Credentials {
                 user: args.user.clone(),
                 password: args.password.clone(),
+                realm: None,
             }),
             headers: vec![
                 (HeaderName::Contact, contact),

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
-use super::phone::line::{self, Line};
+use super::phone::line::{Line, LineArgs};
 use super::phone::script::Script;
 use super::phone::{Happening, PATIENCE, Phone, interrupted};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
-use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::command::{Command, Invite, Routing, Usage};
 use crate::sip::endpoint::event::Event;
 use crate::sip::endpoint::{SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
-    line: line::Args,
+    line: LineArgs,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
@@ -121,6 +121,7 @@ fn invite(
         (Some(password), Some(user)) => Some(Credentials {
             user: user.clone(),
             password: password.clone(),
+            realm: None,
         }),
         (Some(_), None) => bail!("--password needs a user in --from: sip:anna@HOST"),
         (None, _) => None,
@@ -140,6 +141,7 @@ fn invite(
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: Some(PATIENCE),
+        usage: Usage::default(),
     })
 }
 

@@ -9,6 +9,7 @@ pub mod graph;
 pub mod listener;
 pub mod number;
 pub mod plan;
+pub mod provider;
 pub mod routing;
 pub mod schedule;
 pub mod trace;

@@ -71,7 +71,7 @@ pub enum Entry {
         at: Wall,
     },
     /// A phone's binding was added or refreshed.
-    BindingSaved(BindingRecord),
+    BindingSaved(Box<BindingRecord>),
     /// A phone's binding was removed.
     BindingRemoved {
         /// The operator (the user of the address-of-record).

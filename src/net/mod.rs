@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod advertise;
+pub mod resolver;
 pub mod stream;
 pub mod stun;
 pub mod tls;

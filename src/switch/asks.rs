@@ -172,6 +172,7 @@ impl Core {
         }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
+        self.trunks.is_leaving = true;
         self.drain = Some(Draining {
             until,
             ended: false,
@@ -196,7 +197,7 @@ impl Core {
             return;
         };
         if self.calls.is_empty()
-            && self.endpoint.census().transactions == 0
+            && self.endpoint.census().transactions <= self.trunks.open_questions()
             && let Some(reply) = drain.reply.take()
         {
             self.effects.push_back(Effect::Drained(reply));

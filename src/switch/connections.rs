@@ -118,8 +118,10 @@ impl Connections {
         if flow.connection.is_theirs() || is_web_socket {
             return Way::Gone;
         }
-        let host = flow.remote.ip().to_string();
-        let flow = self.towards(*flow, &host);
+        let flow = match self.known(flow) {
+            Some(known) => known,
+            None => self.towards(*flow, &flow.remote.ip().to_string()),
+        };
         if self.live.contains_key(&flow.connection) {
             return Way::On(flow.connection);
         }
@@ -145,6 +147,22 @@ impl Connections {
         };
         self.live.insert(flow.connection, live);
         Way::Open(connect)
+    }
+
+    /// A place that we have been to, for a flow that says nothing but the address: whoever was verified there is there.
+    fn known(&self, flow: &Flow) -> Option<Flow> {
+        let mut ids: Vec<ConnectionId> = self
+            .ids
+            .iter()
+            .filter(|(place, _)| (place.transport, place.remote) == (flow.transport, flow.remote))
+            .map(|(_, id)| *id)
+            .collect();
+        ids.sort_unstable_by_key(|id| (!self.live.contains_key(id), *id));
+        let connection = *ids.first()?;
+        Some(Flow {
+            connection,
+            ..*flow
+        })
     }
 
     /// The far side opened one.
@@ -289,6 +307,20 @@ mod tests {
             Way::Datagram
         );
         assert_eq!(connections.way(now, &to(Transport::Ws, PEER)), Way::Gone);
+    }
+
+    #[test]
+    fn a_bare_address_is_the_place_that_is_known_there() {
+        let mut connections = Connections::default();
+        let acme = connections.towards(to(Transport::Tls, PEER), "acme.example");
+        connections.way(Mono::ZERO, &acme);
+        let bare = to(Transport::Tls, PEER);
+        assert_eq!(connections.way(Mono::ZERO, &bare), Way::On(acme.connection));
+        connections.closed(acme.connection);
+        let Way::Open(connect) = connections.way(Mono::ZERO, &bare) else {
+            panic!("nothing to open");
+        };
+        assert_eq!(connect.name, "acme.example");
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit};
+use crate::sip::locate::Servers;
 use crate::sip::registrar::Registrar;
 use crate::trunk::allowance::Allowances;
 
@@ -188,13 +189,31 @@ impl Core {
         self.pump(now);
     }
 
-    /// The addresses of a name that an `Effect::Resolve` asked for; empty when it has none.
-    pub fn handle_resolved(&mut self, now: Now, what: Lookup, addresses: Vec<SocketAddr>) {
+    /// The servers of a wish that an `Effect::Resolve` asked for; perhaps none.
+    pub fn handle_located(&mut self, now: Now, what: Lookup, servers: Servers) {
+        let addresses = |core: &mut Core| -> Vec<SocketAddr> {
+            let order = servers.order(&mut core.entropy);
+            order.into_iter().map(|server| server.address).collect()
+        };
         match what {
-            Lookup::Dialog(id) => self
-                .endpoint
-                .handle_command(now, Command::Resolved { id, addresses }),
-            Lookup::Peer(host, port) => self.peer_resolved(now, host, port, addresses),
+            Lookup::Dialog { id, host } => {
+                let order = servers.order(&mut self.entropy);
+                let flows = order
+                    .into_iter()
+                    .filter_map(|server| self.flow_of(server, &host))
+                    .collect();
+                self.endpoint
+                    .handle_command(now, Command::Routed { id, flows });
+            }
+            Lookup::Contact(host, port) => {
+                let addresses = addresses(self);
+                // A name server that is away must not make a phone unreachable.
+                if !addresses.is_empty() {
+                    self.names.insert((host, port), addresses);
+                    self.refresh_trust(now);
+                }
+            }
+            Lookup::Trunk(wish) => self.peer_located(now, &wish, servers),
         }
         self.pump(now);
     }
@@ -322,11 +341,18 @@ impl Core {
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }
-            Event::ResolveNeeded { id, host, port } => self.effects.push_back(Effect::Resolve {
-                what: Lookup::Dialog(id),
-                host,
-                port,
+            Event::ResolveNeeded { id, wish } => self.effects.push_back(Effect::Resolve {
+                what: Lookup::Dialog {
+                    id,
+                    host: wish.host.clone(),
+                },
+                wish,
             }),
+            Event::HopTried {
+                session,
+                flow,
+                failed,
+            } => self.hop_tried(now, session, flow, failed),
             Event::Cancelled { session } => self.on_leg(now, session, LegEvent::Cancelled, true),
             Event::Acked { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Acked { sdp }, false)
@@ -361,6 +387,7 @@ impl Core {
                     Ended::Bye => LegEnd::Remote,
                     Ended::NoAck => LegEnd::NoAck,
                     Ended::Lost => LegEnd::Lost,
+                    Ended::Expired => LegEnd::Expired,
                 };
                 self.on_leg(now, session, LegEvent::Ended { how }, true);
             }
@@ -369,8 +396,11 @@ impl Core {
                     self.on_leg(now, session, LegEvent::Key(key), false);
                 }
             }
-            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
-            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
+            Event::OfferAnswered { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Refreshed { sdp }, false);
+            }
+            // Nothing here sends offers of its own within a dialog: the description that a far side sees does not change.
+            Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => {
                 self.on_leg(now, session, LegEvent::Alive(alive), false)
             }

@@ -54,9 +54,16 @@ impl Core {
                     self.disconnect(now, connection);
                 }
             }
-            Heard::Closed { connection, why } => {
+            Heard::Closed {
+                connection,
+                why,
+                opened,
+            } => {
                 if let Some(flow) = self.connections.closed(connection) {
                     self.say_closed(&flow, &why);
+                    if opened && connection.is_ours() {
+                        self.endpoint.send_again(now, flow);
+                    }
                     self.lose_flow(now, flow);
                 }
             }

@@ -82,6 +82,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Recordings that are not complete yet.
     pub recordings: usize,
+    /// SIP connections, registered phones' among them.
+    pub connections: usize,
 }
 
 /// A handle on the switch. Cheap to clone.
@@ -132,10 +134,27 @@ pub struct OperatorView {
 pub struct TrunkView {
     /// Its name.
     pub trunk: Name,
-    /// `registered`, `registering`, `failed`, `unregistered`.
+    /// `registered`, `registering`, `failed`, `unregistered`; `available` where we do not register; `unreachable` when no address lives.
     pub state: &'static str,
     /// Why, as a sentence.
     pub reason: Option<String>,
     /// Calls on it now.
     pub calls: u32,
+    /// The most calls at once.
+    pub max_calls: Option<u32>,
+    /// Its addresses.
+    pub peers: Vec<PeerView>,
+}
+
+/// One address of a trunk as the API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PeerView {
+    /// IP address and port.
+    pub address: String,
+    /// `udp`, `tcp`, `tls`.
+    pub transport: &'static str,
+    /// `up`, `down`; `unknown`: nothing was asked of it yet.
+    pub state: &'static str,
+    /// Why it is down, as a sentence.
+    pub reason: Option<String>,
 }

@@ -12,6 +12,7 @@ use crate::ledger::id::{CallId, LegId, Name};
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::session::takes_reliable;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
 use crate::trunk::caller_id::{self, Calling};
@@ -61,6 +62,9 @@ impl Core {
                     headers,
                 },
             );
+            return;
+        }
+        if !self.take_session(now, session, message, &source) {
             return;
         }
         let call = CallId::new(now.wall, &mut self.entropy);
@@ -118,17 +122,18 @@ impl Core {
     ) -> Arrival {
         let plan = Arc::clone(&self.plan);
         let dialled = Dialled::read(message);
+        let reliable = takes_reliable(message, &self.usage_of(&source));
         let (entry, text, calling, refuse) = match &source {
             Source::Trunk(trunk) => {
                 let called = dialled.p_called_party_id.as_deref();
                 let (entry, text) =
                     routing::from_trunk(&plan, trunk, &dialled.request_uri, &dialled.to, called);
-                let country = plan
-                    .trunks
-                    .get(trunk.as_str())
-                    .map_or(plan.server.country, |trunk| trunk.country);
+                let calling = match plan.trunks.get(trunk.as_str()) {
+                    Some(trunk) => caller_id::from_trunk(message, trunk),
+                    None => Calling::default(),
+                };
                 let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
-                (entry, text, caller_id::from_trunk(message, country), full)
+                (entry, text, calling, full)
             }
             Source::Operator(operator) => {
                 let (entry, text) = self.outside(now, operator, &dialled.request_uri);
@@ -152,6 +157,7 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
+            reliable,
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)
             } else {

@@ -13,14 +13,12 @@ use crate::ledger::journal::{BindingRecord, Entry};
 use crate::net::access::source::Source;
 use crate::sip::auth::Verdict;
 use crate::sip::endpoint::command::{Command, Headers};
+use crate::sip::endpoint::core::ALLOW;
 use crate::sip::endpoint::event::RequestId;
 use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::registrar::{Binding, Change};
 use crate::sip::wire::{Message, Method, Name as HeaderName};
-
-/// What a phone may send us (RFC 3261 §20.5).
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO";
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
@@ -185,7 +183,7 @@ impl Core {
             return;
         }
         self.journal(match change {
-            Change::Saved(binding) => Entry::BindingSaved(binding),
+            Change::Saved(binding) => Entry::BindingSaved(Box::new(binding)),
             Change::Removed { operator, contact } => Entry::BindingRemoved { operator, contact },
         });
     }

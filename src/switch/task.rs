@@ -19,9 +19,11 @@ use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
 use crate::media::tap::tap;
+use crate::net::resolver::Resolver;
 use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
+use crate::sip::locate::Servers;
 use crate::store::journal::Journal;
 
 /// How often the journal is told that the process lives, while there are calls.
@@ -51,6 +53,18 @@ pub struct Task {
     pub clock: Clock,
     /// From the outside floor; closed: the process ends.
     pub asks: mpsc::Receiver<Ask>,
+    /// Name servers; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
+}
+
+/// What was located, on its way back to the task.
+type Located = mpsc::UnboundedSender<(Lookup, Servers)>;
+
+/// Where host names are looked up, and where the answers go.
+struct Names {
+    /// `None`: it could not be made, which has been told.
+    resolver: Option<Resolver>,
+    located: Located,
 }
 
 enum Wake {
@@ -59,17 +73,23 @@ enum Wake {
     Waiting,
     Media,
     Ask(Option<Ask>),
-    Resolved(Lookup, Vec<SocketAddr>),
+    Located(Lookup, Servers),
     Time,
 }
 
 impl Task {
     /// Runs until every sender of asks is gone; then gives the media plane and the recorder back to be shut down.
     pub async fn run(mut self) -> (Plane, Recorder) {
-        let (resolver, mut resolved) = mpsc::unbounded_channel();
+        let (located, mut found) = mpsc::unbounded_channel();
+        let resolver = Resolver::new(&self.dns)
+            .inspect_err(|error| tracing::error!(%error, "no host name will be found"));
+        let names = Names {
+            resolver: resolver.ok(),
+            located,
+        };
         let mut alive_at = Mono::ZERO;
         let (mut load, mut look_at) = (Load::start(self.clock.mono()), Mono::ZERO);
-        self.carry_out(&resolver);
+        self.carry_out(&names);
         loop {
             let now = self.clock.now();
             if self.core.live_calls() > 0 && now.mono >= alive_at {
@@ -91,19 +111,19 @@ impl Task {
                 () = tokio::task::yield_now(), if self.core.has_waiting() => Wake::Waiting,
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
-                Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
+                Some((what, servers)) = found.recv() => Wake::Located(what, servers),
                 () = sleep_until(wake_at) => Wake::Time,
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
                     self.core.take_in(self.clock.now(), listener, remote, bytes);
-                    self.serve(&resolver).await;
+                    self.serve(&names).await;
                 }
                 Wake::Heard(heard) => {
                     self.core.take_in_heard(self.clock.now(), heard);
-                    self.serve(&resolver).await;
+                    self.serve(&names).await;
                 }
-                Wake::Waiting => self.serve(&resolver).await,
+                Wake::Waiting => self.serve(&names).await,
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
                     // An asker that went away needs no answer.
@@ -111,16 +131,16 @@ impl Task {
                 }
                 Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
                 Wake::Ask(None) => return (self.plane, self.recorder),
-                Wake::Resolved(what, addresses) => {
-                    self.core.handle_resolved(self.clock.now(), what, addresses)
+                Wake::Located(what, servers) => {
+                    self.core.handle_located(self.clock.now(), what, servers)
                 }
             }
-            self.hear_media(&resolver);
+            self.hear_media(&names);
             let now = self.clock.now();
             if self.core.poll_timeout().is_some_and(|at| at <= now.mono) {
                 self.core.handle_timeout(now);
             }
-            self.carry_out(&resolver);
+            self.carry_out(&names);
         }
     }
 
@@ -134,13 +154,13 @@ impl Task {
     }
 
     /// Serves a burst of what waits, the most urgent first, and takes in what comes meanwhile.
-    async fn serve(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    async fn serve(&mut self, names: &Names) {
         for _ in 0..BURST {
             self.take_in().await;
             if !self.core.serve_next(self.clock.now()) {
                 return;
             }
-            self.carry_out(resolver);
+            self.carry_out(names);
         }
     }
 
@@ -169,13 +189,14 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            connections: self.hub.len(),
         }
     }
 
-    fn hear_media(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    fn hear_media(&mut self, names: &Names) {
         while let Some((leg, event)) = self.plane.poll_report() {
             self.hear(leg, event);
-            self.carry_out(resolver);
+            self.carry_out(names);
         }
     }
 
@@ -183,10 +204,10 @@ impl Task {
         self.core.handle_media(self.clock.now(), leg, event);
     }
 
-    fn carry_out(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    fn carry_out(&mut self, names: &Names) {
         loop {
             while let Some(effect) = self.core.poll_effect() {
-                self.do_effect(effect, resolver);
+                self.do_effect(effect, names);
             }
             // Opening a port answers at once; what follows from it belongs to the same step.
             let Some((leg, event)) = self.plane.poll_report() else {
@@ -196,11 +217,7 @@ impl Task {
         }
     }
 
-    fn do_effect(
-        &mut self,
-        effect: Effect,
-        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
-    ) {
+    fn do_effect(&mut self, effect: Effect, names: &Names) {
         match effect {
             Effect::Transmit(transmit) if transmit.flow.transport.is_reliable() => {
                 self.hub.send(transmit.flow.connection, transmit.bytes);
@@ -217,18 +234,16 @@ impl Task {
             Effect::Media(act) => self.on_media_act(act),
             Effect::Record(act) => self.record(act),
             Effect::Journal(entry) => self.journal.write(entry),
-            Effect::Resolve { what, host, port } => {
-                let resolver = resolver.clone();
+            Effect::Resolve { what, wish } => {
+                let (resolver, located) = (names.resolver.clone(), names.located.clone());
+                let abilities = self.core.abilities();
                 tokio::spawn(async move {
-                    let addresses = match tokio::net::lookup_host((host.as_str(), port)).await {
-                        Ok(addresses) => addresses.collect(),
-                        Err(error) => {
-                            tracing::warn!(%host, %error, "the host name does not resolve");
-                            Vec::new()
-                        }
+                    let servers = match resolver {
+                        Some(resolver) => resolver.locate(wish, abilities).await,
+                        None => Servers::default(),
                     };
                     // The task is gone at shutdown; then nobody wants the answer.
-                    let _ = resolver.send((what, addresses));
+                    let _ = located.send((what, servers));
                 });
             }
             Effect::Drained(reply) => {

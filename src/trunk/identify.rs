@@ -131,6 +131,7 @@ pub(super) mod tests {
     use super::*;
     use crate::dialplan::number::Country;
     use crate::dialplan::plan::{CallerIdPolicy, HostPort, NumberFrom};
+    use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
 
     pub(in super::super) fn trunk(name: &str, peer: Option<(&str, u16)>, accept: &[&str]) -> Trunk {
         Trunk {
@@ -147,7 +148,18 @@ pub(super) mod tests {
             codecs: vec![],
             timeout: Duration::from_secs(3),
             max_calls: None,
+            session_expires: None,
+            reliable: false,
             country: Country::RU,
+            peers: Vec::new(),
+            weights: Vec::new(),
+            options: None,
+            calls_per_second: None,
+            account: None,
+            number_format: NumberFormat::International,
+            identity: vec![IdentityHeader::From, IdentityHeader::PAssertedIdentity],
+            caller_from: vec![IdentityHeader::PAssertedIdentity, IdentityHeader::From],
+            diversion: vec![DiversionHeader::Diversion],
         }
     }
 

@@ -6,5 +6,7 @@ pub mod allowance;
 pub mod caller_id;
 pub mod capacity;
 pub mod dialled;
+pub mod diversion;
 pub mod identify;
+pub mod peers;
 pub mod registration;

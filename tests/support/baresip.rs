@@ -17,6 +17,8 @@ pub struct Baresip {
     child: Child,
     /// Where it takes SIP.
     pub address: SocketAddr,
+    /// Where it takes commands.
+    control: SocketAddr,
 }
 
 impl Baresip {
@@ -51,7 +53,8 @@ impl Baresip {
             .unwrap();
         let home = folder.path().display();
         sound::write_tone(&folder.path().join("tone.wav"), hertz, 30.0);
-        let config = config(&home.to_string(), place);
+        let control = SocketAddr::new(place.address.ip(), free_port(PHONES));
+        let config = config(&home.to_string(), place, control);
         std::fs::write(folder.path().join("config"), config).unwrap();
         let account = format!(
             "<sip:{operator}@pbx.test>;auth_user={operator};auth_pass=secret-{operator};outbound=\"{outbound}\";regint=600;answermode=auto{account}\n"
@@ -80,6 +83,7 @@ impl Baresip {
             folder,
             child,
             address,
+            control,
         }
     }
 
@@ -95,6 +99,19 @@ impl Baresip {
     pub fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+
+    /// Has it do something to its call: `hold`, `resume`.
+    pub async fn command(&self, command: &str) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(self.control).await.unwrap();
+        let json = format!("{{\"command\":\"{command}\"}}");
+        let netstring = format!("{}:{json},", json.len());
+        stream.write_all(netstring.as_bytes()).await.unwrap();
+        let mut reply = [0; 1_024];
+        let length = stream.read(&mut reply).await.unwrap();
+        let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
+        assert!(reply.contains("\"ok\":true"), "{command}: {reply}");
     }
 
     /// What it wrote.
@@ -148,14 +165,16 @@ pub struct Place {
     pub ca: Option<PathBuf>,
 }
 
-fn config(home: &str, place: &Place) -> String {
+fn config(home: &str, place: &Place, control: SocketAddr) -> String {
     let modules: String = [
         "module g711.so",
         "module aubridge.so",
         "module sndfile.so",
         "module aufile.so",
+        "module_tmp uuid.so",
         "module_tmp account.so",
         "module_app menu.so",
+        "module_app ctrl_tcp.so",
     ]
     .join("\n");
     let (address, media) = (place.address, place.media);
@@ -165,7 +184,7 @@ fn config(home: &str, place: &Place) -> String {
         None => String::new(),
     };
     ca + &format!(
-        "sip_listen {address}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
+        "sip_listen {address}\nctrl_tcp_listen {control}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
         media + 3
     )
 }

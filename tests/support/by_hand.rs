@@ -229,6 +229,7 @@ impl Peer {
         let credentials = Credentials {
             user: user.to_owned(),
             password: password.to_owned(),
+            realm: None,
         };
         let mut entropy = Entropy::from_number(7);
         let uri = "sip:pbx.test";

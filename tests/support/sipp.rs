@@ -161,6 +161,8 @@ impl Sipp {
     /// Waits until its socket is bound.
     pub async fn listening(&self) {
         eventually(Duration::from_secs(5), "SIPp listens", || async {
+            let errors = std::fs::read_to_string(self.folder.path().join("errors.txt"));
+            assert_eq!(errors.unwrap_or_default(), "", "SIPp {}", self.address);
             let udp = std::net::UdpSocket::bind(self.address).is_err();
             let tcp = std::net::TcpStream::connect(self.address).is_ok();
             (udp || tcp).then_some(())

@@ -253,6 +253,7 @@ impl Stream {
         let credentials = Credentials {
             user: user.to_owned(),
             password: format!("secret-{user}"),
+            realm: None,
         };
         let mut entropy = Entropy::from_number(7);
         let (name, value) =

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audio::clip::Clip;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
+use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
 use crate::dialplan::schedule::Schedule;
 use crate::ledger::id::Name;
 
@@ -43,6 +44,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         ring: secs(20),
         otherwise,
         wrap_up: secs(10),
+        session_expires: None,
         md5_only: false,
         outbound: OutboundLimits::default(),
     }
@@ -123,7 +125,10 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
+            session_expires: secs(1800),
+            min_session_expires: secs(90),
             api_tokens: Vec::new(),
+            dns: Vec::new(),
             max_calls: None,
         },
         security: Security::default(),
@@ -179,7 +184,18 @@ fn trunk(id: &str) -> Trunk {
         codecs: vec![CodecName::Pcma, CodecName::Pcmu],
         timeout: secs(3),
         max_calls: None,
+        session_expires: None,
+        reliable: false,
         country: country(),
+        peers: Vec::new(),
+        weights: Vec::new(),
+        options: None,
+        calls_per_second: None,
+        account: None,
+        number_format: NumberFormat::International,
+        identity: vec![IdentityHeader::From],
+        caller_from: vec![IdentityHeader::From],
+        diversion: vec![DiversionHeader::Diversion],
     }
 }
 

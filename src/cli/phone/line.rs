@@ -8,7 +8,7 @@ use crate::sip::endpoint::Transport;
 
 /// Arguments that both test phones take.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct LineArgs {
     /// udp, tcp, tls, ws or wss [default: what the URI says, else udp]
     #[arg(long, value_parser = transport)]
     transport: Option<Transport>,
@@ -17,7 +17,7 @@ pub struct Args {
     ca: Option<PathBuf>,
 }
 
-impl Args {
+impl LineArgs {
     /// The transport to use, where a URI asks for `asked`.
     pub fn transport(&self, asked: Option<Transport>) -> Transport {
         self.transport.or(asked).unwrap_or(Transport::Udp)

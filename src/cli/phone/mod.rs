@@ -299,7 +299,9 @@ impl Phone {
                 self.hub.close(connection);
                 self.lose(connection, "what came on it is no SIP".to_owned())
             }
-            Heard::Closed { connection, why } => self.lose(connection, why),
+            Heard::Closed {
+                connection, why, ..
+            } => self.lose(connection, why),
             Heard::Accepted { .. } => None,
         }
     }

@@ -246,6 +246,31 @@ fn an_empty_configuration_is_a_plan_of_defaults() {
 }
 
 #[test]
+fn session_intervals_have_defaults_and_fit_each_other() {
+    let plan = plan(
+        "[trunks.acme]\naccept = [\"192.0.2.1\"]\nsession_expires = \"0s\"\nreliable = true\n[operators.anna]\npassword = \"x\"\n",
+    );
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    assert_eq!(plan.server.session_expires, minutes(30));
+    assert_eq!(plan.server.min_session_expires, Duration::from_secs(90));
+    let trunk = &plan.trunks["acme"];
+    assert_eq!(trunk.session_expires, Some(Duration::ZERO));
+    assert!(trunk.reliable);
+    assert_eq!(plan.operators["anna"].session_expires, None);
+    for (text, said) in [
+        ("session_expires = \"60s\"", "below"),
+        ("session_expires = \"1s\"", "2s at least"),
+        ("min_session_expires = \"1h\"", "below"),
+        ("min_session_expires = \"10s\"", "RFC 4028"),
+    ] {
+        let checked = examine_text(&format!("[server]\n{text}\n"));
+        assert_eq!(checked.problems.len(), 1, "{text}");
+        let message = &checked.problems[0].message;
+        assert!(message.contains(said), "{text}: {message}");
+    }
+}
+
+#[test]
 fn the_database_is_found_before_the_check() {
     let source = |text: &str| SourceFile {
         path: "a.toml".into(),

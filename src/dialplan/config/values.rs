@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::HostPort;
 use crate::sip::endpoint::Transport;
+use crate::sip::locate::Wish;
 
 /// Why a string is not what its key wants, and what would be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,6 +151,43 @@ pub(crate) fn host_port(text: &str) -> Result<HostPort, Wrong> {
     })
 }
 
+/// Where a provider is reached: `host`, `host:port`, `tls://host`. Without port and transport the DNS says (RFC 3263).
+pub(crate) fn peer(text: &str) -> Result<Wish, Wrong> {
+    let (transport, rest) = match text.split_once("://") {
+        None => (None, text),
+        Some((scheme, rest)) => match Transport::parse(scheme) {
+            Some(transport) if !transport.is_web_socket() => (Some(transport), rest),
+            _ => {
+                return Err(Wrong::new(format!("{scheme}:// leads to no provider"))
+                    .hint("use udp://, tcp:// or tls://, or none and let the DNS say"));
+            }
+        },
+    };
+    let found = host_port(rest)?;
+    // The brackets of IPv6 are gone in the host.
+    let is_written = rest.parse::<IpAddr>().is_err()
+        && rest
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    Ok(Wish {
+        host: found.host,
+        port: is_written.then_some(found.port),
+        transport,
+        secure: false,
+    })
+}
+
+/// `192.0.2.53`, `127.0.0.1:5353`.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Wrong> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, 53));
+    }
+    text.parse().map_err(|_| {
+        Wrong::new(format!("\"{text}\" is no name server's address"))
+            .hint("write it as \"192.0.2.53\", or with a port as \"127.0.0.1:5353\"")
+    })
+}
+
 /// Whether a text can be a host's or a domain's name or an IPv4 address.
 pub(crate) fn is_host_name(text: &str) -> bool {
     !text.is_empty()
@@ -257,9 +295,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn peers() {
+        let read = |text| {
+            let wish = peer(text).ok()?;
+            Some((wish.host, wish.port, wish.transport))
+        };
+        let acme = || "sip.acme.example".to_owned();
+        assert_eq!(read("sip.acme.example"), Some((acme(), None, None)));
+        assert_eq!(
+            read("tls://sip.acme.example:5071"),
+            Some((acme(), Some(5071), Some(Transport::Tls)))
+        );
+        assert_eq!(
+            read("[2001:db8::1]:5070"),
+            Some(("2001:db8::1".into(), Some(5070), None))
+        );
+        assert_eq!(
+            read("2001:db8::1"),
+            Some(("2001:db8::1".into(), None, None))
+        );
+        for wrong in ["ws://a", "sips://a", "udp://", "a:b"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn name_servers() {
+        assert_eq!(name_server("192.0.2.53").unwrap().port(), 53);
+        assert_eq!(name_server("[::1]:5353").unwrap().port(), 5353);
+        assert!(name_server("dns.example").is_err());
+    }
+
     proptest! {
         #[test]
         fn no_panics(text in "\\PC{0,30}") {
+            let _ = peer(&text);
             let _ = (duration(&text), listener(&text), ports(&text), host_port(&text), prefix(&text));
         }
     }

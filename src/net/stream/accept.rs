@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::count::Place;
 use super::hub::Shared;
@@ -15,6 +15,39 @@ use crate::sip::endpoint::{ListenerId, Transport};
 
 /// Out of files or memory: what there is gets this long to become less.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// TLS handshakes cost most of a millisecond each, on the thread that also handles calls: so many a second take a fifth of it, and the kernel keeps those
+/// that come faster waiting.
+const HANDSHAKES_A_SECOND: u32 = 200;
+/// How long is waited for the next one.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// How fast TLS connections are accepted.
+struct Pace {
+    left: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Pace {
+        Pace {
+            left: f64::from(HANDSHAKES_A_SECOND),
+            at: now,
+        }
+    }
+
+    fn admits(&mut self, now: Instant) -> bool {
+        let most = f64::from(HANDSHAKES_A_SECOND);
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = now;
+        self.left = (self.left + passed * most).min(most);
+        if self.left < 1.0 {
+            return false;
+        }
+        self.left -= 1.0;
+        true
+    }
+}
 
 /// One accepted connection before it is anything.
 struct Arrival {
@@ -32,7 +65,13 @@ pub(super) async fn serve(
     socket: TcpListener,
 ) {
     let mut failing = false;
+    let mut pace = Pace::new(Instant::now());
     loop {
+        if transport.is_secure() {
+            while !pace.admits(Instant::now()) {
+                sleep(MOMENT).await;
+            }
+        }
         match socket.accept().await {
             Ok((stream, remote)) => {
                 failing = false;
@@ -137,6 +176,7 @@ where
         own.tell(Heard::Closed {
             connection: id,
             why,
+            opened: true,
         })
         .await;
     });
@@ -157,4 +197,19 @@ where
 enum Socket<S> {
     Bytes(S),
     Web(Box<web_socket::Socket<S>>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handshakes_come_no_faster_than_they_can_be_done() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let mut admitted = |at: Duration| (0..1_000).filter(|_| pace.admits(start + at)).count();
+        assert_eq!(admitted(Duration::ZERO), 200);
+        assert_eq!(admitted(Duration::from_millis(500)), 100);
+        assert_eq!(admitted(Duration::from_secs(60)), 200);
+    }
 }

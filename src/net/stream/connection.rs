@@ -39,17 +39,20 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 /// Opens a connection of ours and lives its life.
 pub(super) async fn open(shared: Arc<Shared>, connect: Connect, queue: Queue, reports: Reports) {
-    let id = connect.connection;
-    let why = match timeout(HANDSHAKE, reach(&connect)).await {
-        Err(_) => format!("{} does not answer", connect.remote),
-        Ok(Err(error)) => format!("{} cannot be reached: {error}", connect.remote),
+    let (why, opened) = match timeout(HANDSHAKE, reach(&connect)).await {
+        Err(_) => (format!("{} does not answer", connect.remote), false),
+        Ok(Err(error)) => {
+            let why = format!("{} cannot be reached: {error}", connect.remote);
+            (why, false)
+        }
         Ok(Ok(stream)) if connect.transport.is_secure() => {
-            match timeout(HANDSHAKE, secure(&shared, stream, &connect.name)).await {
-                Err(_) => format!("{} does not finish the TLS handshake", connect.remote),
-                Ok(Err(error)) => format!(
-                    "no TLS with {} as {}: {error}",
-                    connect.remote, connect.name
-                ),
+            let (remote, name) = (connect.remote, &connect.name);
+            match timeout(HANDSHAKE, secure(&shared, stream, name)).await {
+                Err(_) => {
+                    let why = format!("{remote} does not finish the TLS handshake");
+                    (why, false)
+                }
+                Ok(Err(error)) => (format!("no TLS with {remote} as {name}: {error}"), false),
                 Ok(Ok(stream)) => live(stream, &connect, queue, &reports).await,
             }
         }
@@ -57,24 +60,31 @@ pub(super) async fn open(shared: Arc<Shared>, connect: Connect, queue: Queue, re
     };
     reports
         .tell(Heard::Closed {
-            connection: id,
+            connection: connect.connection,
             why,
+            opened,
         })
         .await;
 }
 
-async fn live<S>(stream: S, connect: &Connect, queue: Queue, reports: &Reports) -> String
+/// Lives the life of an opened connection: why it ended, and whether it was open.
+async fn live<S>(stream: S, connect: &Connect, queue: Queue, reports: &Reports) -> (String, bool)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let id = connect.connection;
     if !connect.transport.is_web_socket() {
-        return run(id, stream, queue, reports, Some(KEEP_ALIVE)).await;
+        let why = run(id, stream, queue, reports, Some(KEEP_ALIVE)).await;
+        return (why, true);
     }
-    match timeout(HANDSHAKE, web_socket::connect(stream, connect.remote)).await {
-        Err(_) => format!("{} does not finish the WebSocket handshake", connect.remote),
-        Ok(Err(error)) => format!("no WebSocket with {}: {error}", connect.remote),
-        Ok(Ok(socket)) => web_socket::run(id, socket, queue, reports).await,
+    let remote = connect.remote;
+    match timeout(HANDSHAKE, web_socket::connect(stream, remote)).await {
+        Err(_) => {
+            let why = format!("{remote} does not finish the WebSocket handshake");
+            (why, false)
+        }
+        Ok(Err(error)) => (format!("no WebSocket with {remote}: {error}"), false),
+        Ok(Ok(socket)) => (web_socket::run(id, socket, queue, reports).await, true),
     }
 }
 
@@ -130,7 +140,8 @@ where
             framer.buffer().reserve(READ);
         }
         tokio::select! {
-            read = reader.read_buf(framer.buffer()), if readable => {
+            // Who sends pings and does not read their answers is not read either.
+            read = reader.read_buf(framer.buffer()), if readable && out.bytes.len() < WRITE => {
                 match read {
                     Ok(0) => return "the far side closed it".to_owned(),
                     Err(error) => return error.to_string(),

@@ -249,6 +249,7 @@ impl Hub {
             self.known.push_back(Heard::Closed {
                 connection,
                 why: why.to_owned(),
+                opened: true,
             });
         }
     }

@@ -63,6 +63,8 @@ pub enum Heard {
         connection: ConnectionId,
         /// Why, as a sentence.
         why: String,
+        /// Whether it was open before.
+        opened: bool,
     },
 }
 

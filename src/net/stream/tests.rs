@@ -110,7 +110,11 @@ async fn a_connection_that_cannot_be_opened_says_so() {
     };
     hub.connect(connect(1, nobody));
     match hub.next().await {
-        Heard::Closed { connection, why } => {
+        Heard::Closed {
+            connection,
+            why,
+            opened: false,
+        } => {
             assert_eq!(connection, ConnectionId::ours(1));
             assert!(why.contains("cannot be reached"), "{why}");
         }

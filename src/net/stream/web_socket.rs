@@ -26,6 +26,8 @@ pub(super) type Socket<S> = WebSocketStream<S>;
 /// RFC 7118 §4.1.
 const SUBPROTOCOL: &str = "sip";
 const PROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
+/// More messages than this wait in the queue, which is limited by its bytes.
+const MOST_WAITING: usize = 16;
 /// Its buffers, per connection.
 const BUFFER: usize = 4 * 1024;
 
@@ -102,7 +104,8 @@ where
     loop {
         let busy = dirty || !out.is_empty();
         tokio::select! {
-            read = stream.next() => {
+            // Who sends pings and does not read their answers is not read either.
+            read = stream.next(), if out.len() < MOST_WAITING => {
                 let message = match read {
                     None => return "the far side closed it".to_owned(),
                     Some(Err(error)) => return error.to_string(),
@@ -145,7 +148,7 @@ where
                 }
                 dirty = true;
             }
-            message = queue.messages.recv() => match message {
+            message = queue.messages.recv(), if out.len() < MOST_WAITING => match message {
                 Some(bytes) => {
                     if !busy {
                         stuck_since = Instant::now();

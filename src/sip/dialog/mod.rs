@@ -187,6 +187,14 @@ impl Dialog {
         }
     }
 
+    /// A target refresh request came over another flow (a phone whose NAT gave it another port): requests that travel by flow follow it.
+    pub fn follow(&mut self, flow: &Flow) {
+        if self.routing == Routing::Flow && self.flow != *flow {
+            self.flow = *flow;
+            self.next_hop = NextHop::Unknown;
+        }
+    }
+
     /// Whether a request belongs to this dialog, its To tag having been found ours.
     pub fn is_of(&self, request: &Message) -> bool {
         self.remote_tag == request.from_tag() && self.call_id == request.call_id()

@@ -89,8 +89,10 @@ pub enum Choice {
     Resolve {
         /// The name.
         host: String,
-        /// The port; 5060 where none was given.
-        port: u16,
+        /// The port, where one is written.
+        port: Option<u16>,
+        /// By which transport.
+        transport: Transport,
     },
 }
 
@@ -128,7 +130,8 @@ pub fn choose(dialog: &Dialog) -> Choice {
         (Routing::Dialog, None) if host.is_empty() => Choice::Send(dialog.flow),
         (Routing::Dialog, None) => Choice::Resolve {
             host: host.to_owned(),
-            port,
+            port: uri.port(),
+            transport,
         },
     }
 }
@@ -188,7 +191,11 @@ mod tests {
     fn chosen(target: &str, routing: Routing) -> String {
         match choose(&dialog(target, routing)) {
             Choice::Send(flow) => flow.remote.to_string(),
-            Choice::Resolve { host, port } => format!("{host} {port}"),
+            Choice::Resolve {
+                host,
+                port,
+                transport,
+            } => format!("{host} {port:?} {transport}"),
         }
     }
 
@@ -198,7 +205,7 @@ mod tests {
             ("sip:b@203.0.113.1", "203.0.113.1:5060"),
             ("sip:b@203.0.113.1:5080", "203.0.113.1:5080"),
             ("sip:b@[2001:db8::1]:5080", "192.0.2.9:6000"),
-            ("sip:b@gw.example", "gw.example 5060"),
+            ("sip:b@gw.example", "gw.example None udp"),
             ("sip:b@gw.example;maddr=203.0.113.7", "203.0.113.7:5060"),
             ("sip:b@0.0.0.0", "192.0.2.9:6000"),
             ("tel:+74951000001", "192.0.2.9:6000"),

@@ -30,7 +30,8 @@ pub fn unsupported(request: &Message) -> Option<String> {
             && ["path", "outbound"]
                 .iter()
                 .any(|known| tag.eq_ignore_ascii_case(known));
-        if tag.is_empty() || by_registrar || tag.eq_ignore_ascii_case(core::SUPPORTED) {
+        let mut ours = core::SUPPORTED.split(", ");
+        if tag.is_empty() || by_registrar || ours.any(|known| tag.eq_ignore_ascii_case(known)) {
             continue;
         }
         if !lacking.is_empty() {

@@ -104,6 +104,13 @@ impl Endpoint {
         }
     }
 
+    /// A connection of ours was closed by the far side, which may not have read what was sent last: what waits there for a first response is sent once
+    /// more, on a new connection. To be followed by `handle_flow_closed`, which fails what has been sent again before.
+    pub fn send_again(&mut self, now: Now, flow: Flow) {
+        self.core.layer.send_again(flow);
+        self.settle(now);
+    }
+
     /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay, and find another way if there is one.
     pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
         self.core.layer.close_flow(flow);
@@ -118,7 +125,17 @@ impl Endpoint {
         let at = now.mono;
         match command {
             Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite);
+                let session = Session::dial(&mut self.core, at, *invite, None);
+                self.add_session(session);
+            }
+            Command::InviteAny {
+                invite,
+                others,
+                search,
+                large,
+            } => {
+                let places = Some((others, search, large));
+                let session = Session::dial(&mut self.core, at, *invite, places);
                 self.add_session(session);
             }
             Command::Progress { session, code, sdp } => {
@@ -172,6 +189,9 @@ impl Endpoint {
             Command::Offer { session, sdp } => {
                 self.with_session(session, |session, core| session.offer(core, at, sdp));
             }
+            Command::Use { session, usage } => {
+                self.with_session(session, |session, _| session.use_as(usage));
+            }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }
@@ -182,6 +202,14 @@ impl Endpoint {
                 let id = request.id;
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
+            }
+            Command::Routed { id, flows } => {
+                if let Some(session) = self.core.resolving.remove(&id) {
+                    self.with_session(session, |session, core| {
+                        session.routed(core, at, Some(id), &flows);
+                        Fate::Alive
+                    });
+                }
             }
             Command::Resolved { id, addresses } => {
                 if let Some(session) = self.core.resolving.remove(&id) {

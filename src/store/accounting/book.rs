@@ -104,7 +104,7 @@ impl<'a> Book<'a> {
             Entry::RecordingEnded(recording) => self.recording_ended(recording),
             Entry::BindingSaved(binding) => {
                 let key = (binding.operator.clone(), binding.contact.clone());
-                self.bindings.insert(key, Some(binding.clone()));
+                self.bindings.insert(key, Some((**binding).clone()));
                 Ok(())
             }
             Entry::BindingRemoved { operator, contact } => {

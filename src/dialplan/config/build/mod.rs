@@ -4,6 +4,7 @@ mod destinations;
 mod lines;
 mod outside;
 mod people;
+mod provider;
 mod security;
 mod server;
 

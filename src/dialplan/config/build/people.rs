@@ -28,6 +28,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let otherwise = entry.destination("otherwise");
     let wrap_up = entry.duration("wrap_up");
     let auth = entry.word("auth");
+    let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
     Some(Operator {
         id: Name::from(entry.name),
@@ -39,6 +40,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         otherwise: otherwise?,
         wrap_up: wrap_up?,
         md5_only: auth? == "md5",
+        session_expires,
         outbound,
     })
 }

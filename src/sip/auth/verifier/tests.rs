@@ -48,6 +48,7 @@ fn answer(values: &[String], user: &str, password: &str, uri: &str, count: u32) 
     let credentials = Credentials {
         user: user.to_owned(),
         password: password.to_owned(),
+        realm: None,
     };
     let mut entropy = Entropy::from_number(u64::from(count));
     answer_challenge(

@@ -5,7 +5,10 @@ mod credentials;
 mod fuzz;
 mod incoming;
 mod outgoing;
+mod places;
+mod reliable;
 mod routing;
+mod session_timer;
 mod streams;
 mod transactions;
 mod within;
@@ -198,6 +201,7 @@ fn outgoing_invite() -> Invite {
         headers: vec![(Name::Subject, "Sofas".to_owned())],
         other_headers: vec![("X-Vats-Call".to_owned(), "1".to_owned())],
         give_up_after: None,
+        usage: command::Usage::default(),
     }
 }
 

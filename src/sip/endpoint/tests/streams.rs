@@ -179,3 +179,24 @@ fn a_dialog_goes_on_over_the_connection_that_its_far_side_opens_next() {
     let bye = rig.endpoint.poll_transmit().unwrap();
     assert_eq!(bye.flow, again);
 }
+
+/// A server may close an idle connection just when we send on it.
+#[test]
+fn what_a_closing_connection_may_have_lost_is_sent_once_more() {
+    let mut rig = Rig::new();
+    let flow = stream(ConnectionId::ours(1));
+    let first = rig.dial(|invite| invite.flow = flow);
+    rig.endpoint.send_again(rig.now, flow);
+    let again = rig.one();
+    assert_eq!(again.bytes(), first.bytes());
+    rig.endpoint.handle_flow_closed(rig.now, flow);
+    assert!(rig.events().is_empty());
+    rig.endpoint.send_again(rig.now, flow);
+    rig.sent_nothing();
+    rig.endpoint.handle_flow_closed(rig.now, flow);
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::Refused { code: 503, .. }]
+    ));
+    rig.assert_ends();
+}
