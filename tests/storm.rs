@@ -264,9 +264,11 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
     times.sort();
     let slowest = *times.last().unwrap();
     println!(
-        "10,000 phones registered in {took:?}; {} calls set up, median {:?}, slowest {slowest:?}; the scanner had {answered} answers",
+        "10,000 phones registered in {took:?}; {} calls set up, median {:?}, slowest {:?}; the scanner had {answered} answers; load {}",
         times.len(),
-        times[times.len() / 2]
+        times[times.len() / 2],
+        times.iter().rev().take(8).collect::<Vec<_>>(),
+        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
     );
     assert!(times.len() > RUNNING + 20, "{} calls", times.len());
     assert!(slowest < SETUP, "{slowest:?}");

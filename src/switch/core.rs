@@ -218,6 +218,7 @@ impl Core {
                 // A name server that is away must not make a phone unreachable.
                 if !addresses.is_empty() {
                     self.names.insert((host, port), addresses);
+                    self.refresh_trust(now);
                 }
             }
             Lookup::Trunk(wish) => self.peer_located(now, &wish, servers),
