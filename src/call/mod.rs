@@ -64,6 +64,8 @@ pub struct Arrival {
     pub sip_call_id: String,
     /// The far side's signalling address.
     pub peer: IpAddr,
+    /// The caller acknowledges provisional responses (RFC 3262): without an offer in the INVITE, ours may stand in one.
+    pub reliable: bool,
     /// The call must be refused at once for this cause (overload, draining); it is accounted all the same.
     pub refuse: Option<Cause>,
 }

@@ -9,7 +9,8 @@ use crate::ledger::cause::Cause;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegRecord;
-use crate::sdp::negotiate::Negotiation;
+use crate::sdp::negotiate::{Negotiation, SdpError};
+use crate::trunk::diversion::Diverted;
 
 /// One thing to be done by the switch, in order.
 #[derive(Debug)]
@@ -72,6 +73,16 @@ pub enum LegAct {
     },
     /// Send an OPTIONS within the dialog; answered by `LegEvent::Alive`.
     Probe,
+    /// As `Reject` with 488, for what the offer says.
+    RejectMedia {
+        /// What is wrong with it.
+        why: SdpError,
+    },
+    /// As `RefuseOffer` with 488, for what the offer says.
+    RefuseMedia {
+        /// What is wrong with it.
+        why: SdpError,
+    },
 }
 
 /// Why a leg is ended; becomes the `Reason` header.
@@ -102,6 +113,8 @@ pub struct Dial {
     pub call: CallId,
     /// The landing page, for operators' phones.
     pub landing_page: Option<String>,
+    /// A caller's call goes on to an outside number: what the provider is told of it.
+    pub diverted: Option<Diverted>,
 }
 
 /// Whom an outgoing leg rings.

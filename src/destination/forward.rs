@@ -29,6 +29,7 @@ impl Forward {
             from: Some(Destination::Forward(name.clone())),
             side: Side::Right,
             leg: None,
+            until: None,
         };
         dial.dial(state, now);
         let forward = Forward {

@@ -39,6 +39,7 @@ impl Outbound {
             from: None,
             side: Side::Left,
             leg: None,
+            until: None,
         };
         let next = if dial.dial(state, now) {
             Next::Stay

@@ -6,8 +6,10 @@
 pub mod config;
 pub mod dry_run;
 pub mod graph;
+pub mod listener;
 pub mod number;
 pub mod plan;
+pub mod provider;
 pub mod routing;
 pub mod schedule;
 pub mod trace;

@@ -27,7 +27,7 @@ use self::page::{CallFilter, Page, PageRequest};
 use self::row::{CallDetail, CallRow, MissedItem};
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry, RecordingRecord};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 
 /// What a store's method returns: a future of its result.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -59,6 +59,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The registrar's bindings that end after `now`; older ones are removed.
     fn bindings(&self, now: Wall) -> Answer<'_, Vec<BindingRecord>>;
+
+    /// The bans that end after `now`; older ones are removed.
+    fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>>;
+
+    /// What operators have talked to the outside on `day` (`2026-03-08`); earlier days are removed.
+    fn outbound_days<'a>(&'a self, day: &'a str) -> Answer<'a, Vec<OutboundDay>>;
 
     /// The time of the last `Entry::Alive`.
     fn last_sign_of_life(&self) -> Answer<'_, Option<Wall>>;

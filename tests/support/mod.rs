@@ -5,13 +5,19 @@
 
 pub mod baresip;
 pub mod by_hand;
+pub mod certificates;
+pub mod home;
+pub mod name_server;
 pub mod pbx;
 pub mod phone;
+pub mod provider;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
+pub mod script;
 pub mod sipp;
 pub mod sound;
+pub mod stream;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -7,5 +7,6 @@ mod inbound;
 mod operators;
 mod plan;
 mod random;
+mod sessions;
 mod switch;
 mod world;

@@ -11,14 +11,20 @@ use super::event::{Event, Flow, SessionId};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::sip::header::warning::Warning;
+use crate::sip::locate::Wish;
 use crate::sip::transaction::ServerId;
 use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
 
 /// The methods we serve.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
-/// The extensions we know: an early dialog that ends is reported to us (RFC 6228).
-pub const SUPPORTED: &str = "199";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
+/// The extensions we know: ended early dialogs are reported to us (RFC 6228), session timers (RFC 4028), reliable provisional
+/// responses (RFC 3262).
+pub const SUPPORTED: &str = "199, timer, 100rel";
+/// The same for our INVITEs: who reads 100rel there may send each provisional response so, which is worth its PRACK on few lines only.
+pub const SUPPORTED_UNRELIABLY: &str = "199, timer";
+/// The body types we read in an INFO.
+pub const ACCEPT_INFO: &str = "application/dtmf-relay, application/dtmf";
 /// The body types we read in an INVITE.
 pub const ACCEPT: &str = "application/sdp";
 /// The type of session descriptions.
@@ -70,11 +76,11 @@ impl Core {
     }
 
     /// Asks for the addresses of a name on a session's behalf.
-    pub fn resolve(&mut self, session: SessionId, host: String, port: u16) -> u64 {
+    pub fn resolve(&mut self, session: SessionId, wish: Wish) -> u64 {
         self.last_resolve += 1;
         let id = self.last_resolve;
         self.resolving.insert(id, session);
-        self.report(Event::ResolveNeeded { id, host, port });
+        self.report(Event::ResolveNeeded { id, wish });
         id
     }
 
@@ -188,6 +194,13 @@ pub fn append(mut writer: Writer, headers: &Headers) -> Writer {
         writer = writer.header(*name, value);
     }
     writer
+}
+
+/// As `abilities`, for requests that can have provisional responses.
+pub fn abilities_unreliably(writer: Writer) -> Writer {
+    writer
+        .header(Name::Allow, ALLOW)
+        .header(Name::Supported, SUPPORTED_UNRELIABLY)
 }
 
 /// Adds Allow and Supported.

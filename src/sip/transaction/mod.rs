@@ -106,6 +106,10 @@ pub enum User {
     Request(RequestId),
     /// Nobody asks (CANCEL).
     Nobody,
+    /// An UPDATE that refreshes a session.
+    Update(SessionId),
+    /// The PRACK of a reliable provisional response.
+    Prack(SessionId),
 }
 
 /// Why a client transaction ended without a final response.
