@@ -1,5 +1,6 @@
 //! Bringing the parts up, lowest first.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::limits;
 use crate::clock::Clock;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
+use crate::ledger::id::{Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
@@ -40,6 +42,7 @@ pub(super) struct Accounts {
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
+    pub messages: BTreeMap<Name, u32>,
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
@@ -90,7 +93,12 @@ pub(super) async fn accounts(
         .bindings(now)
         .await
         .context("the registered phones cannot be read")?;
+    let messages = store
+        .messages(&Tenant::default())
+        .await
+        .context("the voicemail messages cannot be counted")?;
     Ok(Accounts {
+        messages,
         store,
         journal,
         journal_task,
@@ -202,7 +210,7 @@ pub(super) fn switch(
     let views = Arc::new(Views::default());
     let (asks, asked) = mpsc::channel(WAITING_ASKS);
     let bindings = std::mem::take(&mut accounts.bindings);
-    let core = Core::new(
+    let mut core = Core::new(
         clock.now(),
         Arc::clone(plan),
         reach,
@@ -210,6 +218,7 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.set_messages(std::mem::take(&mut accounts.messages));
     let task = Task {
         core,
         listeners,

@@ -152,6 +152,7 @@ impl Core {
         self.apply_trunks(now);
         self.look_up_contacts();
         self.apply_operators(now);
+        self.apply_watchers(now);
     }
 
     fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
 use super::reach::Reach;
+use super::subscriptions::Watch;
 use super::trunks::Trunks;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input, LegEnd, LegEvent};
@@ -25,6 +26,7 @@ use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
 use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::notifier::Notifier;
 use crate::sip::registrar::Registrar;
 
 /// Everything that the signalling task owns.
@@ -41,6 +43,7 @@ pub struct Core {
     pub(super) verifier: Verifier,
     pub(super) desk: Desk,
     pub(super) trunks: Trunks,
+    pub(super) watch: Watch,
     pub(super) calls: HashMap<CallId, Running>,
     pub(super) legs: HashMap<LegId, LegPlace>,
     pub(super) timers: BTreeSet<(Mono, CallId)>,
@@ -58,6 +61,8 @@ pub struct Core {
 pub(super) struct Running {
     pub call: Call,
     pub armed: Option<Mono>,
+    /// The slot that it was last seen parked in.
+    pub parked: Option<Name>,
     /// Every leg it ever had and still may hear of.
     pub legs: Vec<LegId>,
 }
@@ -100,6 +105,7 @@ impl Core {
             verifier: Verifier::new(&plan.server.domain, entropy.split()),
             desk: Desk::default(),
             trunks: Trunks::default(),
+            watch: Watch::new(entropy.split()),
             calls: HashMap::new(),
             legs: HashMap::new(),
             timers: BTreeSet::new(),
@@ -176,6 +182,7 @@ impl Core {
         }
         self.expire_bindings(now);
         self.run_trunk_timers(now);
+        self.expire_subscriptions(now);
         while let Some(&(at, call)) = self.timers.first() {
             if at > now.mono {
                 break;
@@ -214,6 +221,7 @@ impl Core {
             self.desk.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.watch.notifier.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
             drain,
         ]
@@ -257,6 +265,7 @@ impl Core {
                 break;
             }
         }
+        self.tell_watchers(now);
         while let Some(transmit) = self.endpoint.poll_transmit() {
             self.effects.push_back(Effect::Transmit(transmit));
         }
@@ -271,6 +280,9 @@ impl Core {
                 message,
             } => self.on_invite(now, session, flow, &message),
             Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
+            Event::Response { id, code, .. } if Notifier::is_ours(id) => {
+                self.notify_answered(now, id, code);
+            }
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }
@@ -296,8 +308,14 @@ impl Core {
                 code,
                 reason,
                 responded,
-                ..
+                message,
             } => {
+                if (300..400).contains(&code)
+                    && let Some((dialled, to)) = self.redirection(session, message.as_ref())
+                {
+                    let event = LegEvent::Redirected { dialled, to };
+                    return self.on_leg(now, session, event, true);
+                }
                 let event = LegEvent::Refused {
                     code,
                     reason,
@@ -305,6 +323,9 @@ impl Core {
                 };
                 self.on_leg(now, session, event, true);
             }
+            // Nothing here sends REFER: who passes a call on is a phone.
+            Event::ReferAnswered { .. } | Event::ReferReport { .. } => {}
+            Event::Refer { session, message } => self.on_refer(now, session, &message),
             Event::Offer { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Offer { sdp }, false)
             }
@@ -339,6 +360,13 @@ impl Core {
         let call = place.call;
         if last {
             self.release_line(leg);
+        }
+        if let Some(operator) = self
+            .calls
+            .get(&call)
+            .and_then(|running| running.call.operator_on(leg))
+        {
+            self.watch.touch(operator);
         }
         self.give(now, call, Input::Leg(leg, event));
     }

@@ -14,6 +14,7 @@ use crate::sip::endpoint::command::{Command, Headers, Invite, Routing};
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
+use crate::sip::wire::Name as HeaderName;
 use crate::trunk::caller_id;
 
 /// Why an INVITE cannot be sent.
@@ -76,6 +77,10 @@ impl Core {
         if let Some(page) = &dial.landing_page {
             other_headers.push(("X-Vats-Landing-Page".to_owned(), page.clone()));
         }
+        let referred_by = dial.referred_by.as_deref().map(|who| {
+            let who = Uri::sip(Some(who), domain, None);
+            (HeaderName::ReferredBy, format!("<{who}>"))
+        });
         Ok(Invite {
             session: SessionId(leg.as_u128()),
             flow,
@@ -88,7 +93,7 @@ impl Core {
             sdp: dial.sdp.clone(),
             credentials: None,
             max_forwards: dial.max_forwards,
-            headers: Headers::new(),
+            headers: referred_by.into_iter().collect(),
             other_headers,
             give_up_after: None,
         })

@@ -57,8 +57,22 @@ impl Core {
             );
             return;
         }
+        let replaced = match self.replaced(&source, message) {
+            Ok(replaced) => replaced,
+            Err((code, sentence)) => {
+                let headers = reasons::refusal(code, None, sentence, &self.plan.server.domain);
+                let reject = Command::Reject {
+                    session,
+                    code,
+                    headers,
+                };
+                self.endpoint.handle_command(now, reject);
+                return;
+            }
+        };
         let call = CallId::new(now.wall, &mut self.entropy);
-        let arrival = self.arrival(call, session, flow, message, source);
+        let mut arrival = self.arrival(call, session, flow, message, source);
+        arrival.join = replaced.or_else(|| self.seat_of(&arrival.entry));
         let trunk = match &arrival.source {
             Source::Trunk(trunk) => Some(trunk.clone()),
             Source::Operator(_) => None,
@@ -120,7 +134,7 @@ impl Core {
                 (entry, text, caller_id::from_trunk(message, country), full)
             }
             Source::Operator(operator) => {
-                let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);
+                let (entry, text) = self.may_dial(operator, &dialled.request_uri);
                 let known = plan.operators.get(operator.as_str());
                 let calling = Calling {
                     number: Some(operator.to_string()),
@@ -141,6 +155,7 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
+            join: None,
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)
             } else {
@@ -151,7 +166,7 @@ impl Core {
 
     /// Whether the operator may be connected to what he dialled, for calls that begin at the API.
     pub(super) fn entry_for(&self, operator: &Name, to: &str) -> Result<(Entry, String), String> {
-        let (entry, dialled) = routing::from_operator(&self.plan, operator, to);
+        let (entry, dialled) = self.may_dial(operator, to);
         match entry {
             Entry::Outbound { .. } | Entry::Operator(_) => Ok((entry, dialled)),
             Entry::NotAllowed { why } => Err(why),

@@ -18,17 +18,33 @@ use crate::sip::registrar::Change;
 use crate::sip::wire::{Message, Method, Name as HeaderName};
 
 /// What a phone may send us (RFC 3261 §20.5).
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY";
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
+        let domain = &self.plan.server.domain;
         let (code, headers) = match message.method() {
+            Method::Subscribe => return self.subscribe(now, id, flow, message),
+            // RFC 6665 §4.1.3: nothing was subscribed to.
+            Method::Notify => (
+                481,
+                reasons::refusal(481, None, "There is no such subscription", domain),
+            ),
+            Method::Refer => (
+                403,
+                reasons::refusal(403, None, "A call is passed on from within it", domain),
+            ),
             Method::Register => self.register(now, flow, message),
             Method::Options => (
                 200,
                 vec![
                     (HeaderName::Allow, ALLOW.to_owned()),
                     (HeaderName::Accept, "application/sdp".to_owned()),
+                    (
+                        HeaderName::AllowEvents,
+                        crate::sip::endpoint::core::ALLOW_EVENTS.to_owned(),
+                    ),
                 ],
             ),
             _ => (405, vec![(HeaderName::Allow, ALLOW.to_owned())]),
@@ -161,6 +177,7 @@ impl Core {
             view.since = now.wall;
             view.call_id = call;
         }
+        self.watch.touch(operator);
         self.journal(Entry::OperatorState {
             tenant: self.tenant.clone(),
             operator: operator.clone(),

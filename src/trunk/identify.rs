@@ -112,6 +112,8 @@ pub(super) mod tests {
             timeout: Duration::from_secs(3),
             max_calls: None,
             country: Country::RU,
+            transfer: false,
+            redirect: false,
         }
     }
 

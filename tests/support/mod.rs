@@ -11,7 +11,9 @@ pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
 pub mod sipp;
+pub mod softphone;
 pub mod sound;
+pub mod watcher;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -48,6 +48,8 @@ fn a_thousand_random_calls_end_in_one_result_each() {
         ("hangup", 20),
         ("originate", 10),
         ("drain", 10),
+        ("refer", 50),
+        ("passed on", 20),
     ] {
         let times = deeds.get(deed).copied().unwrap_or(0);
         assert!(times >= least, "{deed}: {deeds:#?}");

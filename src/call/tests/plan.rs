@@ -44,6 +44,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         otherwise,
         wrap_up: secs(10),
         md5_only: false,
+        may: May::ALL,
     }
 }
 
@@ -137,6 +138,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         outbound: BTreeMap::new(),
         webhooks: BTreeMap::new(),
         tests: Vec::new(),
+        features: Features::default(),
     };
     for id in ["acme", "spare"] {
         plan.trunks.insert(name(id), trunk(id));
@@ -173,6 +175,8 @@ fn trunk(id: &str) -> Trunk {
         timeout: secs(3),
         max_calls: None,
         country: country(),
+        transfer: false,
+        redirect: false,
     }
 }
 
@@ -266,6 +270,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
     plan.voicemails.insert(
         name("box"),
         Voicemail {
+            lamp: Vec::new(),
             name: name("box"),
             prompt: clip("leave_message", PROMPT),
             max: secs(60),

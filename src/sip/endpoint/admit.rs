@@ -26,7 +26,7 @@ pub fn unsupported(request: &Message) -> Option<String> {
         .flat_map(|line| line.split(','))
     {
         let tag = tag.trim();
-        if tag.is_empty() || tag.eq_ignore_ascii_case(core::SUPPORTED) {
+        if tag.is_empty() || is_supported(tag) {
             continue;
         }
         if !lacking.is_empty() {
@@ -35,6 +35,12 @@ pub fn unsupported(request: &Message) -> Option<String> {
         lacking.push_str(tag);
     }
     (!lacking.is_empty()).then_some(lacking)
+}
+
+fn is_supported(tag: &str) -> bool {
+    core::SUPPORTED
+        .split(", ")
+        .any(|known| known.eq_ignore_ascii_case(tag))
 }
 
 /// Whether the request has travelled as far as it may.

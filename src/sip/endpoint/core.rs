@@ -16,9 +16,12 @@ use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
 
 /// The methods we serve.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REGISTER";
-/// The extensions we know: an early dialog that ends is reported to us (RFC 6228).
-pub const SUPPORTED: &str = "199";
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, SUBSCRIBE, NOTIFY, REGISTER";
+/// The extensions we know: an early dialog that ends is reported to us (RFC 6228), a REFER without reports (RFC 4488), Replaces (RFC 3891).
+pub const SUPPORTED: &str = "199, norefersub, replaces";
+/// The events whose reports can be subscribed to (RFC 6665 §8.2.2).
+pub const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 /// The body types we read in an INVITE.
 pub const ACCEPT: &str = "application/sdp";
 /// The type of session descriptions.

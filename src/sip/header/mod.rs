@@ -5,5 +5,6 @@
 pub mod name_addr;
 pub mod params;
 pub mod reason;
+pub mod replaces;
 pub mod via;
 pub mod warning;

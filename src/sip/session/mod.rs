@@ -10,6 +10,8 @@ pub mod credentials;
 mod incoming;
 mod offering;
 mod outgoing;
+mod referral;
+mod referring;
 mod sending;
 mod within;
 
@@ -21,6 +23,8 @@ use self::credentials::Challenges;
 use self::incoming::Ringing;
 use self::offering::OurOffer;
 use self::outgoing::Calling;
+use self::referral::Referral;
+use self::referring::Referring;
 use self::sending::Held;
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
@@ -61,6 +65,12 @@ pub struct Session {
     ours: Option<Box<OurOffer>>,
     /// The OPTIONS under way.
     probe: Option<Challenges>,
+    /// The REFER that is being served, and its reports.
+    referral: Option<Box<Referral>>,
+    /// How many REFERs were taken.
+    referrals: u32,
+    /// A REFER of ours.
+    referring: Option<Box<Referring>>,
 }
 
 /// Whether the session goes on.
@@ -86,6 +96,8 @@ enum Phase {
         reason: Option<String>,
         challenges: Challenges,
     },
+    /// The far side has ended the session and still hears how its REFER goes (RFC 5057 §4.1).
+    Reporting,
 }
 
 /// What the user still wants to hear.
@@ -129,10 +141,12 @@ enum Timer {
     Late,
     /// Our re-INVITE met theirs and is to be tried again (RFC 3261 §14.1).
     Again,
+    /// The reports about a REFER end.
+    Referral,
 }
 
 impl Timer {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
@@ -140,6 +154,7 @@ impl Timer {
         Timer::Resolve,
         Timer::Late,
         Timer::Again,
+        Timer::Referral,
     ];
 }
 
@@ -160,6 +175,9 @@ impl Session {
             theirs: None,
             ours: None,
             probe: None,
+            referral: None,
+            referrals: 0,
+            referring: None,
         }
     }
 
@@ -171,6 +189,27 @@ impl Session {
     /// Whether one of its dialogs is the one that a request names.
     pub fn owns(&self, request: &Message) -> bool {
         self.dialogs.iter().any(|dialog| dialog.is_of(request))
+    }
+
+    /// Of its dialog with this name: whether it is confirmed, and whether its INVITE was ours. `None`: it has none, or is over.
+    pub fn standing(&self, call_id: &str, remote_tag: &str) -> Option<(bool, bool)> {
+        let is_confirmed = match self.phase {
+            Phase::Established { .. } => true,
+            Phase::Calling(_) | Phase::Ringing(_) => false,
+            Phase::Closing { .. } | Phase::Reporting => return None,
+        };
+        let has = |dialog: &Dialog| dialog.call_id == call_id && dialog.remote_tag == remote_tag;
+        let is_ours = self.is_call_id_ours;
+        self.dialogs
+            .iter()
+            .any(has)
+            .then_some((is_confirmed, is_ours))
+    }
+
+    /// The Call-ID and the far side's tag of its first dialog.
+    pub fn first_dialog(&self) -> Option<(&str, &str)> {
+        let dialog = self.dialogs.first()?;
+        Some((&dialog.call_id, &dialog.remote_tag))
     }
 
     /// Whether it awaits the final response of this INVITE transaction.
@@ -202,7 +241,7 @@ impl Session {
                 self.close(core, now, reason);
                 Fate::Alive
             }
-            Phase::Closing { .. } => Fate::Alive,
+            Phase::Closing { .. } | Phase::Reporting => Fate::Alive,
         }
     }
 
@@ -228,6 +267,11 @@ impl Session {
                 Timer::Resolve => self.resolved(core, now, None, &[]),
                 Timer::Late => self.close(core, now, None),
                 Timer::Again => self.offer_again(core, now),
+                Timer::Referral => {
+                    if self.referral_expired(core, now) == Fate::Gone {
+                        return Fate::Gone;
+                    }
+                }
             }
         }
         Fate::Alive
@@ -272,6 +316,7 @@ impl Session {
 
     /// Stops reporting and sends BYE; held back while a 2xx of ours awaits its ACK (RFC 3261 §15).
     fn close(&mut self, core: &mut Core, now: Mono, reason: Option<String>) {
+        self.finish_referral(core, now);
         self.reports = Reports::Nothing;
         self.timers.clear();
         if self.is_resolving() {

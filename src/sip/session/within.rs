@@ -47,7 +47,9 @@ impl Session {
             }
             Method::Options => self.answer_options(core, now, server),
             Method::Prack => self.refuse(core, now, server, &NO_RELIABLE_PROVISIONAL),
-            Method::Notify => self.refuse(core, now, server, &NO_SUBSCRIPTION),
+            Method::Notify => self.receive_notify(core, now, server, request),
+            Method::Refer => self.receive_refer(core, now, server, request),
+            Method::Subscribe => self.receive_subscribe(core, now, server, request),
             _ => self.refuse(core, now, server, &NOT_AVAILABLE),
         }
         Fate::Alive
@@ -71,7 +73,11 @@ impl Session {
                     core.layer.acknowledged(unacked.server);
                 }
                 self.report_ended(core, Ended::Bye);
-                Fate::Gone
+                self.fate_without_calls()
+            }
+            Phase::Reporting => {
+                self.refuse(core, now, server, &OVER);
+                Fate::Alive
             }
         }
     }
@@ -82,7 +88,7 @@ impl Session {
         }
         let invite = request.method() == Method::Invite;
         let sdp = sdp_of(request);
-        if matches!(self.phase, Phase::Closing { .. }) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Reporting) {
             return self.refuse(core, now, server, &OVER);
         }
         if !invite && sdp.is_none() {
@@ -129,7 +135,7 @@ impl Session {
         let Some((request, flow)) = core.layer.request(theirs.server) else {
             return Fate::Alive;
         };
-        if let Some(writer) = self.target_response(core, &request, &flow) {
+        if let Some(writer) = self.target_response(core, &request, &flow, 200) {
             let bytes = writer.finish_with(core::SDP, sdp);
             core.layer.respond(now, theirs.server, 200, bytes);
             if theirs.invite {
@@ -177,20 +183,26 @@ impl Session {
         let Some((_, flow)) = core.layer.request(server) else {
             return;
         };
-        if let Some(writer) = self.target_response(core, request, &flow) {
+        if let Some(writer) = self.target_response(core, request, &flow, 200) {
             core.layer.respond(now, server, 200, writer.finish());
         }
     }
 
-    /// Begins the 200 to a target refresh request, and takes its Contact.
-    fn target_response(&mut self, core: &Core, request: &Message, flow: &Flow) -> Option<Writer> {
+    /// Begins the 2xx to a target refresh request, and takes its Contact.
+    pub(super) fn target_response(
+        &mut self,
+        core: &Core,
+        request: &Message,
+        flow: &Flow,
+        code: u16,
+    ) -> Option<Writer> {
         let dialog = self
             .dialogs
             .iter_mut()
             .find(|dialog| dialog.is_of(request))?;
         dialog.refresh_target(request);
         let contact = dialog.contact(flow);
-        let writer = core.response(request, flow, 200, Some(&self.local_tag));
+        let writer = core.response(request, flow, code, Some(&self.local_tag));
         Some(core::abilities(writer.header(Name::Contact, contact)))
     }
 
@@ -205,14 +217,20 @@ impl Session {
         core.layer.respond(now, server, 200, bytes);
     }
 
-    fn refuse(&self, core: &mut Core, now: Mono, server: ServerId, refusal: &Refusal<'_>) {
+    pub(super) fn refuse(
+        &self,
+        core: &mut Core,
+        now: Mono,
+        server: ServerId,
+        refusal: &Refusal<'_>,
+    ) {
         core.refuse(now, server, Some(&self.local_tag), refusal);
     }
 }
 
 const NO_RELIABLE_PROVISIONAL: Refusal<'_> =
     Refusal::new(481, "No provisional response was sent reliably");
-const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
+pub(super) const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
 const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     405,
     "This method is not available in this version",
@@ -220,6 +238,6 @@ const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     core::ALLOW,
 );
 const NOT_CONFIRMED: Refusal<'_> = Refusal::new(481, "The dialog is not confirmed yet");
-const OVER: Refusal<'_> = Refusal::new(481, "The session is over");
+pub(super) const OVER: Refusal<'_> = Refusal::new(481, "The session is over");
 const OUR_OFFER_PENDING: Refusal<'_> = Refusal::new(491, "An offer of ours is not answered yet");
 const WITHDRAWN: Refusal<'_> = Refusal::new(487, "");

@@ -13,6 +13,7 @@ mod table;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,6 +117,10 @@ impl Store for SqliteStore {
 
     fn bindings(&self, now: Wall) -> Answer<'_, Vec<BindingRecord>> {
         Box::pin(self.read_bindings(now))
+    }
+
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>> {
+        Box::pin(self.read_messages(tenant))
     }
 
     fn last_sign_of_life(&self) -> Answer<'_, Option<Wall>> {

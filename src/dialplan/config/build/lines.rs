@@ -41,6 +41,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     });
     let timeout = entry.duration("timeout");
     let max_calls = entry.integer("max_calls");
+    let transfer = entry.boolean("transfer");
+    let redirect = entry.boolean("redirect");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -67,6 +69,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         timeout: timeout?,
         max_calls,
         country: country?,
+        transfer: transfer?,
+        redirect: redirect?,
     })
 }
 

@@ -5,6 +5,7 @@ mod credentials;
 mod fuzz;
 mod incoming;
 mod outgoing;
+mod referral;
 mod routing;
 mod transactions;
 mod within;
