@@ -311,7 +311,7 @@ impl Core {
                 message,
             } => {
                 if (300..400).contains(&code)
-                    && let Some((dialled, to)) = self.redirection(session, message.as_ref())
+                    && let Some((dialled, to)) = self.redirection(now, session, message.as_ref())
                 {
                     let event = LegEvent::Redirected { dialled, to };
                     return self.on_leg(now, session, event, true);

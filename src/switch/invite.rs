@@ -134,7 +134,7 @@ impl Core {
                 (entry, text, caller_id::from_trunk(message, country), full)
             }
             Source::Operator(operator) => {
-                let (entry, text) = self.may_dial(operator, &dialled.request_uri);
+                let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);
                 let known = plan.operators.get(operator.as_str());
                 let calling = Calling {
                     number: Some(operator.to_string()),
@@ -166,7 +166,7 @@ impl Core {
 
     /// Whether the operator may be connected to what he dialled, for calls that begin at the API.
     pub(super) fn entry_for(&self, operator: &Name, to: &str) -> Result<(Entry, String), String> {
-        let (entry, dialled) = self.may_dial(operator, to);
+        let (entry, dialled) = routing::from_operator(&self.plan, operator, to);
         match entry {
             Entry::Outbound { .. } | Entry::Operator(_) => Ok((entry, dialled)),
             Entry::NotAllowed { why } => Err(why),

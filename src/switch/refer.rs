@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::reasons;
+use crate::call;
 use crate::call::input::{Command as CallCommand, Input};
 use crate::call::output::Seat;
 use crate::dialplan::plan::May;
@@ -125,7 +126,7 @@ impl Core {
     /// Blind: to whom the asker may call.
     fn refer_to_user(&mut self, now: Now, asker: &Asker, user: &str) {
         let (entry, _) = match &asker.who {
-            Who::Operator(operator) => self.may_dial(operator, user),
+            Who::Operator(operator) => self.may_dial(now, operator, user),
             Who::Trunk(trunk) => routing::from_trunk(&self.plan, trunk, user, user, None),
         };
         let by = asker.leg;
@@ -147,6 +148,9 @@ impl Core {
             }
             to => {
                 self.take_refer(now, asker);
+                if let Who::Operator(operator) = &asker.who {
+                    self.note_dialled(asker.call, operator, &to);
+                }
                 CallCommand::Refer { by, to }
             }
         };
@@ -200,7 +204,9 @@ impl Core {
             .calls
             .get(&call)
             .and_then(|running| running.call.record().number.clone());
-        let (to, _) = self.may_dial(operator, dialled.as_deref().unwrap_or_default());
+        let dialled = dialled.as_deref().unwrap_or_default();
+        let (to, _) = self.may_dial(now, operator, dialled);
+        self.note_dialled(asker.call, operator, &to);
         self.give(now, call, Input::Command(CallCommand::Hangup));
         let by = asker.leg;
         self.give(
@@ -238,30 +244,37 @@ impl Core {
 
     /// What a 3xx means for the leg that got it: what its Contact names, for whoever the leg belongs to. `None`: it is not obeyed.
     pub(super) fn redirection(
-        &self,
+        &mut self,
+        now: Now,
         session: SessionId,
         message: Option<&Message>,
     ) -> Option<(String, Entry)> {
-        use crate::call::output::Target;
         let leg = LegId::from_u128(session.0);
-        let running = self.calls.get(&self.legs.get(&leg)?.call)?;
-        let target = running.call.target(leg)?;
-        let read = |user: &str| match target {
-            Target::Phone { operator, .. } => Some(self.may_dial(operator, user)),
-            Target::Trunk { trunk, .. } => {
-                let obeys = self.plan.trunks.get(trunk.as_str())?.redirect;
-                obeys.then(|| routing::from_redirect(&self.plan, trunk, user))
-            }
-        };
+        let id = self.legs.get(&leg)?.call;
+        let target = self.calls.get(&id)?.call.target(leg)?.clone();
         let contacts = message?.headers(HeaderName::Contact);
-        let named = contacts
+        let users: Vec<String> = contacts
             .filter_map(|line| NameAddr::parse_list(line).ok())
             .flatten()
+            .filter_map(|contact| Some(contact.uri.user()?.into_owned()))
             .take(MOST_CONTACTS)
-            .filter_map(|contact| read(&contact.uri.user()?));
+            .collect();
         let mut first = None;
-        for (entry, dialled) in named {
+        for user in users {
+            let (entry, dialled) = match &target {
+                call::output::Target::Phone { operator, .. } => self.may_dial(now, operator, &user),
+                call::output::Target::Trunk { trunk, .. } => {
+                    let obeys = self.plan.trunks.get(trunk.as_str())?.redirect;
+                    if !obeys {
+                        return None;
+                    }
+                    routing::from_redirect(&self.plan, trunk, &user)
+                }
+            };
             if !matches!(entry, Entry::NotAllowed { .. } | Entry::Unknown) {
+                if let call::output::Target::Phone { operator, .. } = &target {
+                    self.note_dialled(id, operator, &entry);
+                }
                 return Some((dialled, entry));
             }
             first.get_or_insert((dialled, entry));
