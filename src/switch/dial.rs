@@ -10,7 +10,7 @@ use crate::call::output::{Dial, Target};
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
-use crate::sip::endpoint::command::{Command, Headers, Invite, Routing};
+use crate::sip::endpoint::command::{Command, Invite, Routing};
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;

@@ -258,16 +258,16 @@ impl Peer {
         if self.user.is_none() {
             return;
         }
-        match self.entropy.below(6) {
+        match self.entropy.below(4) {
             0 | 1 => {
-                let at = self.soon(now, 200, 12_000);
+                let at = self.soon(now, 200, 6_000);
                 self.plan(at, Deed::Refer(session));
             }
             2 => {
                 let colleague = ["101", "102", "+79990000000"][self.entropy.below(3) as usize];
                 let at = self.soon(now, 200, 5_000);
                 self.plan(at, Deed::Call(colleague.to_owned()));
-                let at = self.soon(now, 1_000, 20_000);
+                let at = self.soon(now, 1_000, 12_000);
                 self.plan(at, Deed::ReferToOther(session));
             }
             _ => {}

@@ -176,7 +176,7 @@ fn to_something_of_ours_and_outside() {
     let (mut w, call, caller, anna) = talking();
     refer(&mut w, call, anna, outbound(e164(OUTSIDE), &["acme"]));
     w.refuse(w.ringing("acme")[0], 486);
-    assert_eq!(last(&w, anna), "notice 486", "the far side's own");
+    assert_eq!(last(&w, anna), "notice 486 No", "the far side's own");
     assert!(w.joined(caller, anna));
     w.bye(caller);
     w.assert_empty();

@@ -317,7 +317,9 @@ impl Notifier {
         one.dialog.local_cseq += 1;
         let body = one.state.document(&one.entity, one.version);
         one.version = one.version.wrapping_add(1);
-        one.in_flight = Some(id);
+        if let Some(before) = one.in_flight.replace(id) {
+            self.requests.remove(&before);
+        }
         one.is_stale = false;
         let notify = Notify {
             id,

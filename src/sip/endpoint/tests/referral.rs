@@ -120,7 +120,7 @@ fn reports_do_not_go_on_for_ever() {
     rig.pass(Duration::from_secs(299));
     rig.sent_nothing();
     rig.pass(Duration::from_secs(2));
-    let last = rig.one();
+    let last = rig.sent().remove(0).1;
     assert_eq!(told(&last).1, "terminated;reason=timeout");
     rig.receive(&response(&last, 200, "", "", ""));
     notice(&mut rig, session, 200);
