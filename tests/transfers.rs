@@ -165,22 +165,22 @@ async fn a_party_that_nobody_takes_comes_back() {
     everybody_is_free(&pbx, &["anna"]).await;
 }
 
-/// The outside: answers the first INVITE that comes.
-struct Outside(Peer);
+/// The outside, with a place for what it is told: answers the first INVITE that comes.
+struct Outside(Peer, std::net::UdpSocket);
 
 impl Outside {
     fn new(pbx: &Pbx, port: u16) -> Outside {
         let mut peer = Peer::new(pbx, OUTSIDE);
         peer.socket = std::net::UdpSocket::bind((OUTSIDE, port)).unwrap();
         peer.at = peer.socket.local_addr().unwrap();
-        Outside(peer)
+        Outside(peer, std::net::UdpSocket::bind((OUTSIDE, 0)).unwrap())
     }
 
     /// The number that is dialled; it answers.
     fn answers(&self) -> String {
         let invite = self.0.request(Method::Invite);
         let contact = format!("sip:out@{}", self.0.at);
-        let body = sdp(self.0.at, "0 8");
+        let body = sdp(self.1.local_addr().unwrap(), "0 8");
         self.0.respond(&invite, 180, "o", &contact, "");
         self.0.respond(&invite, 200, "o", &contact, &body);
         self.0.request(Method::Ack);
