@@ -28,7 +28,7 @@ pub(super) async fn list(
     let filter = parameters.call_filter()?;
     let page = parameters.page()?;
     parameters.finish()?;
-    let page = api.store.calls(&filter, &page).await?;
+    let page = api.current().await.calls(&filter, &page).await?;
     let next = page.next.map(|next| next.to_string());
     Ok(Json(json!({"items": page.items, "next": next})))
 }
@@ -52,7 +52,7 @@ pub(super) async fn one(
     Path(call): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     let call = call_id(&call)?;
-    let Some(mut detail) = api.store.call(&Tenant::default(), call).await? else {
+    let Some(mut detail) = api.current().await.call(&Tenant::default(), call).await? else {
         return Err(no_call());
     };
     // A running call may be a moment ahead of its row.

@@ -16,7 +16,11 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Refusal> {
     let page = parameters.page()?;
     parameters.finish()?;
-    let page = api.store.missed(&Tenant::default(), &page).await?;
+    let page = api
+        .current()
+        .await
+        .missed(&Tenant::default(), &page)
+        .await?;
     let next = page.next.map(|next| next.to_string());
     Ok(Json(json!({"items": page.items, "next": next})))
 }

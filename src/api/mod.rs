@@ -60,6 +60,17 @@ pub struct Api {
     pub started_at: Wall,
 }
 
+impl Api {
+    /// The store with everything in it that happened before; should it be slow or away, as it stands.
+    async fn current(&self) -> &dyn Store {
+        let _late = tokio::time::timeout(CATCHING_UP, self.journal.flush()).await;
+        &*self.store
+    }
+}
+
+/// How long a request waits for the journal.
+const CATCHING_UP: Duration = Duration::from_millis(250);
+
 /// Reads the configuration anew and puts it in force: the new plan's version, or every problem as a text.
 pub type Reload = Arc<dyn Fn() -> Reloading + Send + Sync>;
 

@@ -120,7 +120,11 @@ async fn find(api: &Api, recording: &str) -> Result<RecordingRecord, Refusal> {
         )
     };
     let id = recording.parse().map_err(|_| missing())?;
-    let found = api.store.recording(&Tenant::default(), id).await?;
+    let found = api
+        .current()
+        .await
+        .recording(&Tenant::default(), id)
+        .await?;
     found.ok_or_else(missing)
 }
 

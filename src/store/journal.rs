@@ -63,11 +63,14 @@ impl Journal {
 
     /// Hands an entry over. Never waits; what is handed over is written in this order.
     ///
-    /// The begin of a call is written within 5 ms: from then on the call is never lost, whatever happens to the process, because a
-    /// call without an end is closed, and counted as missed where nobody had answered, at the next start. All else may take 55 ms.
+    /// What decides a call's result (its begin, its answer, its end) is kept over the end of this process after 5 ms, whatever
+    /// ends it: noted in the spool until the database has it. All else may take 100 ms.
     pub fn write(&self, entry: Entry) {
         Counters::add(&self.counters.entries, 1);
-        let urgent = matches!(entry, Entry::CallStarted(_));
+        let urgent = matches!(
+            entry,
+            Entry::CallStarted(_) | Entry::CallAnswered(_) | Entry::CallEnded { .. }
+        );
         if self.sender.send(Message::Entry(entry)).is_err() {
             Counters::add(&self.counters.lost, 1);
             tracing::error!("the journal's task has ended; an entry is lost");

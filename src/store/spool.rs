@@ -1,4 +1,5 @@
-//! Journal entries in a local file while the database is away: JSON lines, synced to the disk before they count as kept.
+//! Journal entries in a local file, as JSON lines: while the database is away, synced to the disk before they count as kept;
+//! else only until the batch that they belong to is in the database, so that the end of the process loses nothing.
 //!
 //! Each line carries the entry's [`Position`]. The database records the position of the last batch that it has, in the
 //! batch's own transaction: [`Spool::locate`] skips what is there already, so nothing is applied twice.
@@ -70,14 +71,23 @@ impl Spool {
     /// # Errors
     /// The disk is full or failing.
     pub fn append(&mut self, entries: &[Entry], positions: &[Position]) -> io::Result<()> {
+        self.write_lines(entries, positions, true)
+    }
+
+    fn write_lines(
+        &mut self,
+        entries: &[Entry],
+        positions: &[Position],
+        sync: bool,
+    ) -> io::Result<()> {
         let mut lines = Vec::with_capacity(entries.len() * 512);
         for (entry, position) in entries.iter().zip(positions) {
             write_line(&mut lines, *position, entry)?;
         }
-        let written = self
-            .file
-            .write_all(&lines)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&lines).and_then(|()| match sync {
+            true => self.file.sync_data(),
+            false => Ok(()),
+        });
         match written {
             Ok(()) => {
                 self.length += lines.len() as u64;
@@ -90,7 +100,26 @@ impl Spool {
         }
     }
 
-    /// Begins reading after the line of this position, or at the start when there is no such line.
+    /// Appends entries without waiting for the disk: they outlive the process, not the machine.
+    ///
+    /// # Errors
+    /// The disk is full or failing. Nothing of them is kept.
+    pub fn note(&mut self, entries: &[Entry], positions: &[Position]) -> io::Result<()> {
+        self.write_lines(entries, positions, false)
+    }
+
+    /// The database has everything that was noted.
+    ///
+    /// # Errors
+    /// The file cannot be cut.
+    pub fn forget(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.length = 0;
+        self.read_to = 0;
+        Ok(())
+    }
+
+    /// Begins reading after the last line of this position's run that is not behind it, or at the start when there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -104,9 +133,10 @@ impl Spool {
             let line = line?;
             at += line.len() as u64;
             let place: Result<Place, _> = serde_json::from_slice(&line);
-            if place.is_ok_and(|place| place.at == position) {
+            if place.is_ok_and(|place| {
+                place.at.run == position.run && place.at.number <= position.number
+            }) {
                 self.read_to = at;
-                break;
             }
         }
         Ok(())
@@ -266,8 +296,25 @@ mod tests {
             .unwrap();
         spool.locate(Some(at(2))).unwrap();
         assert_eq!(spool.read(10).unwrap().entries, [alive(3)]);
-        spool.locate(Some(at(9))).unwrap();
+        let other_run = Position { run: 6, number: 9 };
+        spool.locate(Some(other_run)).unwrap();
         assert_eq!(spool.read(2).unwrap().entries, [alive(1), alive(2)]);
+        spool.locate(Some(at(9))).unwrap();
+        assert!(spool.is_empty());
+    }
+
+    #[test]
+    fn what_was_noted_outlives_the_process_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path()).unwrap();
+        spool.note(&[alive(1)], &[at(1)]).unwrap();
+        drop(spool);
+        let mut spool = Spool::open(folder.path()).unwrap();
+        assert_eq!(spool.read(10).unwrap().entries, [alive(1)]);
+        spool.forget().unwrap();
+        assert!(spool.is_empty());
+        drop(spool);
+        assert!(Spool::open(folder.path()).unwrap().is_empty());
     }
 
     #[test]

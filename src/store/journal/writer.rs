@@ -33,6 +33,18 @@ impl Batch {
             positions: self.positions.iter().skip(taken).copied().collect(),
         }
     }
+
+    /// The entries of higher numbers, all of this run.
+    fn behind(&self, position: Position) -> Batch {
+        let taken = self
+            .positions
+            .partition_point(|at| at.number <= position.number);
+        self.after(
+            taken
+                .checked_sub(1)
+                .and_then(|last| self.positions.get(last).copied()),
+        )
+    }
 }
 
 /// How far a replay came.
@@ -56,6 +68,8 @@ pub(super) struct Writer {
     spooling: bool,
     /// The spool is read from where the database stands.
     located: bool,
+    /// The last entry that the spool holds beside the database's way, until its batch is stored.
+    noted: Option<Position>,
     /// Batches that neither database nor disk took yet, in order.
     held: VecDeque<Arc<Batch>>,
     flushes: Vec<oneshot::Sender<Flushed>>,
@@ -85,6 +99,7 @@ impl Writer {
             number: 0,
             spooling,
             located: false,
+            noted: None,
             held: VecDeque::new(),
             flushes: Vec::new(),
             closed: false,
@@ -123,9 +138,9 @@ impl Writer {
         self.answer(place);
     }
 
-    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, [`LINGER`] has passed since an urgent
-    /// entry, or [`LINGER`] and [`PACE`] since the last batch: a transaction costs as much as a call's rows, so a busy journal
-    /// shares it out.
+    /// Waits for the first entry, then for more until a batch is full, a flush is asked for, or [`LINGER`] has passed and
+    /// [`PACE`] since the last batch: a transaction costs as much as the rows of several calls, so that calls share it. What
+    /// must not be lost meanwhile is noted in the spool.
     async fn gather(&mut self) -> Batch {
         let mut batch = Batch::default();
         let message = self.receiver.recv().await;
@@ -135,21 +150,47 @@ impl Writer {
             .gathered_at
             .map_or(soonest, |last| soonest.max(last + PACE));
         // Asleep until then: to be woken for each entry would cost more than to write it.
-        if !self.fill(&mut batch) {
+        while !self.fill(&mut batch) {
             tokio::select! {
-                () = sleep_until(deadline) => {}
-                () = self.urgent.notified() => self.linger(&mut batch).await,
+                () = sleep_until(deadline) => {
+                    self.fill(&mut batch);
+                    break;
+                }
+                () = self.urgent.notified() => {}
             }
-            self.fill(&mut batch);
+            if !self.fill(&mut batch) {
+                // Others that come at the same time are noted with it.
+                sleep(SOON).await;
+                if !self.fill(&mut batch) {
+                    self.note(&batch);
+                }
+            }
         }
         self.gathered_at = Some(Instant::now());
         batch
     }
 
-    /// Something urgent came: what comes with it is written with it, unless a flush is waited for.
-    async fn linger(&mut self, batch: &mut Batch) {
-        if !self.fill(batch) {
-            sleep(LINGER).await;
+    /// The entries so far outlive the process from now on. A few hundred bytes into the page cache, so it is done here.
+    fn note(&mut self, batch: &Batch) {
+        let fresh = batch.after(self.noted);
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        match spool.note(&fresh.entries, &fresh.positions) {
+            Ok(()) => self.noted = batch.positions.last().copied(),
+            Err(error) => {
+                tracing::warn!(%error, "the journal's entries of the last moments would not outlive a crash: the spool cannot be written");
+            }
+        }
+    }
+
+    /// What was noted is in the database.
+    fn forget_noted(&mut self) {
+        if self.noted.take().is_none() {
+            return;
+        }
+        let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = spool.forget() {
+            // Its positions keep the entries from being applied again.
+            tracing::warn!(%error, "the spool cannot be emptied");
         }
     }
 
@@ -188,12 +229,13 @@ impl Writer {
         let batch = Arc::new(batch);
         let written = self.apply(&batch, true).await;
         match written {
-            Ok(()) => {}
-            Err(error) if error.is_final() => {
-                if let Some(rest) = self.one_by_one(&batch).await {
-                    self.begin_spooling(rest).await;
-                }
-            }
+            Ok(()) if self.spooling => {}
+            Ok(()) => self.forget_noted(),
+            Err(error) if error.is_final() => match self.one_by_one(&batch).await {
+                Some(rest) => self.begin_spooling(rest).await,
+                None if self.spooling => {}
+                None => self.forget_noted(),
+            },
             Err(error) => {
                 tracing::warn!(%error, "journal entries go to the spool until the database is back");
                 if !self.spooling {
@@ -265,7 +307,12 @@ impl Writer {
     async fn begin_spooling(&mut self, batch: Arc<Batch>) {
         self.spooling = true;
         self.located = false;
-        self.held.push_back(batch);
+        // What was noted is in the spool already, at its place.
+        let rest = match self.noted.take() {
+            Some(noted) => Arc::new(batch.behind(noted)),
+            None => batch,
+        };
+        self.held.push_back(rest);
         self.spool_held().await;
     }
 
@@ -434,8 +481,10 @@ impl Writer {
 const BATCH: usize = 500;
 /// How long a batch waits for more entries.
 const LINGER: Duration = Duration::from_millis(5);
-/// The least time between two batches, unless a call began or a flush is asked for.
-pub(super) const PACE: Duration = Duration::from_millis(50);
+/// How long an urgent entry waits for others before it is noted.
+const SOON: Duration = Duration::from_millis(5);
+/// The least time between two batches, unless a flush is asked for.
+const PACE: Duration = Duration::from_millis(100);
 /// The most entries in memory.
 const QUEUE: usize = 10_000;
 /// How often the queue is looked at while the database writes.

@@ -155,7 +155,7 @@ impl From<Option<Name>> for Value {
 }
 
 /// Rows in a statement: the largest that fits is taken.
-const CHUNKS: [usize; 3] = [32, 8, 1];
+const CHUNKS: [usize; 6] = [32, 16, 8, 4, 2, 1];
 
 type Statements = HashMap<(&'static str, usize), Arc<str>>;
 static STATEMENTS: LazyLock<Mutex<Statements>> = LazyLock::new(Mutex::default);

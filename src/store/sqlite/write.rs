@@ -35,12 +35,13 @@ impl SqliteStore {
             account(entries, known, &mut entropy)
                 .map_err(|error| StoreError::Refused(sqlx::Error::Encode(error.into())))?
         };
-        let deliveries = self.write_effects(&mut transaction, effects).await?;
+        let mut facts = facts(&effects);
         if let Some(position) = position {
             let number = i64::try_from(position.number).unwrap_or(i64::MAX);
-            let rows = vec![("position_run", position.run), ("position_number", number)];
-            put_facts(&mut transaction, rows).await?;
+            facts.extend([("position_run", position.run), ("position_number", number)]);
         }
+        let deliveries = self.write_effects(&mut transaction, effects).await?;
+        put_facts(&mut transaction, facts).await?;
         transaction.commit().await?;
         if deliveries {
             self.outbox_changed.notify_one();
@@ -83,11 +84,6 @@ impl SqliteStore {
         ] {
             table.put(connection, rows).await?;
         }
-        let alive = effects.alive.map(|at| ("alive_at", at.as_micros()));
-        let version = effects
-            .plan_version
-            .map(|version| ("plan_version", i64::try_from(version).unwrap_or(i64::MAX)));
-        put_facts(connection, alive.into_iter().chain(version).collect()).await?;
         Ok(written)
     }
 
@@ -112,6 +108,14 @@ impl SqliteStore {
 
 fn rows<T>(records: Vec<T>, row: impl Fn(T) -> Vec<Value>) -> Vec<Vec<Value>> {
     records.into_iter().map(row).collect()
+}
+
+fn facts(effects: &Effects) -> Vec<(&'static str, i64)> {
+    let alive = effects.alive.map(|at| ("alive_at", at.as_micros()));
+    let version = effects
+        .plan_version
+        .map(|version| ("plan_version", i64::try_from(version).unwrap_or(i64::MAX)));
+    alive.into_iter().chain(version).collect()
 }
 
 async fn put_facts(
