@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde_json::Value;
+use support::baresip::Baresip;
 use support::by_hand::{Peer, sdp};
 use support::pbx::{self, Pbx};
 use support::phone::{self, Vats};
@@ -423,4 +424,66 @@ async fn a_phone_that_forwards_is_obeyed_within_its_operators_permissions() {
     assert_eq!(code, 1, "{said}");
     pause(100).await;
     everybody_is_free(&pbx, &["anna"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_target_speaks_another_codec() {
+    let pbx = Pbx::start(&plan("")).await;
+    let boris = Baresip::start(pbx.sip, "boris", BORIS_TONE, "PCMU/8000/1").await;
+    let anna = anna(&pbx, "102@1s").await;
+    phone::tone(pbx.folder(), "caller.wav", CALLER_TONE);
+    let options = [
+        "--for",
+        "5s",
+        "--play",
+        "caller.wav",
+        "--record",
+        "caller_heard.wav",
+    ];
+    let call = Vats::dial(pbx.folder(), pbx.sip, NUMBER, &options);
+    anna.says("the target: 200").await;
+    assert_eq!(call.ended().await.0, 0);
+    let bytes = std::fs::read(pbx.folder().join("caller_heard.wav")).unwrap();
+    let (sides, _) = sound::read_wav(&bytes);
+    let heard = sound::seconds_of(&sides[0], BORIS_TONE);
+    assert!(heard >= 2.0, "the caller hears boris for {heard} s");
+    let heard = sound::seconds_of(&boris.heard().await, CALLER_TONE);
+    assert!(heard >= 2.0, "boris hears the caller for {heard} s");
+    everybody_is_free(&pbx, &["anna", "boris"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_that_may_passes_on_to_numbers_of_ours_only() {
+    let trusting = plan("").replace(
+        "[trunks.here]",
+        "[trunks.pbx]\naccept = [\"127.0.0.6/32\"]\ntransfer = true\n[trunks.here]",
+    );
+    let pbx = Pbx::start(&trusting).await;
+    let mut anna = Softphone::register(&pbx, PHONES, "anna");
+    let mut clara = Softphone::register(&pbx, PHONES, "clara");
+    let mut caller = Peer::new(&pbx, IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)));
+    let invite = caller.call("+74951000002", "", &sdp(caller.at, "0"));
+    caller.send(invite);
+    let (session, _) = clara.rings();
+    clara.answer(session);
+    let ok = caller.answer();
+    let ack = caller.within(&ok, "ACK", 1, "", "");
+    caller.send(ack);
+    let outside = "Refer-To: <sip:+79161234567@x>\r\nRefer-Sub: false\r\n";
+    let refer = caller.within(&ok, "REFER", 2, outside, "");
+    caller.send(refer);
+    assert_eq!(caller.answer().status(), 202);
+    pause(200).await;
+    assert_eq!(pbx.operator_state("clara").await, "talking", "unknown here");
+    let ours = format!("Refer-To: <sip:{NUMBER}@x>\r\nRefer-Sub: false\r\n");
+    let refer = caller.within(&ok, "REFER", 3, &ours, "");
+    caller.send(refer);
+    assert_eq!(caller.answer().status(), 202);
+    let (rung, _) = anna.rings();
+    anna.answer(rung);
+    // The one who asked is out; anna talks with clara.
+    let bye = caller.request(Method::Bye);
+    caller.respond(&bye, 200, "x", "sip:x@x", "");
+    clara.hang_up(session);
+    anna.ended(rung);
 }
