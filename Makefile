@@ -7,10 +7,10 @@ CONFIG ?= config
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES :=
-TEST_PACKAGES := sip-tester baresip-core sox
+TEST_PACKAGES := sip-tester baresip-core sox iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
-QUIET_TESTS := missed_calls load
+QUIET_TESTS := missed_calls load storm
 # Most of a minute of this is waiting for a phone that is gone: it runs beside the others.
 WAITING_TESTS := vanished_phone
 
@@ -54,10 +54,11 @@ quiet: build-packages test-packages ## Tests of time and load, one after the oth
 	done; [[ -z $$failed ]]
 
 # One after the other, b2bua last: it prints the table of all.
-bench: build-packages ## Speed and size against the budgets, eight minutes after the build
+bench: build-packages ## Speed and size against the budgets, nine minutes after the build
 	cargo build --release --locked
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay
+	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 
 build-packages:

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use netem::{Conditions, Random};
 use sip_net::{A, B, SipNet, micros, with_seeds};
-use vats::sip::endpoint::command::{Command, Invite, Request, Routing};
+use vats::sip::endpoint::command::{Command, Invite, Request, Routing, Usage};
 use vats::sip::endpoint::event::{Event, RequestId};
 use vats::sip::endpoint::{Census, SessionId};
 use vats::sip::wire::Method;
@@ -35,6 +35,7 @@ fn invite(net: &SipNet, session: u128) -> Command {
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: None,
+        usage: Usage::default(),
     }))
 }
 
@@ -410,5 +411,97 @@ fn random_sessions_end_on_both_sides() {
         assert!(late > 0, "no 200 crossed a CANCEL");
         assert!(offers > 20, "{offers} re-INVITEs");
         assert_empty(&mut script.net);
+    });
+}
+
+/// One session of an hour: the provisional response is acknowledged, the session refreshed every 45 s by whom it was agreed, and both sides
+/// offer again and again, often at once.
+#[test]
+fn a_session_outlives_offers_that_cross_and_its_refreshes() {
+    with_seeds(300, 12, |seed| {
+        let mut net = SipNet::new(seed, Conditions::BAD);
+        let mut random = Random(seed);
+        let usage = |timed: bool| Usage {
+            session_expires: timed.then_some(90),
+            min_se: 0,
+            reliable: true,
+        };
+        let Command::Invite(mut first) = invite(&net, 1) else {
+            panic!("an INVITE")
+        };
+        first.usage = usage(!seed.is_multiple_of(3));
+        net.command(A, Command::Invite(first));
+        let mut sessions = [Some(SessionId(1)), None];
+        let (mut offers, mut settled, mut crossed) = (0, 0, 0);
+        let end = 3_600 * SECOND;
+        let mut again = 10 * SECOND;
+        while micros(net.now) < end {
+            let next = net.next().into_iter().chain([again]).min();
+            net.advance_to(next.expect("an offer is due"));
+            if micros(net.now) >= again {
+                again += 5 * SECOND + random.below(30 * SECOND);
+                let both = random.happens(500);
+                for side in [A, B] {
+                    if let Some(session) = sessions[side].filter(|_| both || random.happens(500)) {
+                        offers += 1;
+                        let sdp = Bytes::from_static(OFFER);
+                        net.command(side, Command::Offer { session, sdp });
+                    }
+                }
+            }
+            for side in [A, B] {
+                while let Some(event) = net.event(side) {
+                    match event {
+                        Event::Incoming { session, .. } => {
+                            let usage = usage(!seed.is_multiple_of(4));
+                            net.command(B, Command::Use { session, usage });
+                            let sdp = Bytes::from_static(ANSWER);
+                            net.command(
+                                B,
+                                Command::Progress {
+                                    session,
+                                    code: 183,
+                                    sdp: Some(sdp.clone()),
+                                },
+                            );
+                            let headers = Vec::new();
+                            net.command(
+                                B,
+                                Command::Accept {
+                                    session,
+                                    sdp,
+                                    headers,
+                                },
+                            );
+                            sessions[B] = Some(session);
+                        }
+                        Event::Answered { sdp, late, .. } => {
+                            assert!(sdp.is_none() && !late, "the 183 had the answer");
+                        }
+                        Event::Offer { session, .. } => {
+                            let sdp = Bytes::from_static(ANSWER);
+                            net.command(side, Command::AnswerOffer { session, sdp });
+                        }
+                        Event::OfferAnswered { .. } => settled += 1,
+                        Event::OfferRefused { code, .. } => {
+                            assert_eq!(code, 491);
+                            crossed += 1;
+                        }
+                        Event::Acked { .. } | Event::Progress { .. } => {}
+                        Event::Probed { alive, .. } => assert!(alive),
+                        other => panic!("unexpected {other:?}"),
+                    }
+                }
+            }
+        }
+        // All but those of the last seconds are settled.
+        assert!(settled + crossed + 4 >= offers, "{settled} of {offers}");
+        assert!(
+            settled * 2 > offers,
+            "{settled} of {offers}, {crossed} crossed"
+        );
+        let (session, reason) = (SessionId(1), None);
+        net.command(A, Command::End { session, reason });
+        assert_empty(&mut net);
     });
 }

@@ -214,6 +214,7 @@ impl<'a> Load<'a> {
             headers: Vec::new(),
             other_headers: Vec::new(),
             give_up_after: None,
+            usage: vats::sip::endpoint::command::Usage::default(),
         };
         self.caller
             .handle_command(now, Command::Invite(Box::new(invite)));

@@ -1,8 +1,10 @@
 //! Who may use the interface (DESIGN.md section 4): with tokens, who shows one; without, this machine alone, and not
 //! through a proxy or a foreign web page.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, Request, State};
@@ -13,12 +15,57 @@ use subtle::ConstantTimeEq;
 
 use super::doors::Peer;
 use super::error::Refusal;
+use crate::ledger::clock::Mono;
+use crate::net::access::attempts::Attempts;
+use crate::net::access::source::Source;
+
+/// Wrong tokens of an address that slow it down, within [`GUESSES_IN`].
+const GUESSES: u32 = 10;
+const GUESSES_IN: Duration = Duration::from_secs(600);
+/// How long a right token is remembered.
+const GOOD_NAME: Duration = Duration::from_secs(600);
+/// Addresses remembered.
+const MOST_SOURCES: usize = 4_096;
 
 /// The access rule in force. A reload replaces its tokens.
 #[derive(Debug)]
 pub struct Access {
     tokens: ArcSwap<Vec<String>>,
     http: SocketAddr,
+    guesses: Mutex<Guesses>,
+}
+
+/// Wrong tokens by address. Who has shown the right one lately is not held up: a proxy may speak for many.
+#[derive(Debug)]
+struct Guesses {
+    begun: Instant,
+    attempts: Attempts<Source>,
+    right: HashMap<Source, Mono>,
+}
+
+impl Guesses {
+    fn now(&self) -> Mono {
+        Mono::ZERO + self.begun.elapsed()
+    }
+
+    fn is_slowed(&self, source: Source) -> bool {
+        let now = self.now();
+        let right = self.right.get(&source).is_some_and(|until| *until > now);
+        !right && self.attempts.is_slowed(now, &source)
+    }
+
+    /// Notes how a guess went.
+    fn note(&mut self, source: Source, right: bool) {
+        let now = self.now();
+        if !right {
+            self.attempts.failed(now, &source);
+            return;
+        }
+        if self.right.len() >= MOST_SOURCES {
+            self.right.retain(|_, until| *until > now);
+        }
+        self.right.insert(source, now + GOOD_NAME);
+    }
 }
 
 impl Access {
@@ -27,6 +74,11 @@ impl Access {
         Access {
             tokens: ArcSwap::from_pointee(tokens),
             http,
+            guesses: Mutex::new(Guesses {
+                begun: Instant::now(),
+                attempts: Attempts::new(GUESSES, GUESSES_IN, MOST_SOURCES),
+                right: HashMap::new(),
+            }),
         }
     }
 
@@ -52,10 +104,16 @@ impl Access {
         let Some(shown) = asker.bearer else {
             return Err(Denied::NoToken);
         };
+        let source = Source::of(asker.peer);
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if guesses.is_slowed(source) {
+            return Err(Denied::TooManyGuesses);
+        }
         // All are compared, so that the time does not tell which one was nearly right.
         let matches = tokens.iter().fold(0, |found, token| {
             found | token.as_bytes().ct_eq(shown.as_bytes()).unwrap_u8()
         });
+        guesses.note(source, matches == 1);
         if matches == 1 {
             Ok(())
         } else {
@@ -119,6 +177,11 @@ pub enum Denied {
         "The token is not `server.api_token`: check it, and that the configuration was reloaded after it was added."
     )]
     WrongToken,
+    /// Too many wrong tokens came from that address.
+    #[error(
+        "Too many wrong tokens came from your address: check `server.api_token` and try again in a minute."
+    )]
+    TooManyGuesses,
     /// No token is configured and the request comes from another machine.
     #[error(
         "No API token is configured, so only this machine is served: set `server.api_token` to use the API from elsewhere."
@@ -146,6 +209,7 @@ impl From<Denied> for Refusal {
         let (status, code) = match denied {
             Denied::NoToken => (StatusCode::UNAUTHORIZED, "no_token"),
             Denied::WrongToken => (StatusCode::UNAUTHORIZED, "wrong_token"),
+            Denied::TooManyGuesses => (StatusCode::TOO_MANY_REQUESTS, "too_many_guesses"),
             Denied::NotLocal => (StatusCode::FORBIDDEN, "not_local"),
             Denied::Forwarded => (StatusCode::FORBIDDEN, "forwarded"),
             Denied::ForeignHost => (StatusCode::FORBIDDEN, "foreign_host"),
@@ -346,5 +410,25 @@ mod tests {
             let asker = Asker { hosts: vec![&host], ..local() };
             let _ = access(&[]).decide(&asker);
         }
+    }
+
+    #[test]
+    fn guessing_is_slowed_down_for_the_guesser_alone() {
+        let access = access(&["the-token"]);
+        let show = |host: u8, bearer| Asker {
+            peer: IpAddr::from([192, 0, 2, host]),
+            bearer: Some(bearer),
+            ..local()
+        };
+        for _ in 0..10 {
+            assert_eq!(access.decide(&show(1, "guess")), Err(Denied::WrongToken));
+        }
+        let held_up = access.decide(&show(1, "the-token"));
+        assert_eq!(held_up, Err(Denied::TooManyGuesses));
+        assert_eq!(access.decide(&show(2, "the-token")), Ok(()));
+        for _ in 0..20 {
+            assert_eq!(access.decide(&show(2, "guess")), Err(Denied::WrongToken));
+        }
+        assert_eq!(access.decide(&show(2, "the-token")), Ok(()));
     }
 }

@@ -130,7 +130,10 @@ pub(super) async fn transfer(
 }
 
 /// Asks the switch and waits for its answer, for a while.
-async fn ask<T>(api: &Api, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Refusal> {
+pub(super) async fn ask<T>(
+    api: &Api,
+    ask: impl FnOnce(oneshot::Sender<T>) -> Ask,
+) -> Result<T, Refusal> {
     let (reply, answer) = oneshot::channel();
     let asked = async {
         api.handle.asks.send(ask(reply)).await.ok()?;

@@ -4,6 +4,7 @@
 //! use it is decided in [`auth`]. Every error is `{"error": {"code", "message"}}`, and the message says what to do.
 
 pub mod auth;
+mod bans;
 mod calls;
 mod directory;
 mod doors;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -138,6 +139,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ),
         ("/api/v1/operators", get(directory::operators)),
         ("/api/v1/trunks", get(directory::trunks)),
+        ("/api/v1/bans", get(bans::list)),
+        ("/api/v1/bans/{address}", delete(bans::lift)),
+        ("/api/v1/defence", get(bans::defence)),
         ("/api/v1/reload", post(reload::reload)),
     ]
 }

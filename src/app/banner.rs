@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Destination, Number, Operator, Plan};
+use crate::sip::endpoint::Transport;
 
 /// The lines, of which `listening …` and `ready` are a contract with scripts and tests.
 #[derive(Debug)]
@@ -12,7 +14,7 @@ pub struct Banner<'a> {
     /// The plan in force.
     pub plan: &'a Plan,
     /// Where SIP listens.
-    pub sip: &'a [SocketAddr],
+    pub sip: &'a [Listener],
     /// Where the API listens.
     pub http: SocketAddr,
     /// The most calls at once.
@@ -26,7 +28,7 @@ pub struct Banner<'a> {
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for address in self.sip {
-            writeln!(f, "listening sip udp://{address}")?;
+            writeln!(f, "listening sip {address}")?;
         }
         writeln!(f, "listening http http://{}", self.http)?;
         if self.plan.server.api_tokens.is_empty() {
@@ -48,8 +50,8 @@ impl fmt::Display for Banner<'_> {
             }
             writeln!(f, " goes to {}", number.to)?;
         }
-        if let Some(address) = self.sip.first() {
-            self.write_commands(f, reachable(*address), numbers.first().copied())?;
+        if let Some(listener) = self.tried() {
+            self.write_commands(f, listener, numbers.first().copied())?;
         }
         f.write_str("ready\n")
     }
@@ -59,16 +61,21 @@ impl Banner<'_> {
     fn write_commands(
         &self,
         f: &mut fmt::Formatter<'_>,
-        here: SocketAddr,
+        listener: Listener,
         number: Option<&Number>,
     ) -> fmt::Result {
+        let here = reachable(listener.address);
+        let transport = match listener.transport {
+            Transport::Udp => String::new(),
+            other => format!(" --transport {other}"),
+        };
         let program = quoted(&self.program);
         let domain = &self.plan.server.domain;
         if let Some(operator) = self.phones().next() {
             let password = self.password(operator);
             write!(
                 f,
-                "to answer:  {program} answer --user {} --password {password} --server {here}",
+                "to answer:  {program} answer --user {} --password {password} --server {here}{transport}",
                 operator.id
             )?;
             if *domain != here.ip().to_string() {
@@ -77,7 +84,8 @@ impl Banner<'_> {
             writeln!(f)?;
         }
         if let Some(number) = number {
-            write!(f, "to call:    {program} dial sip:{}@{here}", number.number)?;
+            let number_there = format!("sip:{}@{here}", number.number);
+            write!(f, "to call:    {program} dial {number_there}{transport}")?;
             // Who is no trunk's caller calls as an operator, best as another one than he who answers.
             if !self.is_trunk(here.ip())
                 && let Some(operator) = self.phones().last()
@@ -102,6 +110,13 @@ impl Banner<'_> {
         writeln!(f, "http://{}/api/v1/calls", reachable(self.http))
     }
 
+    /// The listener that the commands use: the first one, over UDP if there is one.
+    fn tried(&self) -> Option<Listener> {
+        let plain = |listener: &&Listener| listener.transport == Transport::Udp;
+        let listeners = self.sip.iter();
+        listeners.clone().find(plain).or(self.sip.first()).copied()
+    }
+
     /// Operators whose phones register.
     fn phones(&self) -> impl Iterator<Item = &Operator> {
         let operators = self.plan.operators.values();
@@ -109,7 +124,9 @@ impl Banner<'_> {
     }
 
     fn password(&self, operator: &Operator) -> String {
-        let listening = self.sip.first().map_or(LOOPBACK, SocketAddr::ip);
+        let listening = self
+            .tried()
+            .map_or(LOOPBACK, |listener| listener.address.ip());
         quoted(&self.shown(&operator.password.0, listening))
     }
 

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use crate::audio::clip::Clip;
 use crate::audio::wav;
 use crate::dialplan::config::{self, Edge, Place, Problem, SourceFile};
+use crate::dialplan::listener::TlsFiles;
 use crate::dialplan::plan::Plan;
+use crate::net::tls::Tls;
 
 /// What the plan is for.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -206,6 +208,17 @@ impl Edge for Disk<'_> {
 
     fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
         jiff::tz::TimeZone::get(name).ok()
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+
+    fn tls(&self, files: &TlsFiles) -> Result<(), String> {
+        match Tls::load(files) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

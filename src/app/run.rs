@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -16,7 +16,7 @@ use super::banner::Banner;
 use super::load::{LoadError, Loaded, Purpose, load_as};
 use super::memory;
 use super::signals::{Asked, Signals};
-use super::start::{self, Accounts, Signalling, Switch};
+use super::start::{self, Accounts, Certificates, Signalling, Switch};
 use crate::api::auth::Access;
 use crate::api::{self, Api, Reload};
 use crate::clock::Clock;
@@ -51,7 +51,9 @@ pub fn run(directory: &Path) -> Result<ExitCode, LoadError> {
 
 fn start_and_serve(directory: &Path, loaded: Loaded) -> anyhow::Result<()> {
     // The ports and the lock come first: whoever starts a second PBX by mistake must not touch the accounts of the running one.
-    let signalling = Signalling::listen(&loaded.plan.server)?;
+    let certificates = start::certificates(&loaded.plan.server)?;
+    let certificates = Arc::new(ArcSwapOption::from(Some(certificates)));
+    let signalling = Signalling::listen(&loaded.plan.server, &certificates)?;
     let _lock = start::lock(&loaded.plan.server.database)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -59,10 +61,20 @@ fn start_and_serve(directory: &Path, loaded: Loaded) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the service runtime")?
-        .block_on(serve(directory.to_owned(), loaded, signalling))
+        .block_on(serve(
+            directory.to_owned(),
+            loaded,
+            signalling,
+            certificates,
+        ))
 }
 
-async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> anyhow::Result<()> {
+async fn serve(
+    directory: PathBuf,
+    loaded: Loaded,
+    signalling: Signalling,
+    certificates: Certificates,
+) -> anyhow::Result<()> {
     let plan = loaded.plan;
     let mut signals = Signals::new().context("signals cannot be listened to")?;
     let clock = Clock::start();
@@ -90,6 +102,7 @@ async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> an
         &switch.handle,
         Arc::clone(&access),
         Arc::clone(&accounts.notifier),
+        certificates,
     );
     let (stop_api, api_stopped) = oneshot::channel::<()>();
     let api = Api {
@@ -112,7 +125,7 @@ async fn serve(directory: PathBuf, loaded: Loaded, signalling: Signalling) -> an
     ));
     let banner = Banner {
         plan: &plan,
-        sip: &switch.addresses,
+        sip: &switch.listeners,
         http: http_address,
         most_calls: switch.most_calls,
         secrets_file: loaded.secrets_file.as_deref(),
@@ -146,6 +159,7 @@ fn reloader(
     handle: &Handle,
     access: Arc<Access>,
     notifier: Arc<Notifier>,
+    certificates: Certificates,
 ) -> Reload {
     let one_at_a_time = Arc::new(tokio::sync::Mutex::new(()));
     let handle = handle.clone();
@@ -157,6 +171,7 @@ fn reloader(
         );
         let (handle, access, notifier) =
             (handle.clone(), Arc::clone(&access), Arc::clone(&notifier));
+        let certificates = Arc::clone(&certificates);
         Box::pin(async move {
             let _turn = turn.lock().await;
             let next = in_force.load().version + 1;
@@ -173,6 +188,9 @@ fn reloader(
             if let Some(why) = plan.needs_restart_after(&in_force.load()) {
                 return Err(vec![why]);
             }
+            // The files may have changed where nothing else has.
+            let tls = start::certificates(&plan.server)
+                .map_err(|error| vec![format!("server.tls: {error:#}")])?;
             // The webhooks first, so that the new ones are told of the reload.
             notifier.configure(plan.webhooks.values().cloned().collect());
             access.set_tokens(plan.server.api_tokens.clone());
@@ -185,6 +203,8 @@ fn reloader(
             .ok_or_else(|| vec!["the PBX is shutting down".to_owned()])?
             .map_err(|why| vec![why])?;
             in_force.store(plan);
+            // For connections from now on; those that are open keep what they were opened with.
+            certificates.store(Some(tls));
             tracing::info!(plan_version = next, "a new configuration is in force");
             Ok(next)
         })

@@ -2,27 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
+use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::limits;
 use crate::clock::Clock;
+use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
+use crate::net::stream::{self, Hub, Limits};
+use crate::net::tls::Tls;
 use crate::net::udp::Listeners;
 use crate::notify::Notifier;
 use crate::recording::repair::repair;
 use crate::recording::{Recorder, RecorderSettings};
+use crate::sip::endpoint::{ListenerId, Transport};
 use crate::store::Store;
 use crate::store::journal::Journal;
 use crate::store::sqlite::SqliteStore;
@@ -43,6 +48,8 @@ pub(super) struct Accounts {
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
     pub messages: BTreeMap<Name, u32>,
+    pub bans: Vec<BanRecord>,
+    pub outbound: Vec<OutboundDay>,
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
@@ -97,6 +104,16 @@ pub(super) async fn accounts(
         .messages(&Tenant::default())
         .await
         .context("the voicemail messages cannot be counted")?;
+    let bans = store
+        .bans(now)
+        .await
+        .context("the banned addresses cannot be read")?;
+    let zone = plan.server.time_zone.clone();
+    let today = now.timestamp().to_zoned(zone).date().to_string();
+    let outbound = store
+        .outbound_days(&today)
+        .await
+        .context("today's calls to the outside cannot be read")?;
     Ok(Accounts {
         messages,
         store,
@@ -105,6 +122,8 @@ pub(super) async fn accounts(
         notifier: Arc::new(notifier),
         notifier_task,
         bindings,
+        bans,
+        outbound,
     })
 }
 
@@ -121,24 +140,82 @@ fn data_folder(database: &str) -> &Path {
 /// The SIP sockets, and the runtime of the signalling thread that they belong to.
 pub(super) struct Signalling {
     runtime: Option<Runtime>,
-    listeners: Option<Listeners>,
+    sockets: Option<Sockets>,
+}
+
+/// What is listened on.
+struct Sockets {
+    datagrams: Listeners,
+    hub: Hub,
+    /// The real addresses, in the order of the configuration.
+    bound: Vec<Listener>,
+}
+
+/// The certificates in force.
+pub(super) type Certificates = Arc<ArcSwapOption<Tls>>;
+
+/// Reads the certificates that a plan names.
+pub(super) fn certificates(server: &Server) -> anyhow::Result<Arc<Tls>> {
+    let tls = match &server.tls {
+        Some(files) => Tls::load(files),
+        None => Tls::client_only(None),
+    };
+    Ok(Arc::new(tls?))
 }
 
 impl Signalling {
     /// Opens the sockets.
-    pub fn listen(server: &Server) -> anyhow::Result<Signalling> {
+    pub fn listen(server: &Server, certificates: &Certificates) -> anyhow::Result<Signalling> {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .context("the signalling task's runtime")?;
-        let listeners = {
+        let sockets = {
             let _inside = runtime.enter();
-            Listeners::bind(&server.sip)
+            Sockets::open(server, certificates)
                 .context("SIP cannot listen; is another PBX running? see server.sip")?
         };
         Ok(Signalling {
             runtime: Some(runtime),
-            listeners: Some(listeners),
+            sockets: Some(sockets),
+        })
+    }
+}
+
+impl Sockets {
+    fn open(server: &Server, certificates: &Certificates) -> std::io::Result<Sockets> {
+        let limits = Limits {
+            connections: server.connections.0 as usize,
+            per_source: server.connections.1 as usize,
+        };
+        let mut hub = Hub::new(Arc::clone(certificates), limits);
+        let mut bound = server.sip.clone();
+        let (mut datagrams, mut streams) = (Vec::new(), Vec::new());
+        for (id, listener) in (0..=u16::MAX).map(ListenerId).zip(&mut bound) {
+            if listener.transport == Transport::Udp {
+                datagrams.push((id, listener.address));
+            } else {
+                let socket = stream::bind(listener.transport, listener.address)?;
+                listener.address = socket.local_addr()?;
+                streams.push((id, listener.transport, socket));
+            }
+        }
+        let datagrams = Listeners::bind_as(&datagrams)?;
+        let mut addresses = datagrams.addresses()?.into_iter();
+        for listener in &mut bound {
+            if listener.transport == Transport::Udp
+                && let Some(address) = addresses.next()
+            {
+                listener.address = address;
+            }
+        }
+        for (id, transport, socket) in streams {
+            hub.listen(id, transport, socket);
+        }
+        Ok(Sockets {
+            datagrams,
+            hub,
+            bound,
         })
     }
 }
@@ -146,7 +223,7 @@ impl Signalling {
 impl Drop for Signalling {
     /// A start that fails later drops this in the service runtime, where waiting for a runtime's end is not allowed.
     fn drop(&mut self) {
-        self.listeners = None;
+        self.sockets = None;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -176,7 +253,7 @@ pub(super) fn lock(database: &str) -> anyhow::Result<File> {
 /// The running switch.
 pub(super) struct Switch {
     pub handle: Handle,
-    pub addresses: Vec<SocketAddr>,
+    pub listeners: Vec<Listener>,
     pub most_calls: u64,
     pub thread: thread::JoinHandle<()>,
 }
@@ -190,21 +267,20 @@ pub(super) fn switch(
     mut signalling: Signalling,
 ) -> anyhow::Result<Switch> {
     let server = &plan.server;
-    let (Some(runtime), Some(listeners)) = (&signalling.runtime, signalling.listeners.take())
-    else {
+    let (Some(runtime), Some(sockets)) = (&signalling.runtime, signalling.sockets.take()) else {
         anyhow::bail!("the SIP sockets are in use already");
     };
-    let addresses = listeners
-        .addresses()
-        .context("the SIP sockets tell no address")?;
     let open_files =
         limits::raise_open_files().context("the limit on open files cannot be read")?;
     let plane = plane(server, runtime, clock)?;
     let most_calls = limits::call_ceiling(open_files, plane.capacity() as u64);
     let recorder = recorder(plan, clock, &accounts.journal)?;
     let advertiser = advertiser(server);
-    let reach = Reach::new(
-        addresses.clone(),
+    let listeners = sockets.bound.iter();
+    let reach = Reach::over(
+        listeners
+            .map(|listener| (listener.transport, listener.address))
+            .collect(),
         Box::new(move |remote| advertiser.towards(remote)),
     );
     let views = Arc::new(Views::default());
@@ -219,14 +295,19 @@ pub(super) fn switch(
         entropy.split(),
     );
     core.set_messages(std::mem::take(&mut accounts.messages));
+    core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
+    core.restore_outbound(std::mem::take(&mut accounts.outbound));
+    core.set_call_ceiling(most_calls);
     let task = Task {
         core,
-        listeners,
+        listeners: sockets.datagrams,
+        hub: sockets.hub,
         plane,
         recorder,
         journal: accounts.journal.clone(),
         clock,
         asks: asked,
+        dns: server.dns.clone(),
     };
     let runtime = signalling
         .runtime
@@ -242,7 +323,7 @@ pub(super) fn switch(
         .context("the signalling thread")?;
     Ok(Switch {
         handle: Handle { asks, views },
-        addresses,
+        listeners: sockets.bound,
         most_calls,
         thread,
     })
@@ -282,7 +363,9 @@ fn bound(server: &Server) -> IpAddr {
     server
         .sip
         .first()
-        .map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip)
+        .map_or(IpAddr::from([127, 0, 0, 1]), |listener| {
+            listener.address.ip()
+        })
 }
 
 fn advertiser(server: &Server) -> Advertiser {

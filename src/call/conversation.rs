@@ -76,6 +76,7 @@ impl Call {
             state.changed();
         }
         state.refresh_hold();
+        state.watch_held(now);
         let caller = state
             .guest_leg()
             .and_then(|leg| leg.record.operator.clone());

@@ -28,7 +28,7 @@ pub enum Input {
 pub enum LegEvent {
     /// Incoming leg: the far side gave up before our final response (CANCEL; 487 has been sent).
     Cancelled,
-    /// Incoming leg: our 200 was acknowledged; with the answer when the INVITE had no offer.
+    /// Incoming leg: our 200 was acknowledged, or our provisional response with the offer; with the answer when the INVITE had no offer.
     Acked {
         /// The far side's SDP answer.
         sdp: Option<Bytes>,
@@ -56,7 +56,7 @@ pub enum LegEvent {
         /// Whether any response came from the far side at all.
         responded: bool,
     },
-    /// A re-INVITE or UPDATE came; answer with `LegAct::AnswerOffer` or `LegAct::RefuseOffer`. No SDP: an offer is asked for.
+    /// A re-INVITE, UPDATE or PRACK with an offer came, for a leg that rings too; answer with `LegAct::AnswerOffer` or `LegAct::RefuseOffer`. No SDP: an offer is asked for.
     Offer {
         /// The far side's offer.
         sdp: Option<Bytes>,
@@ -77,6 +77,16 @@ pub enum LegEvent {
     },
     /// The in-dialog OPTIONS that was asked for: answered or not.
     Alive(bool),
+    /// For the call's trace: an address of the trunk was given up for the next one.
+    Noted {
+        /// What happened.
+        text: String,
+    },
+    /// The far side answered a re-INVITE that repeats our description, to refresh the session.
+    Refreshed {
+        /// Its answer.
+        sdp: Option<Bytes>,
+    },
 }
 
 /// How a dialog ended.
@@ -88,6 +98,8 @@ pub enum LegEnd {
     NoAck,
     /// A request within the dialog got no answer, or 481.
     Lost,
+    /// Nobody refreshed the session in time (RFC 4028 §10).
+    Expired,
 }
 
 /// What is asked of a running call from outside it.

@@ -26,8 +26,10 @@ pub(crate) struct Leg {
     pub(crate) offer: Option<Bytes>,
     /// An incoming leg: our answer (or our offer when the INVITE had none), for 183 and 200.
     pub(crate) sdp: Option<Bytes>,
-    /// Our offer is out and its answer comes in an ACK.
+    /// Our offer is out, or will be in the next response, and its answer comes in an ACK or PRACK.
     pub(crate) awaits_answer: bool,
+    /// An incoming leg that acknowledges provisional responses (RFC 3262).
+    pub(crate) reliable: bool,
     /// The media plane was told what is agreed.
     pub(crate) agreed: bool,
     /// The far side put us on hold.
@@ -169,6 +171,7 @@ impl Leg {
             offer: None,
             sdp: None,
             awaits_answer: false,
+            reliable: false,
             agreed: false,
             held: false,
             playing: None,
@@ -199,6 +202,11 @@ impl Leg {
     /// Whether the 200 is there.
     pub(crate) fn is_connected(&self) -> bool {
         self.state == LegState::Connected
+    }
+
+    /// Whether it is an operator's phone that put us on hold.
+    pub(crate) fn is_holding_operator(&self) -> bool {
+        self.is_connected() && self.held && self.record.operator.is_some()
     }
 
     /// Whether it is being rung: prepared or dialled, not given up.

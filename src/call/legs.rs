@@ -17,6 +17,7 @@ use crate::ledger::id::{LegId, Name};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegOutcome;
 use crate::sdp::negotiate::{Codec, Negotiation};
+use crate::trunk::diversion::Diverted;
 
 /// A leg that did not come to be answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,7 +118,10 @@ impl State {
     /// Where a target stands, as far as its text says; unspecified for names, which the switch resolves.
     fn towards(&self, target: Option<&Target>) -> IpAddr {
         let literal = match target {
-            Some(Target::Phone { phone, .. }) => host_of(&phone.0).parse().ok(),
+            Some(Target::Phone { phone, .. }) => match phone.remote() {
+                Some(remote) => Some(remote.ip()),
+                None => host_of(phone.contact()).parse().ok(),
+            },
             Some(Target::Trunk { trunk, .. }) => {
                 let peer = self.plan.trunks.get(trunk).and_then(|t| t.peer.as_ref());
                 peer.and_then(|peer| peer.host.parse().ok())
@@ -133,6 +137,7 @@ impl State {
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
         let referred_by = self.referred_by.clone();
+        let diverted = self.diverted();
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
@@ -154,6 +159,7 @@ impl State {
             call,
             landing_page: landing_page.filter(|_| is_phone),
             referred_by: referred_by.filter(|_| is_phone),
+            diverted: diverted.filter(|_| !is_phone),
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
         self.leg_changed(id);
@@ -190,6 +196,16 @@ impl State {
         self.leave_bridge(id);
         self.media(MediaAct::Close { leg: id });
         self.open(id);
+    }
+
+    /// What a provider is told of an inbound call that goes on to an outside number.
+    fn diverted(&self) -> Option<Diverted> {
+        let number = self.record.number.as_ref()?;
+        let is_ours = self.plan.numbers.contains_key(number.as_str());
+        (self.record.direction == Direction::Inbound && is_ours).then(|| Diverted {
+            number: number.clone(),
+            why: self.failure,
+        })
     }
 
     /// A provisional response: the leg rings. Gives whether it now speaks by early media.

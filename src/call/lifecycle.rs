@@ -75,7 +75,7 @@ impl Call {
             Direction::Outbound => Side::Right,
             Direction::Inbound | Direction::Internal => Side::Left,
         };
-        let leg = Leg::incoming(
+        let mut leg = Leg::incoming(
             arrival.leg,
             owner,
             now.wall,
@@ -84,6 +84,7 @@ impl Call {
             arrival.offer,
             side,
         );
+        leg.reliable = arrival.reliable;
         state.legs.push(leg);
         state.guest = Some(arrival.leg);
         state.calling = Some(arrival.leg);
@@ -363,14 +364,15 @@ impl Call {
                 ..
             } if is_unanswered => {
                 state.record.sip_code = Some(code);
-                state.act(
-                    guest,
-                    LegAct::Reject {
+                let act = match state.unusable.take() {
+                    Some(why) => LegAct::RejectMedia { why },
+                    None => LegAct::Reject {
                         code,
                         cause,
                         sentence,
                     },
-                );
+                };
+                state.act(guest, act);
                 state.drop_leg(now, guest, Some(LegOutcome::Failed), Some(code));
             }
             Goodbye::Told { reason, .. } => state.end(now, guest, reason),

@@ -68,6 +68,8 @@ pub struct Arrival {
     pub peer: IpAddr,
     /// It takes a seat in a running call instead of going where the entry leads (pick-up, a parked call, Replaces).
     pub join: Option<(CallId, Seat)>,
+    /// The caller acknowledges provisional responses (RFC 3262): without an offer in the INVITE, ours may stand in one.
+    pub reliable: bool,
     /// The call must be refused at once for this cause (overload, draining); it is accounted all the same.
     pub refuse: Option<Cause>,
 }

@@ -9,7 +9,8 @@ use crate::ledger::cause::Cause;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegRecord;
-use crate::sdp::negotiate::Negotiation;
+use crate::sdp::negotiate::{Negotiation, SdpError};
+use crate::trunk::diversion::Diverted;
 
 /// One thing to be done by the switch, in order.
 #[derive(Debug)]
@@ -79,6 +80,16 @@ pub enum LegAct {
         /// The phrase; empty: the standard one.
         phrase: String,
     },
+    /// As `Reject` with 488, for what the offer says.
+    RejectMedia {
+        /// What is wrong with it.
+        why: SdpError,
+    },
+    /// As `RefuseOffer` with 488, for what the offer says.
+    RefuseMedia {
+        /// What is wrong with it.
+        why: SdpError,
+    },
 }
 
 /// Why a leg is ended; becomes the `Reason` header.
@@ -111,6 +122,8 @@ pub struct Dial {
     pub landing_page: Option<String>,
     /// The operator who passed the call on (RFC 3892).
     pub referred_by: Option<String>,
+    /// A caller's call goes on to an outside number: what the provider is told of it.
+    pub diverted: Option<Diverted>,
 }
 
 /// Whom an outgoing leg rings.

@@ -31,6 +31,10 @@ impl Call {
             return;
         };
         match event {
+            LegEvent::Cancelled if state == LegState::Connected => {
+                // Our 200 still waited for the PRACK of a provisional response.
+                self.leg_gone(now, leg, false);
+            }
             LegEvent::Cancelled => {
                 if self.state.guest == Some(leg) {
                     let goodbye = Goodbye::Gone {
@@ -60,10 +64,17 @@ impl Call {
                 self.leg_refused(now, leg, 480, reason, true);
             }
             LegEvent::Ended { how } => {
-                self.state
-                    .note(now, format!("A leg was ended by the far side: {how:?}"));
+                let text = match how {
+                    LegEnd::Remote => "A leg was ended by the far side",
+                    LegEnd::NoAck => "A leg is gone: it never acknowledged our answer",
+                    LegEnd::Lost => "A leg is gone: it does not answer, or knows the call no more",
+                    LegEnd::Expired => "A leg is gone: nobody refreshed its session in time",
+                };
+                self.state.note(now, text);
                 self.leg_gone(now, leg, how != LegEnd::Remote);
             }
+            LegEvent::Noted { text } => self.state.note(now, text),
+            LegEvent::Refreshed { sdp } => self.refreshed(now, leg, sdp.as_ref()),
             LegEvent::Key(key) => self.key(now, leg, key, KeySource::Signalling),
             LegEvent::Redirected { dialled, to } => {
                 if state == LegState::Ringing {
@@ -222,16 +233,19 @@ impl Call {
         }
     }
 
-    /// A re-INVITE or UPDATE: answered here, whatever the other side does.
+    /// A re-INVITE, UPDATE or PRACK with an offer: answered here, whatever the other side does.
     fn offered(&mut self, now: Now, id: LegId, sdp: Option<&Bytes>) {
-        let Some(leg) = self.state.leg_mut(id).filter(|leg| leg.agreed) else {
+        let leg = self.state.leg_mut(id).filter(|leg| !leg.awaits_answer);
+        let Some(leg) = leg else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
-        let Some(negotiation) = leg.negotiation.as_mut() else {
+        let negotiation = leg.negotiation.as_mut();
+        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+            self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
-        let was_held = leg.held;
+        let (was_held, is_heard) = (leg.held, leg.agreed);
         match sdp.map(|sdp| negotiation.answer(sdp)) {
             None => {
                 let sdp = negotiation.offer();
@@ -239,7 +253,12 @@ impl Call {
                 self.state.act(id, LegAct::AnswerOffer { sdp });
             }
             Some(Ok((sdp, _))) => {
-                self.state.agree(id);
+                if leg.sdp.is_some() {
+                    leg.sdp = Some(sdp.clone());
+                }
+                if is_heard {
+                    self.state.agree(id);
+                }
                 self.state.act(id, LegAct::AnswerOffer { sdp });
                 let is_held = self.state.leg(id).is_some_and(|leg| leg.held);
                 if is_held != was_held {
@@ -247,12 +266,33 @@ impl Call {
                     self.state.note(now, text);
                 }
                 self.state.refresh_hold();
+                self.state.watch_held(now);
+            }
+            Some(Err(why)) => {
+                self.state
+                    .note(now, format!("A new offer is refused: {why}"));
+                self.state.act(id, LegAct::RefuseMedia { why });
+            }
+        }
+    }
+
+    /// The answer to what we said before: the far side may have moved, or hold.
+    fn refreshed(&mut self, now: Now, id: LegId, sdp: Option<&Bytes>) {
+        let leg = self.state.leg_mut(id).filter(|leg| leg.agreed);
+        let Some(negotiation) = leg.and_then(|leg| leg.negotiation.as_mut()) else {
+            return;
+        };
+        match sdp.map(|sdp| negotiation.accept_answer(sdp)) {
+            Some(Ok(_)) => {
+                self.state.agree(id);
+                self.state.refresh_hold();
+                self.state.watch_held(now);
             }
             Some(Err(error)) => {
-                self.state
-                    .note(now, format!("A new offer is refused: {error}"));
-                self.state.act(id, LegAct::RefuseOffer { code: 488 });
+                let text = format!("The answer to a refresh is of no use: {error}");
+                self.state.note(now, text);
             }
+            None => {}
         }
     }
 
@@ -310,6 +350,7 @@ impl Call {
                 self.stage = Stage::Nowhere;
                 // Which of his lines it was: nobody can mend "no codec" when the address was wrong.
                 let goodbye = Goodbye::because(Cause::NoCodec, error.to_string());
+                self.state.unusable = Some(error);
                 self.hang_up(now, EndedBy::System, goodbye);
             }
         }
@@ -358,6 +399,20 @@ impl Call {
             Timer::MaxCall => {
                 self.state.note(now, "The longest call has been reached");
                 self.hang_up(now, EndedBy::System, Goodbye::normal());
+            }
+            Timer::Held => {
+                let held = self.state.legs.iter_mut();
+                let asked: Vec<LegId> = held
+                    .filter(|leg| leg.is_holding_operator() && !leg.probing)
+                    .map(|leg| {
+                        leg.probing = true;
+                        leg.id()
+                    })
+                    .collect();
+                for leg in asked {
+                    self.state.act(leg, LegAct::Probe);
+                }
+                self.state.watch_held(now);
             }
             Timer::Ring(leg) => {
                 let rang = self.state.leg(leg).is_some_and(|leg| leg.rang);

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::leg::{Leg, LegState, Playing, Port};
 use super::media::{MediaAct, PlayMode};
 use super::output::{LegAct, Output, RecordAct};
 use super::state::State;
+use super::timer::Timer;
 use crate::audio::clip::Clip;
 use crate::dialplan::plan::AnswerPolicy;
 use crate::ledger::clock::Now;
@@ -30,6 +32,9 @@ impl State {
         if let Some(offer) = leg.offer.take() {
             let (answer, _) = negotiation.answer(&offer)?;
             leg.sdp = Some(answer);
+        } else if leg.reliable {
+            leg.sdp = Some(negotiation.offer());
+            leg.awaits_answer = true;
         }
         leg.negotiation = Some(negotiation);
         Ok(())
@@ -57,16 +62,15 @@ impl State {
     /// A phone rings: passes 180 on, or plays ring-back to a guest who hears us already.
     pub(crate) fn ringing(&mut self, now: Now) {
         let Some(guest) = self.guest else { return };
-        match self.leg_mut(guest).map(|leg| &mut leg.state) {
-            Some(LegState::Unanswered { ringing, .. }) if !*ringing => {
+        let Some(leg) = self.leg_mut(guest) else {
+            return;
+        };
+        match &mut leg.state {
+            LegState::Unanswered { ringing, .. } if !*ringing => {
                 *ringing = true;
-                self.act(
-                    guest,
-                    LegAct::Progress {
-                        code: 180,
-                        sdp: None,
-                    },
-                );
+                // The first reliable response to an INVITE without an offer carries ours (RFC 3262 §5).
+                let sdp = leg.sdp.clone().filter(|_| leg.awaits_answer);
+                self.act(guest, LegAct::Progress { code: 180, sdp });
                 self.note(now, "The caller is told that a phone rings");
             }
             _ => {}
@@ -264,6 +268,15 @@ impl State {
         }
     }
 
+    /// While an operator's phone holds the others, it is asked from time to time whether it is still there.
+    pub(crate) fn watch_held(&mut self, now: Now) {
+        if self.legs.iter().any(Leg::is_holding_operator) {
+            self.timers.set(Timer::Held, now.mono + HELD_CHECK);
+        } else {
+            self.timers.stop(Timer::Held);
+        }
+    }
+
     /// A conversation between the guest and `person` is recorded from now on, or goes on being recorded.
     pub(crate) fn record_conversation(&mut self, now: Now, person: LegId) {
         if !self.is_recorded {
@@ -326,3 +339,6 @@ impl State {
         }
     }
 }
+
+/// How often a phone that holds is asked whether it is there.
+const HELD_CHECK: Duration = Duration::from_secs(60);

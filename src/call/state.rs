@@ -21,6 +21,7 @@ use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, CallId, LegId, Name, Tenant};
 use crate::ledger::journal;
 use crate::ledger::leg::LegRecord;
+use crate::sdp::negotiate::SdpError;
 
 /// Everything of a call but the destination that it is in.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct State {
     pub(crate) declined: Vec<Member>,
     /// Why the last person-seeking destination failed.
     pub(crate) failure: Option<Cause>,
+    /// What is wrong with the caller's offer.
+    pub(crate) unusable: Option<SdpError>,
     /// Refused by rule.
     pub(crate) rejected: Option<Cause>,
     /// The first prompt has ended once, or a key was pressed.
@@ -169,6 +172,7 @@ impl State {
             is_recorded: true,
             declined: Vec::new(),
             failure: None,
+            unusable: None,
             rejected: None,
             greeted: false,
             informed: false,

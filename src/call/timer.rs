@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Park,
     /// The leg has rung long enough.
     Ring(LegId),
+    /// An operator's phone that holds the others is asked whether it is still there: no media would tell.
+    Held,
     /// The leg that was given up can no longer answer (RFC 3261 §9.1: 64 × T1 after CANCEL).
     Linger(LegId),
 }

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::time::Instant;
 
-use super::phone::{Happening, PATIENCE, Phone, interrupted, nobody_there};
+use super::phone::line::{Line, LineArgs};
+use super::phone::{Happening, PATIENCE, Phone, interrupted};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
+use crate::sip::dialog::contact_value;
 use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::{Command, Request};
 use crate::sip::endpoint::event::{Event, RequestId};
@@ -43,6 +45,8 @@ pub struct Args {
     /// A WAV file to write what is heard to; each call overwrites it
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    line: LineArgs,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
@@ -62,6 +66,9 @@ const EXPIRES: u32 = 120;
 /// A failed registration is tried again after this time.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// A lost connection is opened again after this time.
+const RECONNECT: Duration = Duration::from_secs(1);
+
 /// Registers and takes calls until interrupted. Exit code 1: the user or the password is wrong, or nothing is there.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
     super::phone::run(answer(&args))
@@ -69,7 +76,7 @@ pub fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 struct Desk<'a> {
     args: &'a Args,
-    remote: SocketAddr,
+    line: Line,
     after: Duration,
     length: Option<Duration>,
     cseq: u32,
@@ -94,13 +101,13 @@ struct Call {
 
 async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
     let (host, port) = super::phone::host_port(&args.server)?;
-    let remote = super::phone::resolve(&host, port).await?;
-    let mut phone = Phone::start(remote, None)?;
+    let line = args.line.to(args.line.transport(None), &host, port).await?;
+    let mut phone = Phone::start(line.clone())?;
     phone.equip(args.play.as_deref(), args.record.is_some())?;
     let call_id = phone.entropy.token();
     let mut desk = Desk {
         args,
-        remote,
+        line,
         after: args.after,
         length: args.length,
         cseq: 1,
@@ -139,6 +146,11 @@ impl Desk<'_> {
                     }
                 }
                 Happening::Media => {}
+                Happening::Disconnected(why) => {
+                    println!("the connection to the PBX is gone: {why}");
+                    self.registered = false;
+                    self.refresh_at = Instant::now() + RECONNECT;
+                }
                 Happening::Deadline => {
                     if let Some(code) = self.on_time(phone)? {
                         return Ok(code);
@@ -170,15 +182,9 @@ impl Desk<'_> {
         let args = self.args;
         let (host, _) = super::phone::host_port(&args.server)?;
         let domain = args.domain.clone().unwrap_or(host);
-        let flow = phone
-            .flow(self.remote)
-            .context("the server cannot be reached from this machine")?;
+        let flow = phone.flow();
         let address = format!("<{}>", Uri::sip(Some(&args.user), &domain, None));
-        let contact = Uri::sip(
-            Some(&args.user),
-            &flow.advertised.ip().to_string(),
-            Some(flow.advertised.port()),
-        );
+        let contact = contact_value(Some(&args.user), &flow);
         phone.command(Command::Request(Box::new(Request {
             id: RequestId(u64::from(self.cseq)),
             method: Method::Register,
@@ -191,9 +197,10 @@ impl Desk<'_> {
             credentials: Some(Credentials {
                 user: args.user.clone(),
                 password: args.password.clone(),
+                realm: None,
             }),
             headers: vec![
-                (HeaderName::Contact, format!("<{contact}>")),
+                (HeaderName::Contact, contact),
                 (HeaderName::Expires, expires.to_string()),
             ],
         })));
@@ -206,7 +213,7 @@ impl Desk<'_> {
     fn on_time(&mut self, phone: &mut Phone) -> anyhow::Result<Option<ExitCode>> {
         let now = Instant::now();
         if self.patience.is_some_and(|patience| patience <= now) {
-            bail!(nobody_there(self.remote));
+            bail!(self.line.nobody_there());
         }
         if self.refresh_at <= now {
             self.register(phone, EXPIRES)?;

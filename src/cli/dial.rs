@@ -1,6 +1,5 @@
 //! `vats dial`: a caller with keys, sound and a recording.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,14 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::Instant;
 
+use super::phone::line::{Line, LineArgs};
 use super::phone::script::Script;
-use super::phone::{Happening, PATIENCE, Phone, interrupted, nobody_there};
+use super::phone::{Happening, PATIENCE, Phone, interrupted};
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Negotiation;
 use crate::sip::auth::Credentials;
-use crate::sip::endpoint::SessionId;
-use crate::sip::endpoint::command::{Command, Invite, Routing};
+use crate::sip::endpoint::command::{Command, Invite, Routing, Usage};
 use crate::sip::endpoint::event::Event;
+use crate::sip::endpoint::{SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::Uri;
 use crate::sip::wire::Name;
@@ -40,6 +40,8 @@ pub struct Args {
     /// A WAV file to write what is heard to
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    #[command(flatten)]
+    line: LineArgs,
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
@@ -54,7 +56,7 @@ pub fn main(args: Args) -> anyhow::Result<ExitCode> {
 struct Call {
     leg: LegId,
     session: SessionId,
-    remote: SocketAddr,
+    line: Line,
     with_password: bool,
     negotiation: Negotiation,
     answered: Option<Instant>,
@@ -66,18 +68,20 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
     let uri = Uri::parse(&args.uri)
         .with_context(|| format!("{} is no SIP URI; write sip:NUMBER@HOST:PORT", args.uri))?;
     let script = Script::parse(&args.keys)?;
-    let remote = super::phone::resolve(uri.host(), uri.port().unwrap_or(5060)).await?;
-    let mut phone = Phone::start(remote, None)?;
+    let transport = args.line.transport(Transport::of_uri(&uri));
+    let line = args.line.to(transport, uri.host(), uri.port()).await?;
+    let remote = line.remote;
+    let mut phone = Phone::start(line.clone())?;
     phone.equip(args.play.as_deref(), args.record.is_some())?;
     let leg = LegId::new(phone.clock.now().wall, &mut phone.entropy);
     let mut negotiation = phone.open(leg, remote.ip()).await?;
-    let invite = invite(args, &uri, &mut phone, remote, leg, &mut negotiation)?;
+    let invite = invite(args, &uri, &mut phone, leg, &mut negotiation)?;
     println!("calling {uri}");
     phone.command(Command::Invite(Box::new(invite)));
     let mut call = Call {
         leg,
         session: SessionId(leg.as_u128()),
-        remote,
+        line,
         with_password: args.password.is_some(),
         negotiation,
         answered: None,
@@ -94,13 +98,10 @@ fn invite(
     args: &Args,
     uri: &Uri,
     phone: &mut Phone,
-    remote: SocketAddr,
     leg: LegId,
     negotiation: &mut Negotiation,
 ) -> anyhow::Result<Invite> {
-    let flow = phone
-        .flow(remote)
-        .with_context(|| format!("{remote} cannot be reached from this machine"))?;
+    let flow = phone.flow();
     let from = match &args.from {
         Some(text) => {
             NameAddr::parse(text).with_context(|| format!("--from {text} is no SIP URI"))?
@@ -120,6 +121,7 @@ fn invite(
         (Some(password), Some(user)) => Some(Credentials {
             user: user.clone(),
             password: password.clone(),
+            realm: None,
         }),
         (Some(_), None) => bail!("--password needs a user in --from: sip:anna@HOST"),
         (None, _) => None,
@@ -139,6 +141,7 @@ fn invite(
         headers: Vec::new(),
         other_headers: Vec::new(),
         give_up_after: Some(PATIENCE),
+        usage: Usage::default(),
     })
 }
 
@@ -163,6 +166,9 @@ impl Call {
                     }
                 }
                 Happening::Media => {}
+                Happening::Disconnected(why) => {
+                    println!("the connection to the PBX is gone: {why}")
+                }
                 Happening::Deadline => {
                     let since = self.answered.map_or(Duration::ZERO, |at| at.elapsed());
                     while let Some(key) = self.script.due(since) {
@@ -214,7 +220,7 @@ impl Call {
             }
             Event::Refused {
                 responded: false, ..
-            } => bail!(nobody_there(self.remote)),
+            } => bail!(self.line.nobody_there()),
             Event::Refused {
                 code,
                 reason,

@@ -1,9 +1,11 @@
 //! What the desk tells: to calls, and about operators.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::dialplan::plan::Member;
 use crate::ledger::id::{CallId, Name};
+use crate::sip::registrar::split_place;
 
 /// A notice for a call, or about an operator.
 #[derive(Clone, PartialEq, Debug)]
@@ -54,9 +56,21 @@ pub enum Notice {
     },
 }
 
-/// One reachable phone of an operator: its contact URI, as registered or configured.
+/// One reachable phone of an operator: its contact URI, as registered or configured; where it came from another address, ` via ` and that.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Phone(pub Arc<str>);
+
+impl Phone {
+    /// Its contact URI.
+    pub fn contact(&self) -> &str {
+        split_place(&self.0).0
+    }
+
+    /// The address that it came from, where that is not its contact's.
+    pub fn remote(&self) -> Option<SocketAddr> {
+        split_place(&self.0).1
+    }
+}
 
 /// Why an operator cannot be claimed.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

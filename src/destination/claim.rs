@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Leaving;
+use super::{Leaving, dial_out};
 use crate::call::leg::Dialling;
 use crate::call::legs::{Failure, GivenUp};
 use crate::call::output::{Side, Target};
@@ -10,6 +10,7 @@ use crate::call::state::State;
 use crate::desk::notice::Phone;
 use crate::desk::request::{Request, Unanswered};
 use crate::dialplan::plan::{Destination, Member};
+use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::LegId;
 
@@ -21,6 +22,8 @@ pub(super) struct Claim {
     legs: Vec<LegId>,
     declined: bool,
     rang_out: bool,
+    /// Why its legs failed that nobody refused, when all did for one reason.
+    fault: Option<Cause>,
 }
 
 /// How the member is rung.
@@ -82,6 +85,7 @@ impl Claim {
             legs,
             declined: false,
             rang_out: false,
+            fault: None,
         })
     }
 
@@ -101,6 +105,7 @@ impl Claim {
         self.legs.retain(|ringing| *ringing != leg);
         self.declined |= failure.is_decline();
         self.rang_out |= failure.is_no_answer();
+        self.fault = Some(one_fault(self.fault, dial_out::cause(failure)));
         if failure.code >= 600 {
             self.stop(state, now, GivenUp::Over, false);
         }
@@ -120,6 +125,14 @@ impl Claim {
         Some(how)
     }
 
+    /// What it counts as that the member did not take the call.
+    pub(super) fn cause(&self, how: Unanswered) -> Cause {
+        match how {
+            Unanswered::Declined | Unanswered::NoAnswer | Unanswered::Withdrawn => Cause::NoAnswer,
+            Unanswered::Unreachable => self.fault.unwrap_or(Cause::Unreachable),
+        }
+    }
+
     /// Stops ringing, except on legs that are answered by now.
     pub(super) fn stop(&mut self, state: &mut State, now: Now, why: GivenUp, linger: bool) {
         for leg in self.legs.drain(..) {
@@ -135,6 +148,30 @@ impl Claim {
             Leaving::Over => (GivenUp::Over, true),
         };
         self.stop(state, now, why, linger);
+    }
+}
+
+/// A leg of the only claim failed. When that was its last, the claim is over: the cause.
+pub(super) fn cause_of_failure(
+    only: &mut Option<Claim>,
+    state: &mut State,
+    now: Now,
+    leg: LegId,
+    failure: &Failure,
+) -> Option<Cause> {
+    let claim = only.as_mut().filter(|claim| claim.has(leg))?;
+    let how = claim.failed(state, now, leg, failure)?;
+    let cause = claim.cause(how);
+    *only = None;
+    Some(cause)
+}
+
+/// Several faults as one: a full trunk or a codec only where it was the only reason.
+pub(super) fn one_fault(before: Option<Cause>, now: Cause) -> Cause {
+    match (before, now) {
+        (None | Some(Cause::NoCodec), Cause::NoCodec) => Cause::NoCodec,
+        (None | Some(Cause::TrunkCapacity), Cause::TrunkCapacity) => Cause::TrunkCapacity,
+        _ => Cause::Unreachable,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::call::output::{Side, Target};
 use crate::call::state::State;
 use crate::dialplan::plan::Destination;
 use crate::ledger::cause::Cause;
-use crate::ledger::clock::Now;
+use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{LegId, Name};
 
 /// A number being dialled.
@@ -25,6 +25,8 @@ pub(super) struct DialOut {
     pub(super) from: Option<Destination>,
     pub(super) side: Side,
     pub(super) leg: Option<LegId>,
+    /// No further trunk is tried after this time; set by the first one.
+    pub(super) until: Option<Mono>,
 }
 
 /// How dialling goes.
@@ -40,6 +42,9 @@ pub(super) enum Outcome {
 impl DialOut {
     /// Dials over the next trunk; `false`: none is left.
     pub(super) fn dial(&mut self, state: &mut State, now: Now) -> bool {
+        if now.mono > *self.until.get_or_insert(now.mono + SEARCH) {
+            return false;
+        }
         let Some(trunk) = self.trunks.pop_front() else {
             return false;
         };
@@ -79,6 +84,7 @@ impl DialOut {
             Happening::Failed(leg, failure) if self.leg == Some(leg) => {
                 self.leg = None;
                 state.leave_guest_bridge();
+                // A person who declined is not called by another way.
                 if is_worth_another(&failure) && self.dial(state, now) {
                     return Outcome::Stay;
                 }
@@ -119,7 +125,11 @@ fn is_worth_another(failure: &Failure) -> bool {
     !failure.rang && (!failure.responded || matches!(failure.code, 408 | 500..=599))
 }
 
-fn cause(failure: &Failure) -> Cause {
+/// How long a caller is kept without a sign while trunks are tried.
+const SEARCH: Duration = Duration::from_secs(40);
+
+/// What a far side's failure is accounted as.
+pub(super) fn cause(failure: &Failure) -> Cause {
     let no_line = Cause::TrunkCapacity.sentence();
     // The switch begins with this sentence when it has no line to send on.
     if !failure.responded && failure.reason.starts_with(no_line) {

@@ -28,6 +28,7 @@ impl Forward {
             from: Some(Destination::Forward(name.clone())),
             side: state.far_side(),
             leg: None,
+            until: None,
         };
         dial.dial(state, now);
         let forward = Forward {

@@ -22,8 +22,10 @@ pub(crate) struct Hunt {
     claims: Vec<Claim>,
     /// A phone rang for this call, or a person declined.
     rang: bool,
-    /// A member was called and could not be reached.
-    unreachable: bool,
+    /// Members were called and could not be reached: why, if all for one reason.
+    fault: Option<Cause>,
+    /// A member declined or let it ring.
+    unwilling: bool,
 }
 
 /// A caller in line who was told nothing hears ring-back after this time.
@@ -50,7 +52,8 @@ impl Hunt {
             name: name.clone(),
             claims: Vec::new(),
             rang: false,
-            unreachable: false,
+            fault: None,
+            unwilling: false,
         };
         (Stage::Hunt(hunt), Next::Stay)
     }
@@ -75,9 +78,14 @@ impl Hunt {
                 match claim.failed(state, now, leg, &failure) {
                     None => {}
                     Some(how) => {
+                        let cause = claim.cause(how);
                         self.claims.remove(place);
-                        self.rang |= how != Unanswered::Unreachable;
-                        self.unreachable |= how == Unanswered::Unreachable;
+                        if how == Unanswered::Unreachable {
+                            self.fault = Some(claim::one_fault(self.fault, cause));
+                        } else {
+                            self.rang = true;
+                            self.unwilling = true;
+                        }
                     }
                 }
                 Next::Stay
@@ -109,6 +117,7 @@ impl Hunt {
                 if let Some(place) = self.claims.iter().position(|claim| claim.member == member) {
                     let mut claim = self.claims.remove(place);
                     self.rang = true;
+                    self.unwilling = true;
                     claim.stop(state, now, GivenUp::RangOut, true);
                 }
                 Next::Stay
@@ -124,10 +133,13 @@ impl Hunt {
                 }
             }
             Notice::Exhausted { .. } => {
-                let cause = if self.unreachable && !self.rang {
-                    Cause::Unreachable
-                } else {
-                    Cause::NoAnswer
+                let cause = match self.fault {
+                    // Also of a phone that rang, and then had no codec for us.
+                    Some(cause @ (Cause::NoCodec | Cause::TrunkCapacity)) if !self.unwilling => {
+                        cause
+                    }
+                    Some(cause) if !self.rang => cause,
+                    _ => Cause::NoAnswer,
                 };
                 Next::Go {
                     to: settings.otherwise.clone(),
@@ -157,7 +169,7 @@ impl Hunt {
         };
         match Claim::begin(state, now, member, phones, &ring) {
             Some(claim) => self.claims.push(claim),
-            None => self.unreachable = true,
+            None => self.fault = Some(Cause::Unreachable),
         }
     }
 
@@ -168,8 +180,8 @@ impl Hunt {
         };
         let cause = if self.rang || !self.claims.is_empty() {
             Cause::WaitLimit
-        } else if self.unreachable {
-            Cause::Unreachable
+        } else if let Some(cause) = self.fault {
+            cause
         } else {
             Cause::AllBusy
         };

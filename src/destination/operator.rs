@@ -71,13 +71,9 @@ impl Operator {
                 Next::Person(leg)
             }
             Happening::Failed(leg, failure) => {
-                let claim = self.claim.as_mut().filter(|claim| claim.has(leg));
-                match claim.and_then(|claim| claim.failed(state, now, leg, &failure)) {
+                match claim::cause_of_failure(&mut self.claim, state, now, leg, &failure) {
                     None => Next::Stay,
-                    Some(how) => {
-                        self.claim = None;
-                        self.otherwise(state, unanswered(how))
-                    }
+                    Some(cause) => self.otherwise(state, cause),
                 }
             }
             _ => Next::Stay,
@@ -110,13 +106,5 @@ pub(super) const fn refusal(why: Refusal) -> Cause {
     match why {
         Refusal::Offline | Refusal::Away => Cause::NoOperators,
         Refusal::Busy => Cause::AllBusy,
-    }
-}
-
-/// The cause when a claimed operator did not take the call.
-pub(super) const fn unanswered(how: Unanswered) -> Cause {
-    match how {
-        Unanswered::Declined | Unanswered::NoAnswer | Unanswered::Withdrawn => Cause::NoAnswer,
-        Unanswered::Unreachable => Cause::Unreachable,
     }
 }

@@ -42,6 +42,7 @@ impl Outbound {
             from: None,
             side: state.far_side(),
             leg: None,
+            until: None,
         };
         let next = if dial.dial(state, now) {
             Next::Stay

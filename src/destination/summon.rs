@@ -1,7 +1,7 @@
 //! The first half of a call that begins without a leg: the operator's own phones are rung; the number is dialled when he is there.
 
 use super::claim::{Claim, Ring};
-use super::operator::{refusal, unanswered};
+use super::operator::refusal;
 use super::{Ending, Happening, Leaving, Next, Stage, claim};
 use crate::call::output::Side;
 use crate::call::state::State;
@@ -70,13 +70,9 @@ impl Summon {
                 Next::Summoned(leg)
             }
             Happening::Failed(leg, failure) => {
-                let claim = self.claim.as_mut().filter(|claim| claim.has(leg));
-                match claim.and_then(|claim| claim.failed(state, now, leg, &failure)) {
+                match claim::cause_of_failure(&mut self.claim, state, now, leg, &failure) {
                     None => Next::Stay,
-                    Some(how) => {
-                        self.claim = None;
-                        failed(unanswered(how))
-                    }
+                    Some(cause) => failed(cause),
                 }
             }
             _ => Next::Stay,

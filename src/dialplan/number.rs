@@ -2,7 +2,9 @@
 //!
 //! Lengths decide, not lists of assigned ranges: a number that a provider delivers is a number. Short codes and extensions are not.
 
-use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, Region};
+use rlibphonenumber::{
+    NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumber, PhoneNumberFormat, Region,
+};
 
 /// A number in E.164 with its plus sign, `+74951000001`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -63,6 +65,43 @@ impl Country {
     /// The two-letter code in capitals.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("")
+    }
+
+    /// What is dialled within the country for a number: digits, with its prefix for long-distance or foreign calls.
+    pub fn dialled(self, number: &E164) -> String {
+        let digits = number.as_str().trim_start_matches('+');
+        if let (Prefixes::Russian, Some(national)) = (self.prefixes(), digits.strip_prefix('7')) {
+            return format!("8{national}");
+        }
+        if let Prefixes::Russian = self.prefixes() {
+            return format!("810{digits}");
+        }
+        let util = &*PHONE_NUMBER_UTIL;
+        let read = util.parse(number.as_str(), None).ok();
+        let written = read.zip(self.region()).map(|(read, region)| {
+            if self.is_at_home(number) {
+                util.format(&read, PhoneNumberFormat::National).into_owned()
+            } else {
+                util.format_out_of_country_calling_number(&read, region)
+                    .into_owned()
+            }
+        });
+        let only_digits = |text: String| text.chars().filter(char::is_ascii_digit).collect();
+        written.map_or_else(|| digits.to_owned(), only_digits)
+    }
+
+    /// The number without the country's calling code; `None`: it is another country's.
+    pub fn national_part(self, number: &E164) -> Option<&str> {
+        let code = self.calling_code()?.to_string();
+        number.as_str().strip_prefix('+')?.strip_prefix(&code)
+    }
+
+    fn is_at_home(self, number: &E164) -> bool {
+        self.national_part(number).is_some()
+    }
+
+    fn calling_code(self) -> Option<i32> {
+        PHONE_NUMBER_UTIL.get_country_code_for_region(self.region()?)
     }
 
     fn region(self) -> Option<Region> {

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listener::{Listener, TlsFiles};
 use super::number::{Country, E164};
+use super::provider::{Account, DiversionHeader, IdentityHeader, NumberFormat};
 use super::schedule::Schedule;
 use crate::audio::clip::Clip;
 use crate::ledger::event::EventType;
 use crate::ledger::id::Name;
+use crate::sip::locate::Wish;
 
 /// Everything the admin configured. A running call keeps the plan that it began with.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Plan {
     pub version: u64,
     /// `[server]`.
     pub server: Server,
+    /// `[security]`.
+    pub security: Security,
     /// `[recordings]`.
     pub recordings: Recordings,
     /// `[trunks.*]`.
@@ -61,8 +66,10 @@ impl Plan {
         let (then, now) = (&old.server, &self.server);
         let fixed = [
             ("server.sip", then.sip != now.sip),
+            ("server.connections", then.connections != now.connections),
             ("server.http", then.http != now.http),
             ("server.rtp_ports", then.rtp_ports != now.rtp_ports),
+            ("server.dns", then.dns != now.dns),
             ("server.database", then.database != now.database),
             (
                 "server.public_address",
@@ -128,8 +135,14 @@ impl fmt::Display for Destination {
 /// `[server]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Server {
-    /// Where SIP listens. Only UDP in this version.
-    pub sip: Vec<SocketAddr>,
+    /// Where SIP listens.
+    pub sip: Vec<Listener>,
+    /// The files of TLS; they are read again at every reload.
+    pub tls: Option<TlsFiles>,
+    /// The most connections at once, in all and from one source.
+    pub connections: (u32, u32),
+    /// How often a phone behind NAT gets an OPTIONS over UDP; zero: never.
+    pub keep_alive: Duration,
     /// The operators' domain and digest realm.
     pub domain: String,
     /// Media ports, both ends included.
@@ -158,6 +171,50 @@ pub struct Server {
     pub max_call: Duration,
     /// The API's bearer tokens; empty: loopback only.
     pub api_tokens: Vec<String>,
+    /// Name servers; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
+    /// The session interval that we ask for (RFC 4028); zero: none.
+    pub session_expires: Duration,
+    /// The shortest session interval that we agree to.
+    pub min_session_expires: Duration,
+    /// The most calls at once; none: what files and ports allow.
+    pub max_calls: Option<u32>,
+}
+
+/// `[security]`: what strangers may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Security {
+    /// Networks that are neither limited nor banned.
+    pub allow: Vec<IpNet>,
+    /// Messages a second from one source.
+    pub requests: u32,
+    /// Failed authentications within `window` that ban a source.
+    pub failures: u32,
+    /// How long failed authentications are remembered.
+    pub window: Duration,
+    /// How long a ban lasts.
+    pub ban: Duration,
+}
+
+impl Default for Security {
+    fn default() -> Security {
+        Security {
+            allow: Vec::new(),
+            requests: 100,
+            failures: 10,
+            window: Duration::from_secs(600),
+            ban: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// `operators.x.outbound`: limits on calls to the outside.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct OutboundLimits {
+    /// The most calls at once.
+    pub calls: Option<u32>,
+    /// The most minutes talked on a local day.
+    pub minutes_per_day: Option<u32>,
 }
 
 /// `[recordings]`.
@@ -172,10 +229,12 @@ pub struct Recordings {
 pub struct Trunk {
     /// Its name.
     pub name: Name,
-    /// `host:port` of the provider; INVITEs go here, requests from here are this trunk's.
+    /// The first of `peers`, 5060 where it names no port: what the provider is called in our messages.
     pub peer: Option<HostPort>,
     /// Further source networks.
     pub accept: Vec<IpNet>,
+    /// The DNS name that the client certificate of its connections must have.
+    pub certificate: Option<String>,
     /// The account we register, if any.
     pub register: Option<Registration>,
     /// Where the dialled number stands.
@@ -194,6 +253,28 @@ pub struct Trunk {
     pub transfer: bool,
     /// A 3xx of its is obeyed.
     pub redirect: bool,
+    /// Where INVITEs go; requests from there are this trunk's.
+    pub peers: Vec<Wish>,
+    /// Each peer's share of the calls; empty: they are tried in order.
+    pub weights: Vec<u16>,
+    /// How often each address is asked whether it lives; `None`: only those that failed are.
+    pub options: Option<Duration>,
+    /// The most calls a second that go out.
+    pub calls_per_second: Option<u32>,
+    /// What answers challenges; `None`: nothing does.
+    pub account: Option<Account>,
+    /// How numbers are written towards the provider.
+    pub number_format: NumberFormat,
+    /// Which headers show the caller to the provider.
+    pub identity: Vec<IdentityHeader>,
+    /// Where the provider names the caller; the first that does counts.
+    pub caller_from: Vec<IdentityHeader>,
+    /// Which headers say that a call is a forwarded one.
+    pub diversion: Vec<DiversionHeader>,
+    /// The session interval that we ask for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
+    pub reliable: bool,
 }
 
 /// A host (name or address) and a port.
@@ -214,6 +295,10 @@ pub struct Registration {
     pub password: Secret,
     /// What we ask for.
     pub expires: Duration,
+    /// The user in credentials, where it is another one.
+    pub auth_user: Option<String>,
+    /// The only realm that is answered; `None`: whichever the provider names.
+    pub realm: Option<String>,
 }
 
 /// A secret that does not print.
@@ -280,6 +365,10 @@ pub struct Operator {
     pub md5_only: bool,
     /// What he may do with others' calls.
     pub may: May,
+    /// The session interval that we ask this operator's phones for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Limits on calls to the outside.
+    pub outbound: OutboundLimits,
 }
 
 pub use super::features::{Features, May};
@@ -433,6 +522,8 @@ pub struct OutboundRule {
     pub caller_id: Option<E164>,
     /// The operators who may use it.
     pub allow: Vec<Name>,
+    /// The most calls by it at once.
+    pub max_calls: Option<u32>,
 }
 
 /// `[webhooks.*]`.

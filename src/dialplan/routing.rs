@@ -1,7 +1,7 @@
 //! Which entry of the plan a dialled text means: for calls from a trunk, and for what an operator dials.
 
 use super::number::E164;
-use super::plan::{Destination, NumberFrom, Plan};
+use super::plan::{Destination, NumberFrom, OutboundRule, Plan};
 use super::trace::{Silent, Trace};
 use crate::ledger::id::Name;
 
@@ -259,23 +259,41 @@ pub fn from_redirect(plan: &Plan, trunk: &Name, text: &str) -> (Entry, String) {
     (entry, written)
 }
 
-/// By the rules of the longest prefix: the first of them, by name, that allows this operator.
-fn outside(plan: &Plan, operator: &Name, number: E164, trace: &mut dyn Trace) -> Entry {
-    let reach = |prefixes: &[String]| {
-        prefixes
-            .iter()
-            .filter(|prefix| number.as_str().starts_with(prefix.as_str()))
-            .map(String::len)
-            .max()
-    };
+/// The rule by which an operator may dial an outside number: of those with the longest prefix the first, by name, that allows him.
+pub fn outbound_rule<'a>(
+    plan: &'a Plan,
+    operator: &Name,
+    number: &E164,
+) -> Option<&'a OutboundRule> {
     let longest = plan
         .outbound
         .values()
-        .filter_map(|rule| reach(&rule.prefixes))
+        .filter_map(|rule| reach(rule, number))
+        .max()?;
+    plan.outbound
+        .values()
+        .find(|rule| reach(rule, number) == Some(longest) && rule.allow.contains(operator))
+}
+
+/// The length of a rule's longest prefix of the number.
+fn reach(rule: &OutboundRule, number: &E164) -> Option<usize> {
+    rule.prefixes
+        .iter()
+        .filter(|prefix| number.as_str().starts_with(prefix.as_str()))
+        .map(String::len)
+        .max()
+}
+
+/// By the rules of the longest prefix: the first of them, by name, that allows this operator.
+fn outside(plan: &Plan, operator: &Name, number: E164, trace: &mut dyn Trace) -> Entry {
+    let longest = plan
+        .outbound
+        .values()
+        .filter_map(|rule| reach(rule, &number))
         .max();
     let mut forbidding = None;
     for (name, rule) in &plan.outbound {
-        let own = reach(&rule.prefixes);
+        let own = reach(rule, &number);
         if own.is_none() {
             trace.tried("outbound", false, &|| {
                 format!("{name}: none of its prefixes begins {number}")

@@ -41,11 +41,14 @@ pub enum EventType {
     /// A source was banned.
     #[serde(rename = "security.banned")]
     SecurityBanned,
+    /// An operator was refused a call to the outside because a limit is reached.
+    #[serde(rename = "security.outbound_limit")]
+    SecurityOutboundLimit,
 }
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 11] = [
+    pub const ALL: [EventType; 12] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -57,6 +60,7 @@ impl EventType {
         EventType::TrunkState,
         EventType::ConfigReloaded,
         EventType::SecurityBanned,
+        EventType::SecurityOutboundLimit,
     ];
 
     /// The name on the wire.
@@ -73,6 +77,7 @@ impl EventType {
             EventType::TrunkState => "trunk.state",
             EventType::ConfigReloaded => "config.reloaded",
             EventType::SecurityBanned => "security.banned",
+            EventType::SecurityOutboundLimit => "security.outbound_limit",
         }
     }
 

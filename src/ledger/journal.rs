@@ -71,16 +71,36 @@ pub enum Entry {
         at: Wall,
     },
     /// A phone's binding was added or refreshed.
-    BindingSaved(BindingRecord),
+    BindingSaved(Box<BindingRecord>),
     /// A phone's binding was removed.
     BindingRemoved {
         /// The operator (the user of the address-of-record).
         operator: Name,
-        /// The contact URI as registered.
+        /// As in its `BindingRecord`.
         contact: String,
     },
     /// The process lives at this time; open calls are closed with the last such time after a crash.
     Alive(Wall),
+    /// A source was banned: raise `security.banned`.
+    Banned(BanRecord),
+    /// A ban was lifted before its time: forget it.
+    Unbanned {
+        /// `BanRecord::address`.
+        address: String,
+    },
+    /// How long an operator has talked to the outside on a local day, all in all: replaces what was said before.
+    OutboundTalked(OutboundDay),
+    /// An operator was refused a call to the outside because a limit is reached: raise `security.outbound_limit`.
+    OutboundLimit {
+        /// The shop.
+        tenant: Tenant,
+        /// The operator.
+        operator: Name,
+        /// Which limit, as a sentence with the key to change.
+        reason: String,
+        /// When.
+        at: Wall,
+    },
 }
 
 /// Which file a recording is.
@@ -122,9 +142,9 @@ pub struct RecordingRecord {
 pub struct BindingRecord {
     /// The operator (the user of the address-of-record).
     pub operator: Name,
-    /// The contact URI as registered.
+    /// The contact URI as registered; where the phone came from another address, ` via ` and that.
     pub contact: String,
-    /// The transport of its flow: `udp`.
+    /// The transport of its flow.
     pub transport: String,
     /// Our listening address of the flow.
     pub local: SocketAddr,
@@ -140,4 +160,39 @@ pub struct BindingRecord {
     pub user_agent: Option<String>,
     /// How long was granted.
     pub granted: Duration,
+    /// The proxies that requests to it pass (RFC 3327), in order.
+    #[serde(default)]
+    pub path: Vec<String>,
+}
+
+/// A banned source, as it is kept over a restart and as the API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BanRecord {
+    /// The shop.
+    pub tenant: Tenant,
+    /// An IPv4 address, or an IPv6 network of 64 bits: `192.0.2.7`, `2001:db8:0:1::/64`.
+    pub address: String,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// Failed authentications that led to it.
+    pub failures: u32,
+    /// How many different users they tried.
+    pub users: u32,
+    /// Since when.
+    pub banned_at: Wall,
+    /// Until when.
+    pub until: Wall,
+}
+
+/// What an operator has talked to the outside on a day.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OutboundDay {
+    /// The shop.
+    pub tenant: Tenant,
+    /// The operator.
+    pub operator: Name,
+    /// The day in `server.time_zone`, `2026-03-08`.
+    pub day: String,
+    /// Milliseconds.
+    pub talked_ms: u64,
 }

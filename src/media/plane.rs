@@ -10,7 +10,7 @@ mod placing;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -202,7 +202,8 @@ impl Plane {
             self.reports.push_back((leg, MediaEvent::Failed { why }));
             return;
         };
-        let (number, socket) = match self.bind_socket() {
+        let told = (self.advertised)(towards);
+        let (number, socket) = match self.bind_socket(told.is_ipv4()) {
             Ok(bound) => bound,
             Err(why) => {
                 self.reports.push_back((leg, MediaEvent::Failed { why }));
@@ -210,7 +211,7 @@ impl Plane {
             }
         };
         self.sockets += 1;
-        let local = SocketAddr::new((self.advertised)(towards), number);
+        let local = SocketAddr::new(told, number);
         let port = Box::new(MediaPort {
             socket,
             number,
@@ -229,7 +230,7 @@ impl Plane {
     }
 
     /// Takes the port that rested longest and can be bound.
-    fn bind_socket(&mut self) -> Result<(u16, UdpSocket), String> {
+    fn bind_socket(&mut self, v4: bool) -> Result<(u16, UdpSocket), String> {
         if self.ports.free() == 0 {
             self.collect();
         }
@@ -237,7 +238,7 @@ impl Plane {
             let Some(number) = self.ports.take() else {
                 break;
             };
-            match bind(SocketAddr::new(self.bind, number)) {
+            match bind(SocketAddr::new(of_family(self.bind, v4), number)) {
                 Ok(socket) => return Ok((number, socket)),
                 Err(error) => {
                     self.ports.give_back(number);
@@ -291,6 +292,17 @@ impl Drop for Plane {
 impl std::fmt::Debug for Plane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plane({:?})", self.census())
+    }
+}
+
+/// The address to bind to in either family: loopback stays loopback, others serve all addresses of the other family.
+fn of_family(bind: IpAddr, v4: bool) -> IpAddr {
+    match (v4, bind.is_loopback()) {
+        _ if bind.is_ipv4() == v4 => bind,
+        (true, true) => Ipv4Addr::LOCALHOST.into(),
+        (true, false) => Ipv4Addr::UNSPECIFIED.into(),
+        (false, true) => Ipv6Addr::LOCALHOST.into(),
+        (false, false) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

@@ -36,10 +36,11 @@ impl Advertiser {
             remote.is_loopback() || self.local_networks.iter().any(|net| net.contains(&remote));
         if let Some(public) = self.public
             && !local
+            && public.is_ipv4() == remote.is_ipv4()
         {
             return public;
         }
-        if !self.bound.is_unspecified() {
+        if !self.bound.is_unspecified() && self.bound.is_ipv4() == remote.is_ipv4() {
             return self.bound;
         }
         let mut routes = self
@@ -80,6 +81,9 @@ mod tests {
         assert_eq!(advertiser.towards("198.51.100.1".parse().unwrap()), public);
         assert_eq!(advertiser.towards("10.1.2.3".parse().unwrap()), bound);
         assert_eq!(advertiser.towards("127.0.0.1".parse().unwrap()), bound);
+        // An IPv4 address is of no use to a peer that speaks IPv6.
+        let six: IpAddr = "::1".parse().unwrap();
+        assert_eq!(advertiser.towards(six), six);
     }
 
     #[test]

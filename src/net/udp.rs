@@ -19,7 +19,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// All UDP listeners of the process.
 #[derive(Debug)]
 pub struct Listeners {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<(ListenerId, UdpSocket)>,
     scratch: BytesMut,
     /// Where the next poll begins, so that a busy listener does not starve the others.
     turn: usize,
@@ -30,9 +30,16 @@ pub struct Listeners {
 impl Listeners {
     /// Binds every address; port 0 takes any free one. Must be called within a tokio runtime.
     pub fn bind(addresses: &[SocketAddr]) -> io::Result<Listeners> {
+        let ids = (0..=u16::MAX).map(ListenerId);
+        let named: Vec<_> = ids.zip(addresses.iter().copied()).collect();
+        Listeners::bind_as(&named)
+    }
+
+    /// As `bind`, under ids of their own.
+    pub fn bind_as(addresses: &[(ListenerId, SocketAddr)]) -> io::Result<Listeners> {
         let sockets = addresses
             .iter()
-            .map(|&address| bind(address))
+            .map(|&(id, address)| Ok((id, bind(address)?)))
             .collect::<io::Result<_>>()?;
         Ok(Listeners {
             sockets,
@@ -44,7 +51,10 @@ impl Listeners {
 
     /// The real addresses, in the order of the configuration.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(UdpSocket::local_addr).collect()
+        self.sockets
+            .iter()
+            .map(|(_, socket)| socket.local_addr())
+            .collect()
     }
 
     /// The next datagram from any listener. Socket errors (an ICMP answer to something sent earlier) are passed over.
@@ -52,7 +62,7 @@ impl Listeners {
         let count = self.sockets.len();
         for step in 0..count {
             let index = (self.turn + step) % count;
-            let Some(socket) = self.sockets.get(index) else {
+            let Some((listener, socket)) = self.sockets.get(index) else {
                 continue;
             };
             loop {
@@ -63,7 +73,7 @@ impl Listeners {
                         let length = buffer.filled().len();
                         self.turn = index + 1;
                         let bytes = Bytes::copy_from_slice(&self.scratch[..length]);
-                        return Poll::Ready((ListenerId(index as u16), remote, bytes));
+                        return Poll::Ready((*listener, remote, bytes));
                     }
                     Poll::Ready(Err(_)) => continue,
                     Poll::Pending => break,
@@ -75,7 +85,7 @@ impl Listeners {
 
     /// Sends one datagram; what the kernel does not take at once is counted and left to SIP's retransmission.
     pub fn send(&mut self, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
-        let Some(socket) = self.sockets.get(usize::from(listener.0)) else {
+        let Some((_, socket)) = self.sockets.iter().find(|(id, _)| *id == listener) else {
             return;
         };
         if socket.try_send_to(bytes, remote).is_err() {

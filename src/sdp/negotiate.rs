@@ -3,11 +3,14 @@
 //! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
 //! ICE and encryption are ignored in offers and never offered.
 
+mod error;
+
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
 
+pub use self::error::SdpError;
 pub use super::codec::Codec;
 use super::description::{Description, Format, Stream};
 
@@ -87,36 +90,6 @@ impl Agreed {
             ..self.clone()
         }
     }
-}
-
-/// Why a description cannot be agreed on.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SdpError {
-    /// It cannot be read; the text says why.
-    #[error("the session description cannot be read: {0}")]
-    Malformed(String),
-    /// No stream of it is audio, or it is closed.
-    #[error("the session description has no audio stream")]
-    NoAudio,
-    /// Nothing that both sides speak.
-    #[error("no codec in common: this PBX speaks {ours}, the far side {theirs}")]
-    NoCommonCodec {
-        /// Our codecs, or transports.
-        ours: String,
-        /// Theirs.
-        theirs: String,
-    },
-    /// No packet gets from one address to the other (RFC 6157 §4.2).
-    #[error("the media address {theirs} is of another IP version than ours, {ours}")]
-    OtherFamily {
-        /// Our address.
-        ours: IpAddr,
-        /// Theirs.
-        theirs: IpAddr,
-    },
-    /// The answer does not match the offer (RFC 3264 §6).
-    #[error("the answer does not fit our offer: {0}")]
-    AnswerMismatch(String),
 }
 
 /// One leg's side of offer/answer. Our address, payload numbers and session id never change; the version counts up when what we say changes.
@@ -251,6 +224,12 @@ impl Negotiation {
         }
         self.audio_at = index;
         self.numbers.learn(stream);
+        // A re-INVITE that only refreshes the session offers what was answered here.
+        self.offered = Some(Offered {
+            streams: medias.len(),
+            audio_at: index,
+            numbers: self.numbers,
+        });
         self.agreed = Some(agreed.clone());
         Ok((self.say(medias), agreed))
     }
@@ -317,23 +296,27 @@ impl Negotiation {
         if self.agreed.is_some() {
             candidates.sort_by_key(|&(index, _)| index != self.audio_at);
         }
-        if let Some(choice) = candidates
-            .iter()
-            .find_map(|&(index, stream)| Some((index, self.match_offer(stream)?)))
-        {
-            return Ok(Some(choice));
+        let mut wrong = None;
+        for &(index, stream) in &candidates {
+            // An alternative over the other IP version may stand before the one for us (RFC 4091).
+            if let Err(error) = self.remote_and_direction(stream) {
+                wrong.get_or_insert(error);
+            } else if let Some(found) = self.match_offer(stream) {
+                return Ok(Some((index, found)));
+            } else {
+                wrong = Some(self.no_common_codec(stream));
+            }
         }
-        if let Some((_, stream)) = candidates.first() {
-            return Err(self.no_common_codec(stream));
+        if let Some(error) = wrong {
+            return Err(error);
         }
         if let Some(stream) = description
             .streams
             .iter()
             .find(|stream| stream.is_audio() && stream.port != 0)
         {
-            return Err(SdpError::NoCommonCodec {
-                ours: "audio over RTP/AVP".into(),
-                theirs: format!("over {}", stream.proto),
+            return Err(SdpError::NoCommonTransport {
+                theirs: stream.proto.clone(),
             });
         }
         let was_ours = description.streams.get(self.audio_at);

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod dialog;
 pub mod endpoint;
 pub mod header;
+pub mod locate;
 pub mod notifier;
 pub mod registrar;
 pub mod session;

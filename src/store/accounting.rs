@@ -19,7 +19,7 @@ use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::event::EventType;
 use crate::ledger::id::{CallId, EventId, Name, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry, RecordingRecord};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 use crate::ledger::leg::LegRecord;
 
 /// What must be known of the tables before a batch is accounted.
@@ -154,6 +154,12 @@ pub struct Effects {
     pub alive: Option<Wall>,
     /// The plan in force.
     pub plan_version: Option<u64>,
+    /// Bans to insert or replace.
+    pub bans: Vec<BanRecord>,
+    /// Addresses whose ban was lifted.
+    pub unbanned: Vec<String>,
+    /// Talk of operators to the outside, by day, to insert or replace.
+    pub talked: Vec<OutboundDay>,
 }
 
 /// Says what `entries`, in order, do to the rows.

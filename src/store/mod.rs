@@ -28,7 +28,7 @@ use self::page::{CallFilter, Page, PageRequest};
 use self::row::{CallDetail, CallRow, MissedItem};
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry, RecordingRecord};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 
 /// What a store's method returns: a future of its result.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -63,6 +63,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many complete messages each voicemail box holds.
     fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>>;
+
+    /// The bans that end after `now`; older ones are removed.
+    fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>>;
+
+    /// What operators have talked to the outside on `day` (`2026-03-08`); earlier days are removed.
+    fn outbound_days<'a>(&'a self, day: &'a str) -> Answer<'a, Vec<OutboundDay>>;
 
     /// The time of the last `Entry::Alive`.
     fn last_sign_of_life(&self) -> Answer<'_, Option<Wall>>;

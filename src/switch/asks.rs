@@ -35,6 +35,9 @@ impl Core {
             Ask::Transfer { call, to, reply } => {
                 let _ = reply.send(self.transfer(now, call, &to));
             }
+            Ask::Unban { source, reply } => {
+                let _ = reply.send(self.lift_ban(source));
+            }
             Ask::Install { plan, reply } => {
                 let _ = reply.send(self.install(now, plan));
             }
@@ -58,8 +61,14 @@ impl Core {
         {
             return Err(format!("{operator} is on the phone"));
         }
-        let (entry, dialled) = self.entry_for(&operator, to)?;
+        if let Some(why) = self.overloaded(now) {
+            return Err(format!(
+                "this PBX is overloaded and takes no new calls: {why}"
+            ));
+        }
+        let (entry, dialled) = self.entry_for(now, &operator, to)?;
         let id = CallId::new(now.wall, &mut self.entropy);
+        self.note_outbound(id, &operator, &entry);
         let entropy = self.entropy.split();
         let call = Call::originate(
             now,
@@ -153,6 +162,7 @@ impl Core {
         self.look_up_contacts();
         self.apply_operators(now);
         self.apply_watchers(now);
+        self.apply_security(now);
     }
 
     fn begin_drain(&mut self, now: Now, reply: oneshot::Sender<()>) {
@@ -163,6 +173,7 @@ impl Core {
         }
         let until = now.mono + self.plan.server.drain;
         self.unregister_trunks(now);
+        self.trunks.is_leaving = true;
         self.drain = Some(Draining {
             until,
             ended: false,
@@ -187,7 +198,7 @@ impl Core {
             return;
         };
         if self.calls.is_empty()
-            && self.endpoint.census().transactions == 0
+            && self.endpoint.census().transactions <= self.trunks.open_questions()
             && let Some(reply) = drain.reply.take()
         {
             self.effects.push_back(Effect::Drained(reply));

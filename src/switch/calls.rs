@@ -71,6 +71,7 @@ impl Core {
             .and_then(|running| running.call.poll_output())
         {
             if matches!(output, Output::Finished) {
+                self.outbound_ended(now, id);
                 self.drop_call(id);
                 return;
             }
@@ -100,7 +101,7 @@ impl Core {
                 if !self.legs.contains_key(&leg) {
                     self.place_leg(leg, id, None);
                 }
-                let towards = self.far_address(id, leg).unwrap_or(towards);
+                let towards = self.far_address(now, id, leg).unwrap_or(towards);
                 self.effects
                     .push_back(Effect::Media(MediaAct::Open { leg, towards }));
             }
@@ -111,6 +112,9 @@ impl Core {
             }
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(mut entry) => {
+                if matches!(entry, Entry::CallAnswered(_)) {
+                    self.outbound_answered(now, id);
+                }
                 self.fill_call_ids(&mut entry);
                 self.show_call(id, &entry);
                 self.watch.touch_entry(&entry);
@@ -140,10 +144,13 @@ impl Core {
                 sentence,
             } => {
                 self.release_line(leg);
+                let domain = &self.plan.server.domain;
+                let mut headers = reasons::refusal(code, cause, &sentence, domain);
+                self.spread_retries(&mut headers);
                 Command::Reject {
                     session,
                     code,
-                    headers: reasons::refusal(code, cause, &sentence, &self.plan.server.domain),
+                    headers,
                 }
             }
             LegAct::End(reason) => {
@@ -168,6 +175,19 @@ impl Core {
                 session,
                 code,
                 phrase,
+            },
+            LegAct::RejectMedia { why } => {
+                self.release_line(leg);
+                Command::Reject {
+                    session,
+                    code: 488,
+                    headers: reasons::unusable_media(&why, &self.plan.server.domain),
+                }
+            }
+            LegAct::RefuseMedia { why } => Command::RefuseOffer {
+                session,
+                code: 488,
+                headers: reasons::unusable_media(&why, &self.plan.server.domain),
             },
         };
         self.endpoint.handle_command(now, command);
@@ -234,13 +254,19 @@ impl Core {
     }
 
     /// Where an outgoing leg's INVITE will really go: decides which address of ours its SDP tells.
-    fn far_address(&self, call: CallId, leg: LegId) -> Option<IpAddr> {
+    fn far_address(&mut self, now: Now, call: CallId, leg: LegId) -> Option<IpAddr> {
         let target = self.calls.get(&call)?.call.target(leg)?;
-        let flow = match target {
-            Target::Phone { operator, phone } => self.phone_flow(operator, &phone.0).ok()?,
-            Target::Trunk { trunk, .. } => return self.trunks.address(trunk).map(|far| far.ip()),
-        };
-        Some(flow.remote.ip())
+        match target {
+            Target::Phone { operator, phone } => {
+                let flow = self.phone_flow(operator, phone).ok()?.0;
+                Some(flow.remote.ip())
+            }
+            Target::Trunk { trunk, .. } => {
+                let trunk = trunk.clone();
+                let places = self.places_of(now, leg, &trunk);
+                places.first().map(|place| place.server.address.ip())
+            }
+        }
     }
 
     /// The call layer does not know the Call-IDs of the legs that it had dialled.

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::connections::Connections;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Views};
+use super::intake::Intake;
+use super::keep_alive::KeepAlive;
+use super::overload::Overload;
 use super::reach::Reach;
 use super::subscriptions::Watch;
 use super::trunks::Trunks;
@@ -22,12 +26,16 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::access::Access;
+use crate::net::stun;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, ListenerId, SessionId, Settings};
+use crate::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit};
+use crate::sip::locate::Servers;
 use crate::sip::notifier::Notifier;
 use crate::sip::registrar::Registrar;
+use crate::trunk::allowance::Allowances;
 
 /// Everything that the signalling task owns.
 ///
@@ -37,6 +45,10 @@ pub struct Core {
     pub(super) tenant: Tenant,
     pub(super) plan: Arc<Plan>,
     pub(super) reach: Reach,
+    pub(super) connections: Connections,
+    pub(super) keep_alive: KeepAlive,
+    /// When connections that nobody uses are looked for.
+    pub(super) sweep_at: Option<Mono>,
     pub(super) views: Arc<Views>,
     pub(super) endpoint: Endpoint,
     pub(super) registrar: Registrar,
@@ -54,6 +66,12 @@ pub struct Core {
     pub(super) later: VecDeque<(CallId, Input)>,
     /// Addresses of host names in the plan.
     pub(super) names: HashMap<(String, u16), Vec<SocketAddr>>,
+    pub(super) access: Access,
+    pub(super) intake: Intake,
+    pub(super) overload: Overload,
+    pub(super) allowances: Allowances,
+    /// The most calls at once that the machine allows.
+    pub(super) call_ceiling: Option<u64>,
 }
 
 /// A running call and the timer that is set for it.
@@ -113,6 +131,14 @@ impl Core {
             drain: None,
             later: VecDeque::new(),
             names: HashMap::new(),
+            access: Access::new(plan.security.clone()),
+            intake: Intake::default(),
+            overload: Overload::default(),
+            allowances: Allowances::default(),
+            call_ceiling: None,
+            connections: Connections::default(),
+            keep_alive: KeepAlive::default(),
+            sweep_at: None,
             plan,
             reach,
             views,
@@ -130,7 +156,7 @@ impl Core {
         core
     }
 
-    /// A datagram came in.
+    /// A datagram came in, and nothing more urgent waits.
     pub fn handle_datagram(
         &mut self,
         now: Now,
@@ -138,8 +164,20 @@ impl Core {
         remote: SocketAddr,
         bytes: Bytes,
     ) {
-        let flow = self.reach.flow(listener, remote);
-        self.endpoint.handle_message(now, flow, bytes);
+        self.take_in(now, listener, remote, bytes);
+        while self.serve_next(now) {}
+    }
+
+    /// Hands a message to the endpoint.
+    pub(super) fn serve(&mut self, now: Now, flow: Flow, bytes: Bytes) {
+        match stun::answer(&bytes, flow.remote) {
+            Some(answer) if !flow.transport.is_reliable() => {
+                let bytes = Bytes::from(answer);
+                self.effects
+                    .push_back(Effect::Transmit(Transmit { flow, bytes }));
+            }
+            _ => self.endpoint.handle_message(now, flow, bytes),
+        }
         self.pump(now);
     }
 
@@ -157,13 +195,30 @@ impl Core {
         self.pump(now);
     }
 
-    /// The addresses of a name that an `Effect::Resolve` asked for; empty when it has none.
-    pub fn handle_resolved(&mut self, now: Now, what: Lookup, addresses: Vec<SocketAddr>) {
+    /// The servers of a wish that an `Effect::Resolve` asked for; perhaps none.
+    pub fn handle_located(&mut self, now: Now, what: Lookup, servers: Servers) {
+        let addresses = |core: &mut Core| -> Vec<SocketAddr> {
+            let order = servers.order(&mut core.entropy);
+            order.into_iter().map(|server| server.address).collect()
+        };
         match what {
-            Lookup::Dialog(id) => self
-                .endpoint
-                .handle_command(now, Command::Resolved { id, addresses }),
-            Lookup::Peer(host, port) => self.peer_resolved(now, host, port, addresses),
+            Lookup::Dialog { id, host } => {
+                let order = servers.order(&mut self.entropy);
+                let flows = order
+                    .into_iter()
+                    .filter_map(|server| self.flow_of(server, &host))
+                    .collect();
+                self.endpoint
+                    .handle_command(now, Command::Routed { id, flows });
+            }
+            Lookup::Contact(host, port) => {
+                let addresses = addresses(self);
+                // A name server that is away must not make a phone unreachable.
+                if !addresses.is_empty() {
+                    self.names.insert((host, port), addresses);
+                }
+            }
+            Lookup::Trunk(wish) => self.peer_located(now, &wish, servers),
         }
         self.pump(now);
     }
@@ -181,8 +236,11 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
+        self.end_bans(now.mono);
         self.run_trunk_timers(now);
         self.expire_subscriptions(now);
+        self.run_keep_alive(now);
+        self.sweep_connections(now);
         while let Some(&(at, call)) = self.timers.first() {
             if at > now.mono {
                 break;
@@ -222,7 +280,10 @@ impl Core {
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
             self.watch.notifier.poll_timeout(),
+            self.access.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
+            self.sweep_at,
+            self.keep_alive.poll_timeout(),
             drain,
         ]
         .into_iter()
@@ -246,7 +307,7 @@ impl Core {
     }
 
     /// Carries everything that the last input started to its end.
-    fn pump(&mut self, now: Now) {
+    pub(super) fn pump(&mut self, now: Now) {
         loop {
             if let Some(event) = self.endpoint.poll_event() {
                 self.on_sip(now, event);
@@ -261,13 +322,13 @@ impl Core {
                     }
                     input => self.give(now, call, input),
                 }
+            } else if self.tell_watchers(now) {
+                // What they are told is on its way.
+            } else if let Some(transmit) = self.endpoint.poll_transmit() {
+                self.transmit(now, transmit);
             } else {
                 break;
             }
-        }
-        self.tell_watchers(now);
-        while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.effects.push_back(Effect::Transmit(transmit));
         }
         self.finish_drain();
     }
@@ -278,19 +339,32 @@ impl Core {
                 session,
                 flow,
                 message,
-            } => self.on_invite(now, session, flow, &message),
-            Event::Request { id, flow, message } => self.on_request(now, id, flow, &message),
+            } => {
+                self.note_alias(flow, &message);
+                self.on_invite(now, session, flow, &message);
+            }
+            Event::Request { id, flow, message } => {
+                self.note_alias(flow, &message);
+                self.on_request(now, id, flow, &message);
+            }
             Event::Response { id, code, .. } if Notifier::is_ours(id) => {
                 self.notify_answered(now, id, code);
             }
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
             }
-            Event::ResolveNeeded { id, host, port } => self.effects.push_back(Effect::Resolve {
-                what: Lookup::Dialog(id),
-                host,
-                port,
+            Event::ResolveNeeded { id, wish } => self.effects.push_back(Effect::Resolve {
+                what: Lookup::Dialog {
+                    id,
+                    host: wish.host.clone(),
+                },
+                wish,
             }),
+            Event::HopTried {
+                session,
+                flow,
+                failed,
+            } => self.hop_tried(now, session, flow, failed),
             Event::Cancelled { session } => self.on_leg(now, session, LegEvent::Cancelled, true),
             Event::Acked { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Acked { sdp }, false)
@@ -334,6 +408,7 @@ impl Core {
                     Ended::Bye => LegEnd::Remote,
                     Ended::NoAck => LegEnd::NoAck,
                     Ended::Lost => LegEnd::Lost,
+                    Ended::Expired => LegEnd::Expired,
                 };
                 self.on_leg(now, session, LegEvent::Ended { how }, true);
             }
@@ -342,8 +417,11 @@ impl Core {
                     self.on_leg(now, session, LegEvent::Key(key), false);
                 }
             }
-            // Nothing here sends offers within a dialog: the description that a far side sees does not change.
-            Event::OfferAnswered { .. } | Event::OfferRefused { .. } => {}
+            Event::OfferAnswered { session, sdp } => {
+                self.on_leg(now, session, LegEvent::Refreshed { sdp }, false);
+            }
+            // Nothing here sends offers of its own within a dialog: the description that a far side sees does not change.
+            Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => {
                 self.on_leg(now, session, LegEvent::Alive(alive), false)
             }

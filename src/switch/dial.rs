@@ -2,20 +2,30 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::core::{Core, LegPlace};
 use super::effect::{Effect, Lookup};
+use super::trunks::credentials;
 use crate::call::input::{Input, LegEvent};
 use crate::call::output::{Dial, Target};
+use crate::desk::notice::Phone;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, LegId, Name};
-use crate::sip::endpoint::command::{Command, Invite, Routing};
-use crate::sip::endpoint::{Flow, SessionId};
+use crate::sip::endpoint::command::{Command, Hop, Invite, Routing};
+use crate::sip::endpoint::{Flow, SessionId, Transport};
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::locate::Wish;
 use crate::sip::uri::Uri;
 use crate::sip::wire::Name as HeaderName;
-use crate::trunk::caller_id;
+use crate::trunk::{caller_id, diversion};
+
+/// After so long no further address of a trunk is tried.
+const SEARCH: Duration = Duration::from_secs(30);
+
+/// What the first place offers for large messages, and the further places.
+type Places = (Option<Flow>, Vec<Hop>);
 
 /// Why an INVITE cannot be sent.
 struct Unsendable {
@@ -27,15 +37,16 @@ impl Core {
     pub(super) fn dial(&mut self, now: Now, call: CallId, leg: LegId, dial: Dial) {
         let (invite, trunk) = match &dial.target {
             Target::Phone { operator, phone } => {
-                (self.invite_phone(leg, &dial, operator, &phone.0), None)
+                let invite = self.invite_phone(leg, &dial, operator, phone);
+                (invite.map(|invite| (invite, None)), None)
             }
             Target::Trunk { trunk, number } => (
-                self.invite_trunk(leg, &dial, trunk, number),
+                self.invite_trunk(now, leg, &dial, trunk, number),
                 Some(trunk.clone()),
             ),
         };
         match invite {
-            Ok(mut invite) => {
+            Ok((mut invite, others)) => {
                 invite.call_id = format!("{}{}", self.entropy.token(), self.entropy.token());
                 let place = LegPlace {
                     call,
@@ -43,8 +54,17 @@ impl Core {
                     sip_call_id: Some(invite.call_id.clone()),
                 };
                 self.place(leg, place);
-                self.endpoint
-                    .handle_command(now, Command::Invite(Box::new(invite)));
+                let invite = Box::new(invite);
+                let command = match others {
+                    None => Command::Invite(invite),
+                    Some((large, others)) => Command::InviteAny {
+                        invite,
+                        others,
+                        search: SEARCH,
+                        large,
+                    },
+                };
+                self.endpoint.handle_command(now, command);
             }
             Err(why) => {
                 tracing::warn!(%call, %leg, "{}", why.sentence);
@@ -60,18 +80,21 @@ impl Core {
     }
 
     fn invite_phone(
-        &self,
+        &mut self,
         leg: LegId,
         dial: &Dial,
         operator: &Name,
-        contact: &str,
+        phone: &Phone,
     ) -> Result<Invite, Unsendable> {
+        let (flow, path) = self.phone_flow(operator, phone).map_err(|why| Unsendable {
+            code: 480,
+            sentence: format!("the phone {} of {operator} cannot be rung: {why}", phone.0),
+        })?;
+        let host = Uri::parse(phone.contact()).map(|uri| uri.host().to_owned());
         let flow = self
-            .phone_flow(operator, contact)
-            .map_err(|why| Unsendable {
-                code: 480,
-                sentence: format!("the phone {contact} of {operator} cannot be rung: {why}"),
-            })?;
+            .connections
+            .towards(flow, host.as_deref().unwrap_or_default());
+        let routes = path.into_iter().map(|proxy| (HeaderName::Route, proxy));
         let domain = &self.plan.server.domain;
         let mut other_headers = vec![("X-Vats-Call".to_owned(), dial.call.to_string())];
         if let Some(page) = &dial.landing_page {
@@ -85,7 +108,7 @@ impl Core {
             session: SessionId(leg.as_u128()),
             flow,
             routing: Routing::Flow,
-            uri: contact.to_owned(),
+            uri: phone.contact().to_owned(),
             from: name_addr(dial.display_name.as_deref(), dial.caller.as_deref(), domain),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             contact_user: Some("vats".to_owned()),
@@ -93,23 +116,30 @@ impl Core {
             sdp: dial.sdp.clone(),
             credentials: None,
             max_forwards: dial.max_forwards,
-            headers: referred_by.into_iter().collect(),
+            headers: routes.chain(referred_by).collect(),
             other_headers,
             give_up_after: None,
+            usage: self.usage_of_operator(operator),
         })
     }
 
-    /// Where an operator's phone is reached: the flow that it registered on, or its fixed address.
-    pub(super) fn phone_flow(&self, operator: &Name, contact: &str) -> Result<Flow, &'static str> {
-        let uri = Uri::parse(contact).map_err(|_| "its contact is not a SIP URI")?;
-        match self.registrar.find_of(operator, &uri) {
-            Some(flow) => Ok(flow),
-            None => self.fixed_contact(&uri),
+    /// Where an operator's phone is reached: the flow that it registered on with the proxies on the way, or its fixed address.
+    pub(super) fn phone_flow(
+        &self,
+        operator: &Name,
+        phone: &Phone,
+    ) -> Result<(Flow, Vec<String>), &'static str> {
+        let uri = Uri::parse(phone.contact()).map_err(|_| "its contact is not a SIP URI")?;
+        match self.registrar.find_of(operator, &uri, phone.remote()) {
+            Some(binding) => Ok((binding.flow, binding.path.clone())),
+            None => Ok((self.fixed_contact(&uri)?, Vec::new())),
         }
     }
 
     fn fixed_contact(&self, uri: &Uri) -> Result<Flow, &'static str> {
-        let place = (uri.host().to_owned(), uri.port().unwrap_or(5060));
+        let transport = Transport::of_uri(uri).unwrap_or(Transport::Udp);
+        let port = uri.port().unwrap_or(transport.default_port());
+        let place = (uri.host().to_owned(), port);
         let address = self
             .names
             .get(&place)
@@ -118,72 +148,82 @@ impl Core {
             .copied()
             .ok_or("it is not registered, and its contact's host name does not resolve")?;
         self.reach
-            .flow_to(address)
+            .flow_over(transport, address)
             .ok_or("no listener of [server] sip reaches its address")
     }
 
+    /// The INVITE to a trunk, with its first place, and the further ones.
     fn invite_trunk(
-        &self,
+        &mut self,
+        now: Now,
         leg: LegId,
         dial: &Dial,
         trunk: &Name,
         number: &str,
-    ) -> Result<Invite, Unsendable> {
+    ) -> Result<(Invite, Option<Places>), Unsendable> {
         let failed = |sentence: String| Unsendable {
             code: 503,
             sentence,
         };
-        let Some(configured) = self.plan.trunks.get(trunk.as_str()) else {
+        // The call knows a full trunk by this sentence.
+        let full = |key: &str| {
+            let sentence = Cause::TrunkCapacity.sentence();
+            failed(format!("{sentence} ({trunk}, {key})"))
+        };
+        let plan = Arc::clone(&self.plan);
+        let Some(configured) = plan.trunks.get(trunk.as_str()) else {
             return Err(failed(format!("the trunk {trunk} is no longer configured")));
         };
         if !self.has_line(trunk) {
-            // The call knows a full trunk by this sentence.
-            return Err(failed(format!(
-                "{} ({trunk}, max_calls)",
-                Cause::TrunkCapacity.sentence()
-            )));
+            return Err(full("max_calls"));
         }
         let Some(peer) = &configured.peer else {
             return Err(failed(format!(
                 "the trunk {trunk} has no peer to send calls to; set trunks.{trunk}.peer"
             )));
         };
-        let Some(address) = self.trunks.address(trunk) else {
+        let choices = self.places_of(now, leg, trunk);
+        let written = configured.number_format.write(number, configured.country);
+        let mut hops = self.hops(configured, &choices, &written).into_iter();
+        let Some(first) = hops.next() else {
             return Err(failed(format!(
-                "the host {} of the trunk {trunk} does not resolve",
+                "the host {} of the trunk {trunk} does not resolve, or no listener of [server] sip reaches its addresses",
                 peer.host
             )));
         };
-        let Some(flow) = self.reach.flow_to(address) else {
-            return Err(failed(format!(
-                "no listener of [server] sip reaches {address} of the trunk {trunk}"
-            )));
-        };
-        let port = (peer.port != 5060).then_some(peer.port);
-        let uri = Uri::sip(Some(number), &peer.host, port);
-        let domain = &self.plan.server.domain;
+        let rate = configured.calls_per_second;
+        if !self.trunks.pace.admit(now.mono, trunk, rate) {
+            return Err(full("calls_per_second"));
+        }
+        let domain = &plan.server.domain;
         let shown = caller_id::towards_trunk(
             configured,
             domain,
             dial.caller.as_deref(),
             dial.display_name.as_deref(),
         );
-        Ok(Invite {
+        let mut headers = shown.headers;
+        if let Some(diverted) = &dial.diverted {
+            headers.extend(diversion::headers(configured, domain, diverted, &first.uri));
+        }
+        let invite = Invite {
             session: SessionId(leg.as_u128()),
-            flow,
+            flow: first.flow,
             routing: Routing::Dialog,
-            to: format!("<{uri}>"),
-            uri: uri.as_str().to_owned(),
+            to: format!("<{}>", first.uri),
+            uri: first.uri,
             from: shown.from,
             contact_user: self.trunks.contact_user(trunk).map(str::to_owned),
             call_id: String::new(),
             sdp: dial.sdp.clone(),
-            credentials: self.trunks.credentials(trunk),
+            credentials: credentials(configured),
             max_forwards: dial.max_forwards,
-            headers: shown.headers,
+            headers,
             other_headers: Vec::new(),
             give_up_after: Some(configured.timeout),
-        })
+            usage: self.usage_of_trunk(trunk),
+        };
+        Ok((invite, Some((first.large, hops.collect()))))
     }
 
     /// Asks for the addresses of the operators' fixed contacts, those that are host names.
@@ -194,15 +234,21 @@ impl Core {
             .values()
             .filter_map(|operator| operator.contact.as_deref());
         for contact in contacts.filter_map(|contact| Uri::parse(contact).ok()) {
-            let (host, port) = (contact.host().to_owned(), contact.port().unwrap_or(5060));
+            let transport = Transport::of_uri(&contact).unwrap_or(Transport::Udp);
+            let port = contact.port().unwrap_or(transport.default_port());
+            let host = contact.host().to_owned();
             if let Ok(ip) = host.parse::<IpAddr>() {
                 self.names.insert((host, port), vec![(ip, port).into()]);
                 continue;
             }
             self.effects.push_back(Effect::Resolve {
-                what: Lookup::Peer(host.clone(), port),
-                host,
-                port,
+                what: Lookup::Contact(host.clone(), port),
+                wish: Wish {
+                    host,
+                    port: contact.port(),
+                    transport: Some(transport),
+                    secure: false,
+                },
             });
         }
     }

@@ -5,7 +5,9 @@ use tokio::sync::oneshot;
 use crate::call::media::MediaAct;
 use crate::call::output::RecordAct;
 use crate::ledger::journal::Entry;
-use crate::sip::endpoint::Transmit;
+use crate::net::stream::Connect;
+use crate::sip::endpoint::{ConnectionId, Transmit};
+use crate::sip::locate::Wish;
 
 /// One thing to be done outside the core, in order.
 #[derive(Debug)]
@@ -18,15 +20,17 @@ pub enum Effect {
     Record(RecordAct),
     /// Into the journal.
     Journal(Entry),
-    /// Look a host name up; the answer comes back through `Core::handle_resolved`.
+    /// Locate a server (RFC 3263); the answer comes back through `Core::handle_located`.
     Resolve {
         /// Who asks.
         what: Lookup,
-        /// The name.
-        host: String,
-        /// The port that goes with the addresses.
-        port: u16,
+        /// What is to be reached.
+        wish: Wish,
     },
+    /// Open a connection; what happens on it comes back through `Core::handle_heard`.
+    Connect(Connect),
+    /// Close a connection, once what was sent on it has left.
+    Disconnect(ConnectionId),
     /// The last call is over and every trunk is unregistered.
     Drained(oneshot::Sender<()>),
 }
@@ -35,7 +39,14 @@ pub enum Effect {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Lookup {
     /// A dialog's next hop (`Event::ResolveNeeded`).
-    Dialog(u64),
-    /// A trunk's peer or an operator's fixed contact, by host and port.
-    Peer(String, u16),
+    Dialog {
+        /// Comes back in the answer.
+        id: u64,
+        /// The host name, which a certificate must be for.
+        host: String,
+    },
+    /// An operator's fixed contact, by host and port.
+    Contact(String, u16),
+    /// A trunk's peer.
+    Trunk(Wish),
 }

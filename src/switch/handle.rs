@@ -6,10 +6,13 @@ use dashmap::DashMap;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use super::defence::Kept;
 use crate::dialplan::plan::Plan;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name};
+use crate::ledger::journal::BanRecord;
+use crate::net::access::source::Source;
 
 /// A request to the signalling task.
 #[derive(Debug)]
@@ -46,6 +49,13 @@ pub enum Ask {
         /// A sentence why not (a listener, port or database changed: needs a restart).
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Lift a ban.
+    Unban {
+        /// Who.
+        source: Source,
+        /// Whether there was one.
+        reply: oneshot::Sender<bool>,
+    },
     /// Counts what is alive now.
     Census {
         /// Where the answer goes.
@@ -72,6 +82,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Recordings that are not complete yet.
     pub recordings: usize,
+    /// SIP connections, registered phones' among them.
+    pub connections: usize,
 }
 
 /// A handle on the switch. Cheap to clone.
@@ -92,6 +104,10 @@ pub struct Views {
     pub operators: DashMap<Name, OperatorView>,
     /// Trunks.
     pub trunks: DashMap<Name, TrunkView>,
+    /// Banned sources.
+    pub bans: DashMap<Source, BanRecord>,
+    /// What was kept out.
+    pub kept: Kept,
 }
 
 /// An operator as the API shows him.
@@ -118,10 +134,27 @@ pub struct OperatorView {
 pub struct TrunkView {
     /// Its name.
     pub trunk: Name,
-    /// `registered`, `registering`, `failed`, `unregistered`.
+    /// `registered`, `registering`, `failed`, `unregistered`; `available` where we do not register; `unreachable` when no address lives.
     pub state: &'static str,
     /// Why, as a sentence.
     pub reason: Option<String>,
     /// Calls on it now.
     pub calls: u32,
+    /// The most calls at once.
+    pub max_calls: Option<u32>,
+    /// Its addresses.
+    pub peers: Vec<PeerView>,
+}
+
+/// One address of a trunk as the API shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PeerView {
+    /// IP address and port.
+    pub address: String,
+    /// `udp`, `tcp`, `tls`.
+    pub transport: &'static str,
+    /// `up`, `down`; `unknown`: nothing was asked of it yet.
+    pub state: &'static str,
+    /// Why it is down, as a sentence.
+    pub reason: Option<String>,
 }

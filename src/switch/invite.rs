@@ -12,6 +12,7 @@ use crate::ledger::id::{CallId, LegId, Name};
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::session::takes_reliable;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
 use crate::trunk::caller_id::{self, Calling};
@@ -30,9 +31,15 @@ impl Core {
         message: &Message,
     ) {
         let source = match self.trunk_of(flow, message) {
-            Some(trunk) => Source::Trunk(trunk),
-            None => match self.authenticate(now, message) {
-                Ok(operator) => Source::Operator(operator),
+            Some(trunk) => {
+                self.vouch_for_trunk(now, flow);
+                Source::Trunk(trunk)
+            }
+            None => match self.authenticate(now, flow, message) {
+                Ok(operator) => {
+                    self.vouch(now, flow, now.mono + self.plan.server.max_call);
+                    Source::Operator(operator)
+                }
                 Err(headers) => {
                     self.endpoint
                         .handle_command(now, Command::Challenge { session, headers });
@@ -70,9 +77,15 @@ impl Core {
                 return;
             }
         };
+        if !self.take_session(now, session, message, &source) {
+            return;
+        }
         let call = CallId::new(now.wall, &mut self.entropy);
-        let mut arrival = self.arrival(call, session, flow, message, source);
+        let mut arrival = self.arrival(now, call, session, flow, message, source);
         arrival.join = replaced.or_else(|| self.seat_of(&arrival.entry));
+        if let (Source::Operator(operator), None) = (&arrival.source, arrival.refuse) {
+            self.note_outbound(call, operator, &arrival.entry);
+        }
         let trunk = match &arrival.source {
             Source::Trunk(trunk) => Some(trunk.clone()),
             Source::Operator(_) => None,
@@ -92,6 +105,7 @@ impl Core {
             source: flow.remote,
             transport: flow.transport,
             request_user: request_user.as_deref(),
+            certificate: self.connections.names(flow.connection),
         };
         if self.claims_to_be_a_phone(message) {
             return identify::identify_peer(self.known_trunks(), origin);
@@ -112,29 +126,31 @@ impl Core {
     }
 
     fn arrival(
-        &self,
+        &mut self,
+        now: Now,
         call: CallId,
         session: SessionId,
         flow: Flow,
         message: &Message,
         source: Source,
     ) -> Arrival {
-        let plan = &self.plan;
+        let plan = Arc::clone(&self.plan);
         let dialled = Dialled::read(message);
+        let reliable = takes_reliable(message, &self.usage_of(&source));
         let (entry, text, calling, refuse) = match &source {
             Source::Trunk(trunk) => {
                 let called = dialled.p_called_party_id.as_deref();
                 let (entry, text) =
-                    routing::from_trunk(plan, trunk, &dialled.request_uri, &dialled.to, called);
-                let country = plan
-                    .trunks
-                    .get(trunk.as_str())
-                    .map_or(plan.server.country, |trunk| trunk.country);
+                    routing::from_trunk(&plan, trunk, &dialled.request_uri, &dialled.to, called);
+                let calling = match plan.trunks.get(trunk.as_str()) {
+                    Some(trunk) => caller_id::from_trunk(message, trunk),
+                    None => Calling::default(),
+                };
                 let full = (!self.has_line(trunk)).then_some(Cause::TrunkCapacity);
-                (entry, text, caller_id::from_trunk(message, country), full)
+                (entry, text, calling, full)
             }
             Source::Operator(operator) => {
-                let (entry, text) = routing::from_operator(plan, operator, &dialled.request_uri);
+                let (entry, text) = self.outside(now, operator, &dialled.request_uri);
                 let known = plan.operators.get(operator.as_str());
                 let calling = Calling {
                     number: Some(operator.to_string()),
@@ -156,17 +172,23 @@ impl Core {
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
             join: None,
+            reliable,
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)
             } else {
-                refuse
+                self.refuse_for_overload(now).or(refuse)
             },
         }
     }
 
     /// Whether the operator may be connected to what he dialled, for calls that begin at the API.
-    pub(super) fn entry_for(&self, operator: &Name, to: &str) -> Result<(Entry, String), String> {
-        let (entry, dialled) = routing::from_operator(&self.plan, operator, to);
+    pub(super) fn entry_for(
+        &mut self,
+        now: Now,
+        operator: &Name,
+        to: &str,
+    ) -> Result<(Entry, String), String> {
+        let (entry, dialled) = self.outside(now, operator, to);
         match entry {
             Entry::Outbound { .. } | Entry::Operator(_) => Ok((entry, dialled)),
             Entry::NotAllowed { why } => Err(why),

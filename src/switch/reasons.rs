@@ -2,6 +2,7 @@
 
 use crate::call::output::EndReason;
 use crate::ledger::cause::Cause;
+use crate::sdp::negotiate::SdpError;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::wire::Name;
 
@@ -40,6 +41,15 @@ pub fn refusal(code: u16, cause: Option<Cause>, sentence: &str, domain: &str) ->
     }
     if code == 503 {
         headers.push((Name::RetryAfter, RETRY_AFTER.to_string()));
+    }
+    headers
+}
+
+/// The headers of a 488: our sentence, and the Warning code that is for this (RFC 3261 §20.43).
+pub fn unusable_media(why: &SdpError, domain: &str) -> Headers {
+    let mut headers = refusal(488, Some(Cause::NoCodec), &why.to_string(), domain);
+    if let Some((code, text)) = why.warning() {
+        headers.push((Name::Warning, format!("{code} {domain} \"{text}\"")));
     }
     headers
 }

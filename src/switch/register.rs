@@ -3,26 +3,26 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::defence::count;
 use super::handle::OperatorView;
 use super::reasons;
 use crate::desk::notice::{OperatorState, Phone};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, Name};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::net::access::source::Source;
 use crate::sip::auth::Verdict;
-use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers};
+use crate::sip::endpoint::core::ALLOW;
 use crate::sip::endpoint::event::RequestId;
+use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::header::name_addr::NameAddr;
-use crate::sip::registrar::Change;
+use crate::sip::registrar::{Binding, Change};
 use crate::sip::wire::{Message, Method, Name as HeaderName};
-
-/// What a phone may send us (RFC 3261 §20.5).
-pub(super) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY";
 
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
+        let failures = self.failures();
         let domain = &self.plan.server.domain;
         let (code, headers) = match message.method() {
             Method::Subscribe => return self.subscribe(now, id, flow, message),
@@ -35,7 +35,10 @@ impl Core {
                 403,
                 reasons::refusal(403, None, "A call is passed on from within it", domain),
             ),
-            Method::Register => self.register(now, flow, message),
+            Method::Register => match self.refuse_registration(now) {
+                Some(headers) => (503, headers),
+                None => self.register(now, flow, message),
+            },
             Method::Options => (
                 200,
                 vec![
@@ -51,10 +54,15 @@ impl Core {
         };
         self.endpoint
             .handle_command(now, Command::Reply { id, code, headers });
+        let forgettable = message.method() == Method::Register && matches!(code, 401 | 503);
+        // What counted as a failure must not count again when it is only repeated.
+        if forgettable && self.failures() == failures {
+            self.endpoint.forget_request(id);
+        }
     }
 
     fn register(&mut self, now: Now, flow: Flow, message: &Message) -> (u16, Headers) {
-        let operator = match self.authenticate(now, message) {
+        let operator = match self.authenticate(now, flow, message) {
             Ok(operator) => operator,
             Err(challenge) => return (401, challenge),
         };
@@ -70,37 +78,79 @@ impl Core {
             );
         }
         let registered = self.registrar.handle(now, &operator, message, flow);
+        let here = |binding: &&Binding| binding.flow.remote.ip() == flow.remote.ip();
+        let until = self.registrar.contacts(&operator).filter(here);
+        if let Some(until) = until.map(|binding| binding.expires).max() {
+            self.vouch(now, flow, until);
+        }
         let changed = !registered.changes.is_empty();
         for change in registered.changes {
             self.journal_change(change);
         }
         if changed {
             self.refresh_phones(now, &operator);
+            self.rejoin_dialogs(&operator, flow);
         }
         (registered.code, registered.headers)
     }
 
+    /// A phone that lost its connection in a call and came back goes on with the call there.
+    fn rejoin_dialogs(&mut self, operator: &Name, flow: Flow) {
+        if flow.connection.is_none() {
+            return;
+        }
+        let contacts: Vec<String> = self
+            .registrar
+            .contacts(operator)
+            .filter(|binding| binding.flow.connection == flow.connection)
+            .map(|binding| binding.contact.to_string())
+            .collect();
+        let connections = &self.connections;
+        for contact in contacts {
+            self.endpoint
+                .rejoin(&contact, flow, |connection| connections.is_open(connection));
+        }
+    }
+
     /// The operator whose credentials a request carries, or the headers of the 401.
-    pub(super) fn authenticate(&mut self, now: Now, message: &Message) -> Result<Name, Headers> {
+    ///
+    /// A failure counts against the source that the request came from.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        message: &Message,
+    ) -> Result<Name, Headers> {
         let plan = Arc::clone(&self.plan);
         let lookup = |user: &str| {
             let operator = plan.operators.get(user)?;
             Some((operator.password.0.clone(), operator.md5_only))
         };
-        match self.verifier.check(now.mono, message, lookup) {
-            Verdict::Authenticated { user } => Ok(Name::from(user)),
-            Verdict::Challenge { values, .. } => Err(values
-                .into_iter()
-                .map(|value| (HeaderName::WwwAuthenticate, value))
-                .collect()),
+        let origin = Source::of(flow.remote.ip()).bytes();
+        let verdict = if self.is_slowed(now, flow, message) {
+            count(&self.views.kept.slowed);
+            self.verifier.refuse(now.mono, &origin, message, lookup)
+        } else {
+            self.verifier.check_from(now.mono, &origin, message, lookup)
+        };
+        let (values, failed) = match verdict {
+            Verdict::Authenticated { user } => return Ok(Name::from(user)),
+            Verdict::Challenge { values, failed } => (values, failed),
+        };
+        if failed {
+            self.on_failed_login(now, flow, message);
         }
+        Err(values
+            .into_iter()
+            .map(|value| (HeaderName::WwwAuthenticate, value))
+            .collect())
     }
 
     /// The phones of before the restart.
     pub(super) fn restore_bindings(&mut self, now: Now, bindings: Vec<BindingRecord>) {
         let reach = &self.reach;
         let dropped = self.registrar.restore(now, bindings, |binding| {
-            if binding.transport != "udp" {
+            if binding.transport != Transport::Udp.as_str() {
                 return None;
             }
             // The phone knows the address it registered at; when that listener is gone, another may still reach it.
@@ -119,6 +169,11 @@ impl Core {
             return;
         }
         let changes = self.registrar.handle_timeout(now);
+        self.take_changes(now, changes);
+    }
+
+    /// Notes changed bindings in the journal and at the desk.
+    pub(super) fn take_changes(&mut self, now: Now, changes: Vec<Change>) {
         let mut operators: Vec<Name> = Vec::new();
         for change in changes {
             let operator = match &change {
@@ -136,8 +191,14 @@ impl Core {
     }
 
     fn journal_change(&mut self, change: Change) {
+        // A connection does not survive a restart, and neither does a binding on it.
+        if let Change::Saved(binding) = &change
+            && binding.transport != Transport::Udp.as_str()
+        {
+            return;
+        }
         self.journal(match change {
-            Change::Saved(binding) => Entry::BindingSaved(binding),
+            Change::Saved(binding) => Entry::BindingSaved(Box::new(binding)),
             Change::Removed { operator, contact } => Entry::BindingRemoved { operator, contact },
         });
     }
@@ -149,8 +210,9 @@ impl Core {
         };
         let mut phones: Vec<Phone> = self
             .registrar
-            .contacts(operator)
-            .map(|binding| Phone(binding.contact.as_str().into()))
+            .phones(operator)
+            .into_iter()
+            .map(|binding| Phone(binding.place().into()))
             .collect();
         if let Some(contact) = &configured.contact {
             let fixed = Phone(contact.as_str().into());
@@ -162,6 +224,7 @@ impl Core {
             view.phones = phones.iter().map(|phone| phone.0.to_string()).collect();
         }
         self.desk.set_phones(now.mono, operator, phones);
+        self.keep_phones_alive(now, operator);
     }
 
     /// An operator's state changed: into the view and the journal.

@@ -118,7 +118,9 @@ impl Core {
         flow: Flow,
         message: &Message,
     ) -> Result<(), (u16, Headers)> {
-        let who = self.authenticate(now, message).map_err(|why| (401, why))?;
+        let who = self
+            .authenticate(now, flow, message)
+            .map_err(|why| (401, why))?;
         let event = message.header(HeaderName::Event).unwrap_or_default();
         let Some(package) = Package::parse(event) else {
             let events = "dialog, message-summary, presence".to_owned();
@@ -264,10 +266,10 @@ impl Core {
         }
     }
 
-    /// Tells those who watch what has changed.
-    pub(super) fn tell_watchers(&mut self, now: Now) {
+    /// Tells those who watch what has changed; whether anything may have.
+    pub(super) fn tell_watchers(&mut self, now: Now) -> bool {
         if self.watch.changed.is_empty() {
-            return;
+            return false;
         }
         for name in std::mem::take(&mut self.watch.changed) {
             for package in [Package::Dialog, Package::MessageSummary, Package::Presence] {
@@ -282,6 +284,7 @@ impl Core {
             }
         }
         self.drain_notifier(now);
+        true
     }
 
     /// A NOTIFY was answered, or never will be.

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -12,22 +13,27 @@ use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Census};
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
-use crate::clock::Clock;
+use crate::clock::{Clock, Load};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
 use crate::media::tap::tap;
+use crate::net::resolver::Resolver;
+use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
+use crate::sip::locate::Servers;
 use crate::store::journal::Journal;
 
 /// How often the journal is told that the process lives, while there are calls.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// With nothing to wait for, the task still looks after itself this often.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Datagrams handled before other inputs get a turn.
+/// Datagrams served before other inputs get a turn.
 const BURST: usize = 32;
+/// How often the processors are looked at, while anything happens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The machine under the core.
 pub struct Task {
@@ -35,6 +41,8 @@ pub struct Task {
     pub core: Core,
     /// The SIP sockets.
     pub listeners: Listeners,
+    /// The SIP connections.
+    pub hub: Hub,
     /// The media plane.
     pub plane: Plane,
     /// The recorder.
@@ -45,44 +53,77 @@ pub struct Task {
     pub clock: Clock,
     /// From the outside floor; closed: the process ends.
     pub asks: mpsc::Receiver<Ask>,
+    /// Name servers; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
+}
+
+/// What was located, on its way back to the task.
+type Located = mpsc::UnboundedSender<(Lookup, Servers)>;
+
+/// Where host names are looked up, and where the answers go.
+struct Names {
+    /// `None`: it could not be made, which has been told.
+    resolver: Option<Resolver>,
+    located: Located,
 }
 
 enum Wake {
     Datagram(crate::sip::endpoint::ListenerId, SocketAddr, bytes::Bytes),
+    Heard(Heard),
+    Waiting,
     Media,
     Ask(Option<Ask>),
-    Resolved(Lookup, Vec<SocketAddr>),
+    Located(Lookup, Servers),
     Time,
 }
 
 impl Task {
     /// Runs until every sender of asks is gone; then gives the media plane and the recorder back to be shut down.
     pub async fn run(mut self) -> (Plane, Recorder) {
-        let (resolver, mut resolved) = mpsc::unbounded_channel();
+        let (located, mut found) = mpsc::unbounded_channel();
+        let resolver = Resolver::new(&self.dns)
+            .inspect_err(|error| tracing::error!(%error, "no host name will be found"));
+        let names = Names {
+            resolver: resolver.ok(),
+            located,
+        };
         let mut alive_at = Mono::ZERO;
-        self.carry_out(&resolver);
+        let (mut load, mut look_at) = (Load::start(self.clock.mono()), Mono::ZERO);
+        self.carry_out(&names);
         loop {
             let now = self.clock.now();
             if self.core.live_calls() > 0 && now.mono >= alive_at {
                 self.journal.write(Entry::Alive(now.wall));
                 alive_at = now.mono + SIGN_OF_LIFE;
             }
+            if now.mono >= look_at {
+                self.core.note_processors(now, load.share(now.mono));
+                look_at = now.mono + LOOK;
+            }
             let wake_at = self.wake_at(alive_at);
-            let listeners = &mut self.listeners;
+            let (listeners, hub) = (&mut self.listeners, &mut self.hub);
             // In random order: a flood of datagrams must not keep the API and names waiting.
             let wake = tokio::select! {
                 (listener, remote, bytes) = poll_fn(|cx| listeners.poll_receive(cx)) => Wake::Datagram(listener, remote, bytes),
+                // What is on connections waits there when there is no room: they lose nothing.
+                heard = hub.next(), if self.core.has_room() => Wake::Heard(heard),
+                // The runtime gets its turn first: else it would not see that more has come.
+                () = tokio::task::yield_now(), if self.core.has_waiting() => Wake::Waiting,
                 () = self.plane.ready() => Wake::Media,
                 ask = self.asks.recv() => Wake::Ask(ask),
-                Some((what, addresses)) = resolved.recv() => Wake::Resolved(what, addresses),
+                Some((what, servers)) = found.recv() => Wake::Located(what, servers),
                 () = sleep_until(wake_at) => Wake::Time,
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
-                    self.core
-                        .handle_datagram(self.clock.now(), listener, remote, bytes);
-                    self.more_datagrams(&resolver).await;
+                    self.core.take_in(self.clock.now(), listener, remote, bytes);
+                    self.serve(&names).await;
                 }
+                Wake::Heard(heard) => {
+                    self.core.take_in_heard(self.clock.now(), heard);
+                    self.serve(&names).await;
+                }
+                Wake::Waiting => self.serve(&names).await,
                 Wake::Media | Wake::Time => {}
                 Wake::Ask(Some(Ask::Census { reply })) => {
                     // An asker that went away needs no answer.
@@ -90,16 +131,16 @@ impl Task {
                 }
                 Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
                 Wake::Ask(None) => return (self.plane, self.recorder),
-                Wake::Resolved(what, addresses) => {
-                    self.core.handle_resolved(self.clock.now(), what, addresses)
+                Wake::Located(what, servers) => {
+                    self.core.handle_located(self.clock.now(), what, servers)
                 }
             }
-            self.hear_media(&resolver);
+            self.hear_media(&names);
             let now = self.clock.now();
             if self.core.poll_timeout().is_some_and(|at| at <= now.mono) {
                 self.core.handle_timeout(now);
             }
-            self.carry_out(&resolver);
+            self.carry_out(&names);
         }
     }
 
@@ -112,23 +153,32 @@ impl Task {
         }
     }
 
-    /// What else is already there, without another round through the timers.
-    async fn more_datagrams(
-        &mut self,
-        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
-    ) {
+    /// Serves a burst of what waits, the most urgent first, and takes in what comes meanwhile.
+    async fn serve(&mut self, names: &Names) {
         for _ in 0..BURST {
-            self.carry_out(resolver);
-            let next = poll_fn(|cx| match self.listeners.poll_receive(cx) {
-                std::task::Poll::Ready(datagram) => std::task::Poll::Ready(Some(datagram)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
-            });
-            let Some((listener, remote, bytes)) = next.await else {
+            self.take_in().await;
+            if !self.core.serve_next(self.clock.now()) {
                 return;
-            };
-            self.core
-                .handle_datagram(self.clock.now(), listener, remote, bytes);
+            }
+            self.carry_out(names);
         }
+    }
+
+    /// Takes in all that is there, as far as the runtime lets us in one turn.
+    async fn take_in(&mut self) {
+        poll_fn(|cx| {
+            while let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
+                let now = self.clock.now();
+                self.core.take_in(now, listener, remote, bytes);
+            }
+            while self.core.has_room()
+                && let Poll::Ready(heard) = self.hub.poll_next(cx)
+            {
+                self.core.take_in_heard(self.clock.now(), heard);
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn census(&self) -> Census {
@@ -139,13 +189,14 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            connections: self.hub.len(),
         }
     }
 
-    fn hear_media(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    fn hear_media(&mut self, names: &Names) {
         while let Some((leg, event)) = self.plane.poll_report() {
             self.hear(leg, event);
-            self.carry_out(resolver);
+            self.carry_out(names);
         }
     }
 
@@ -153,10 +204,10 @@ impl Task {
         self.core.handle_media(self.clock.now(), leg, event);
     }
 
-    fn carry_out(&mut self, resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>) {
+    fn carry_out(&mut self, names: &Names) {
         loop {
             while let Some(effect) = self.core.poll_effect() {
-                self.do_effect(effect, resolver);
+                self.do_effect(effect, names);
             }
             // Opening a port answers at once; what follows from it belongs to the same step.
             let Some((leg, event)) = self.plane.poll_report() else {
@@ -166,12 +217,13 @@ impl Task {
         }
     }
 
-    fn do_effect(
-        &mut self,
-        effect: Effect,
-        resolver: &mpsc::UnboundedSender<(Lookup, Vec<SocketAddr>)>,
-    ) {
+    fn do_effect(&mut self, effect: Effect, names: &Names) {
         match effect {
+            Effect::Transmit(transmit) if transmit.flow.transport.is_reliable() => {
+                self.hub.send(transmit.flow.connection, transmit.bytes);
+            }
+            Effect::Connect(connect) => self.hub.connect(connect),
+            Effect::Disconnect(connection) => self.hub.close(connection),
             Effect::Transmit(transmit) => {
                 self.listeners.send(
                     transmit.flow.listener,
@@ -182,18 +234,16 @@ impl Task {
             Effect::Media(act) => self.on_media_act(act),
             Effect::Record(act) => self.record(act),
             Effect::Journal(entry) => self.journal.write(entry),
-            Effect::Resolve { what, host, port } => {
-                let resolver = resolver.clone();
+            Effect::Resolve { what, wish } => {
+                let (resolver, located) = (names.resolver.clone(), names.located.clone());
+                let abilities = self.core.abilities();
                 tokio::spawn(async move {
-                    let addresses = match tokio::net::lookup_host((host.as_str(), port)).await {
-                        Ok(addresses) => addresses.collect(),
-                        Err(error) => {
-                            tracing::warn!(%host, %error, "the host name does not resolve");
-                            Vec::new()
-                        }
+                    let servers = match resolver {
+                        Some(resolver) => resolver.locate(wish, abilities).await,
+                        None => Servers::default(),
                     };
                     // The task is gone at shutdown; then nobody wants the answer.
-                    let _ = resolver.send((what, addresses));
+                    let _ = located.send((what, servers));
                 });
             }
             Effect::Drained(reply) => {

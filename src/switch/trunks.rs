@@ -1,57 +1,66 @@
-//! The trunks of the plan in force: their addresses, registrations, lines in use and views.
+//! The trunks of the plan in force: what the switch keeps of each, its lines in use, its state and view.
+//!
+//! Registrations are in `registrations`, addresses and their health in `peers`.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::core::Core;
-use super::effect::{Effect, Lookup};
-use super::handle::TrunkView;
-use crate::dialplan::plan::{HostPort, Registration as Account, Trunk};
+use super::handle::{PeerView, TrunkView};
+use super::registrations::Registered;
+use crate::dialplan::plan::Trunk;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{LegId, Name};
 use crate::ledger::journal::Entry;
 use crate::sip::auth::Credentials;
-use crate::sip::endpoint::command::{Command, Request};
 use crate::sip::endpoint::event::RequestId;
-use crate::sip::uri::Uri;
-use crate::sip::wire::{Message, Method, Name as HeaderName};
-use crate::trunk::capacity::Capacity;
+use crate::sip::locate::{Server, Wish};
+use crate::trunk::capacity::{Capacity, Pace};
 use crate::trunk::identify::Known;
-use crate::trunk::registration::{Answer, Registration, Send, State};
-
-/// Host names of peers are looked up again after this time.
-const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
+use crate::trunk::peers::{Choice, Peers};
 
 /// What the switch knows of its trunks.
 #[derive(Debug, Default)]
 pub(super) struct Trunks {
-    accounts: BTreeMap<Name, Registered>,
-    contact_users: BTreeMap<Name, String>,
-    addresses: BTreeMap<Name, Vec<SocketAddr>>,
+    /// Registrations by number, also those that are only ending.
+    pub(super) accounts: BTreeMap<u64, Registered>,
+    /// Each trunk's registration.
+    pub(super) current: BTreeMap<Name, u64>,
+    pub(super) contact_users: BTreeMap<Name, String>,
+    pub(super) peers: BTreeMap<Name, Peers>,
+    /// Every address of every trunk.
+    pub(super) addresses: BTreeMap<Name, Vec<SocketAddr>>,
+    /// Why a trunk cannot be reached.
+    pub(super) lost: BTreeMap<Name, String>,
     lines: Capacity,
-    /// Which trunk's REGISTER a response belongs to.
-    requests: BTreeMap<RequestId, Name>,
+    pub(super) pace: Pace,
+    /// What a response belongs to.
+    pub(super) requests: BTreeMap<RequestId, Asked>,
     next_request: u64,
-    look_up_at: Option<Mono>,
+    pub(super) next_account: u64,
+    /// When each name is to be looked up again.
+    pub(super) look_ups: BTreeMap<Wish, Mono>,
+    pub(super) contacts_at: Option<Mono>,
+    /// The process drains: no address is asked for life any more.
+    pub(super) is_leaving: bool,
+    /// The addresses that a leg will try, from the moment that its media port is asked for.
+    pub(super) chosen: HashMap<LegId, Vec<Choice>>,
 }
 
-/// A trunk's registration and the account that it is for.
-#[derive(Debug)]
-struct Registered {
-    account: Account,
-    peer: HostPort,
-    machine: Registration,
+/// What a request of ours is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Asked {
+    /// A registration, by its number.
+    Register(u64),
+    /// Whether an address of a trunk lives.
+    Life(Name, Server),
 }
 
 impl Trunks {
-    /// The first address of a trunk's peer.
-    pub fn address(&self, trunk: &Name) -> Option<SocketAddr> {
-        self.addresses
-            .get(trunk)
-            .and_then(|addresses| addresses.first())
-            .copied()
+    /// Every address of every trunk.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.values().flatten().copied()
     }
 
     /// The opaque user of our Contact at a trunk that we register with.
@@ -59,23 +68,41 @@ impl Trunks {
         self.contact_users.get(trunk).map(String::as_str)
     }
 
-    /// What answers a trunk's challenges.
-    pub fn credentials(&self, trunk: &Name) -> Option<Credentials> {
-        let account = &self.accounts.get(trunk)?.account;
-        Some(Credentials {
-            user: account.user.clone(),
-            password: account.password.0.clone(),
-        })
+    /// When a registration, a look-up or a question of life is due.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let accounts = self.accounts.values();
+        let registrations = accounts.filter_map(Registered::poll_timeout);
+        let peers = self.peers.values().filter(|_| !self.is_leaving);
+        let peers = peers.filter_map(Peers::poll_timeout);
+        registrations
+            .chain(peers)
+            .chain(self.look_ups.values().copied())
+            .chain(self.contacts_at)
+            .min()
     }
 
-    /// When a registration or a look-up is due.
-    pub fn poll_timeout(&self) -> Option<Mono> {
-        let registrations = self
-            .accounts
-            .values()
-            .filter_map(|account| account.machine.poll_timeout());
-        registrations.chain(self.look_up_at).min()
+    /// Questions of life that have no answer yet; nobody waits for them at the end.
+    pub fn open_questions(&self) -> usize {
+        let is_life = |asked: &&Asked| matches!(asked, Asked::Life(..));
+        self.requests.values().filter(is_life).count()
     }
+
+    pub(super) fn new_request(&mut self, asked: Asked) -> RequestId {
+        self.next_request += 1;
+        let id = RequestId(self.next_request);
+        self.requests.insert(id, asked);
+        id
+    }
+}
+
+/// What answers a trunk's challenges.
+pub(super) fn credentials(trunk: &Trunk) -> Option<Credentials> {
+    let account = trunk.account.as_ref()?;
+    Some(Credentials {
+        user: account.user.clone(),
+        password: account.password.0.clone(),
+        realm: account.realm.clone(),
+    })
 }
 
 impl Core {
@@ -107,6 +134,7 @@ impl Core {
 
     /// The leg is over: its trunk, if any, has a line more.
     pub(super) fn release_line(&mut self, leg: LegId) {
+        self.trunks.chosen.remove(&leg);
         if let Some(trunk) = self.trunks.lines.give_back(leg) {
             self.show_lines(&trunk);
         }
@@ -121,233 +149,119 @@ impl Core {
     /// Puts the plan's trunks in force: registrations that are gone or changed end, new ones begin.
     pub(super) fn apply_trunks(&mut self, now: Now) {
         let plan = Arc::clone(&self.plan);
-        let gone: Vec<Name> = self
-            .trunks
-            .accounts
-            .iter()
-            .filter(|(name, registered)| !registered.is_still(plan.trunks.get(name.as_str())))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in gone {
-            self.drive(now, &name, Registration::unregister);
-            // The provider's answer finds no account any more: what it would change is said now.
-            self.show_trunk(now, &name, State::Unregistered.as_str(), None);
-            self.trunks.accounts.remove(&name);
-            self.trunks.contact_users.remove(&name);
-        }
-        self.trunks
-            .addresses
-            .retain(|name, _| plan.trunks.contains_key(name.as_str()));
-        self.views
-            .trunks
-            .retain(|name, _| plan.trunks.contains_key(name.as_str()));
+        let is_there = |name: &Name| plan.trunks.contains_key(name.as_str());
+        self.end_registrations(now, &plan);
+        self.trunks.addresses.retain(|name, _| is_there(name));
+        self.trunks.peers.retain(|name, _| is_there(name));
+        self.trunks.lost.retain(|name, _| is_there(name));
+        self.trunks.pace.retain(is_there);
+        self.views.trunks.retain(|name, _| is_there(name));
         for trunk in plan.trunks.values() {
-            self.apply_trunk(now, trunk);
-        }
-        self.look_up_peers(now);
-    }
-
-    fn apply_trunk(&mut self, now: Now, trunk: &Trunk) {
-        self.views
-            .trunks
-            .entry(trunk.name.clone())
-            .or_insert_with(|| TrunkView {
+            self.apply_peers(trunk);
+            self.begin_registration(now, trunk);
+            let calls = self.trunks.lines.calls(&trunk.name);
+            let (state, reason) = self.trunk_state(&trunk.name);
+            let view = || TrunkView {
                 trunk: trunk.name.clone(),
-                state: "unregistered",
-                reason: None,
-                calls: self.trunks.lines.calls(&trunk.name),
-            });
-        let (Some(account), Some(peer)) = (&trunk.register, &trunk.peer) else {
-            return;
-        };
-        if self.trunks.accounts.contains_key(&trunk.name) {
-            return;
+                state,
+                reason,
+                calls,
+                max_calls: trunk.max_calls,
+                peers: Vec::new(),
+            };
+            let mut view = self
+                .views
+                .trunks
+                .entry(trunk.name.clone())
+                .or_insert_with(view);
+            view.max_calls = trunk.max_calls;
         }
-        let machine = Registration::new(now.mono, account.expires, self.entropy.split());
-        self.trunks
-            .contact_users
-            .insert(trunk.name.clone(), machine.contact_user().to_owned());
-        let registered = Registered {
-            account: account.clone(),
-            peer: peer.clone(),
-            machine,
-        };
-        self.trunks.accounts.insert(trunk.name.clone(), registered);
-    }
-
-    fn look_up_peers(&mut self, now: Now) {
-        let plan = Arc::clone(&self.plan);
-        for trunk in plan.trunks.values() {
-            let Some(peer) = &trunk.peer else { continue };
-            match peer.host.parse::<IpAddr>() {
-                Ok(ip) => {
-                    self.trunks
-                        .addresses
-                        .insert(trunk.name.clone(), vec![(ip, peer.port).into()]);
-                }
-                Err(_) => self.effects.push_back(Effect::Resolve {
-                    what: Lookup::Peer(peer.host.clone(), peer.port),
-                    host: peer.host.clone(),
-                    port: peer.port,
-                }),
-            }
+        self.look_up_peers(now, true);
+        for trunk in plan.trunks.keys() {
+            self.show_trunk(now, trunk);
         }
-        self.trunks.look_up_at = Some(now.mono + LOOK_UP_EVERY);
-    }
-
-    /// The addresses of a host of the plan came; none: the old ones stay.
-    pub(super) fn peer_resolved(
-        &mut self,
-        now: Now,
-        host: String,
-        port: u16,
-        addresses: Vec<SocketAddr>,
-    ) {
-        if addresses.is_empty() {
-            return;
-        }
-        let plan = Arc::clone(&self.plan);
-        for trunk in plan.trunks.values() {
-            if trunk
-                .peer
-                .as_ref()
-                .is_some_and(|peer| peer.host == host && peer.port == port)
-            {
-                self.trunks
-                    .addresses
-                    .insert(trunk.name.clone(), addresses.clone());
-            }
-        }
-        self.names.insert((host, port), addresses);
+        self.refresh_trust(now);
         self.run_registrations(now);
     }
 
-    /// Registrations and look-ups that are due.
+    /// Registrations, look-ups and questions of life that are due.
     pub(super) fn run_trunk_timers(&mut self, now: Now) {
         if self.trunks.poll_timeout().is_none_or(|at| at > now.mono) {
             return;
         }
-        if self.trunks.look_up_at.is_some_and(|at| at <= now.mono) {
-            self.look_up_peers(now);
-            self.look_up_contacts();
-        }
+        self.look_up_peers(now, false);
+        self.run_peers(now);
         self.run_registrations(now);
     }
 
-    fn run_registrations(&mut self, now: Now) {
-        let names: Vec<Name> = self.trunks.accounts.keys().cloned().collect();
-        for name in names {
-            self.drive(now, &name, |machine| machine.handle_timeout(now.mono));
-        }
-    }
-
-    /// Tells every provider that we leave.
-    pub(super) fn unregister_trunks(&mut self, now: Now) {
-        let names: Vec<Name> = self.trunks.accounts.keys().cloned().collect();
-        for name in names {
-            self.drive(now, &name, Registration::unregister);
-        }
-    }
-
-    /// The final response to a REGISTER of ours.
+    /// The final response to a request of ours outside of calls.
     pub(super) fn on_trunk_response(
         &mut self,
         now: Now,
         id: RequestId,
         code: u16,
-        message: Option<&Message>,
+        message: Option<&crate::sip::wire::Message>,
     ) {
-        let Some(name) = self.trunks.requests.remove(&id) else {
-            return;
-        };
-        self.drive(now, &name, |machine| {
-            let answer = Answer::read(code, message, machine.contact_user());
-            machine.handle_response(now.mono, answer);
-        });
-    }
-
-    /// Does something to a trunk's registration and carries out what comes of it.
-    fn drive(&mut self, now: Now, name: &Name, act: impl FnOnce(&mut Registration)) {
-        let Some(registered) = self.trunks.accounts.get_mut(name) else {
-            return;
-        };
-        act(&mut registered.machine);
-        loop {
-            let Some(registered) = self.trunks.accounts.get_mut(name) else {
-                return;
-            };
-            if let Some(send) = registered.machine.poll_send() {
-                self.send_register(now, name, send);
-            } else if let Some(change) = registered.machine.poll_change() {
-                self.show_trunk(now, name, change.state.as_str(), change.reason);
-            } else {
-                return;
+        match self.trunks.requests.remove(&id) {
+            Some(Asked::Register(account)) => self.register_answered(now, account, code, message),
+            Some(Asked::Life(trunk, server)) => {
+                self.life_answered(now, &trunk, server, code, message);
             }
+            None => {}
         }
     }
 
-    fn send_register(&mut self, now: Now, name: &Name, send: Send) {
-        let Some(registered) = self.trunks.accounts.get(name) else {
-            return;
-        };
-        let flow = self
-            .trunks
-            .address(name)
-            .and_then(|address| self.reach.flow_to(address));
-        let Some(flow) = flow else {
-            // As when nobody answers: the machine tries again later.
-            let answer = Answer {
-                code: 503,
-                phrase: format!(
-                    "the host {} of the trunk does not resolve, or no listener reaches it",
-                    registered.peer.host
-                ),
-                ..Answer::default()
-            };
-            self.drive_later(now, name, answer);
-            return;
-        };
-        self.trunks.next_request += 1;
-        let id = RequestId(self.trunks.next_request);
-        let host = &registered.peer.host;
-        let address = format!("<{}>", Uri::sip(Some(&registered.account.user), host, None));
-        let told = flow.advertised;
-        let contact = Uri::sip(
-            Some(&send.contact_user),
-            &told.ip().to_string(),
-            Some(told.port()),
-        );
-        let request = Request {
-            id,
-            method: Method::Register,
-            flow,
-            uri: Uri::sip(None, host, None).as_str().to_owned(),
-            from: address.clone(),
-            to: address,
-            call_id: Some(send.call_id),
-            cseq: send.cseq,
-            credentials: self.trunks.credentials(name),
-            headers: vec![
-                (HeaderName::Contact, format!("<{contact}>")),
-                (HeaderName::Expires, send.expires.as_secs().to_string()),
-            ],
-        };
-        self.trunks.requests.insert(id, name.clone());
-        self.endpoint
-            .handle_command(now, Command::Request(Box::new(request)));
-    }
-
-    fn drive_later(&mut self, now: Now, name: &Name, answer: Answer) {
-        if let Some(registered) = self.trunks.accounts.get_mut(name) {
-            registered.machine.handle_response(now.mono, answer);
+    /// How a trunk stands: unreachable when none of its addresses lives, else as its registration does.
+    fn trunk_state(&self, name: &Name) -> (&'static str, Option<String>) {
+        if let Some(why) = self.trunks.lost.get(name) {
+            return (UNREACHABLE, Some(why.clone()));
+        }
+        let number = self.trunks.current.get(name);
+        match number.and_then(|number| self.trunks.accounts.get(number)) {
+            Some(registered) => registered.state(),
+            None => (AVAILABLE, None),
         }
     }
 
-    fn show_trunk(&mut self, now: Now, name: &Name, state: &'static str, reason: Option<String>) {
-        if let Some(mut view) = self.views.trunks.get_mut(name) {
-            view.state = state;
-            view.reason.clone_from(&reason);
+    /// Brings a trunk's view up to date; when its state is another one than shown, tells so.
+    pub(super) fn show_trunk(&mut self, now: Now, name: &Name) {
+        let (state, reason) = self.trunk_state(name);
+        let peers = self.trunks.peers.get(name).into_iter();
+        let peers: Vec<PeerView> = peers
+            .flat_map(Peers::standings)
+            .map(|(server, standing)| PeerView {
+                address: server.address.to_string(),
+                transport: server.transport.as_str(),
+                state: match standing.up {
+                    None => "unknown",
+                    Some(true) => "up",
+                    Some(false) => "down",
+                },
+                reason: standing.reason.clone(),
+            })
+            .collect();
+        let is_news = match self.views.trunks.get_mut(name) {
+            Some(mut view) => {
+                let is_news = view.state != state || (view.reason != reason && state != REGISTERED);
+                view.state = state;
+                view.reason.clone_from(&reason);
+                view.peers = peers;
+                is_news
+            }
+            None => false,
+        };
+        if is_news {
+            self.tell_trunk(now, name, state, reason);
         }
+    }
+
+    pub(super) fn tell_trunk(
+        &mut self,
+        now: Now,
+        name: &Name,
+        state: &'static str,
+        reason: Option<String>,
+    ) {
         self.journal(Entry::TrunkState {
             tenant: self.tenant.clone(),
             trunk: name.clone(),
@@ -358,10 +272,8 @@ impl Core {
     }
 }
 
-impl Registered {
-    /// Whether the plan still asks for this account at this place.
-    fn is_still(&self, trunk: Option<&Trunk>) -> bool {
-        let wanted = trunk.and_then(|trunk| Some((trunk.register.as_ref()?, trunk.peer.as_ref()?)));
-        wanted.is_some_and(|(account, peer)| *account == self.account && *peer == self.peer)
-    }
-}
+/// Calls can go out, and no registration is asked for.
+const AVAILABLE: &str = "available";
+/// No address of the trunk lives.
+const UNREACHABLE: &str = "unreachable";
+const REGISTERED: &str = "registered";

@@ -3,6 +3,7 @@
 use super::dialled::user;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::{CallerIdPolicy, Trunk};
+use crate::dialplan::provider::IdentityHeader;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::uri::{Scheme, Uri};
@@ -20,16 +21,70 @@ pub struct Calling {
     pub display_name: Option<String>,
 }
 
-/// The caller of a trunk's INVITE: P-Asserted-Identity, else From; withheld when Privacy asks for it or From is anonymous and nothing is asserted.
-pub fn from_trunk(invite: &Message, country: Country) -> Calling {
+/// The caller of a trunk's INVITE, from the headers of its `caller_from` in their order; withheld when Privacy or Remote-Party-ID asks
+/// for it, or when From is anonymous and nothing else names him.
+pub fn from_trunk(invite: &Message, trunk: &Trunk) -> Calling {
+    let all = |name| -> Vec<NameAddr> {
+        invite
+            .headers(name)
+            .filter_map(|line| NameAddr::parse_list(line).ok())
+            .flatten()
+            .collect()
+    };
     let privacy = invite.headers(Name::Privacy).collect::<Vec<_>>().join(";");
-    let asserted: Vec<NameAddr> = invite
-        .headers(Name::PAssertedIdentity)
-        .filter_map(|line| NameAddr::parse_list(line).ok())
-        .flatten()
-        .collect();
-    let from = invite.header(Name::From).map(NameAddr::parse);
-    calling(&privacy, &asserted, from.and_then(Result::ok), country)
+    let named = Named {
+        privacy: &privacy,
+        asserted: all(Name::PAssertedIdentity),
+        party: all(Name::RemotePartyId),
+        from: invite
+            .header(Name::From)
+            .and_then(|from| NameAddr::parse(from).ok()),
+    };
+    calling(&named, &trunk.caller_from, trunk.country)
+}
+
+/// Who an INVITE says that calls.
+struct Named<'a> {
+    privacy: &'a str,
+    asserted: Vec<NameAddr>,
+    party: Vec<NameAddr>,
+    from: Option<NameAddr>,
+}
+
+impl Named<'_> {
+    /// The identities of one header.
+    fn by(&self, header: IdentityHeader) -> Vec<&NameAddr> {
+        match header {
+            IdentityHeader::PAssertedIdentity => self.asserted.iter().collect(),
+            IdentityHeader::RemotePartyId => self.calling_parties().collect(),
+            IdentityHeader::From | IdentityHeader::PPreferredIdentity => self
+                .from
+                .iter()
+                .filter(|from| !is_anonymous(&from.uri))
+                .collect(),
+        }
+    }
+
+    /// Those Remote-Party-IDs that are about the caller.
+    fn calling_parties(&self) -> impl Iterator<Item = &NameAddr> {
+        self.party.iter().filter(|party| {
+            party
+                .param("party")
+                .is_none_or(|party| party.eq_ignore_ascii_case("calling"))
+        })
+    }
+
+    fn is_withheld(&self, order: &[IdentityHeader]) -> bool {
+        let full = |party: &NameAddr| {
+            party.param("privacy").is_some_and(|privacy| {
+                ["full", "uri"]
+                    .iter()
+                    .any(|word| privacy.eq_ignore_ascii_case(word))
+            })
+        };
+        asks_for_privacy(self.privacy)
+            || order.contains(&IdentityHeader::RemotePartyId) && self.calling_parties().any(full)
+    }
 }
 
 /// The display name of an operator's INVITE: for colleagues who are called. Its number is the operator's name, by authentication.
@@ -38,21 +93,15 @@ pub fn display_name(invite: &Message) -> Option<String> {
     tidy(from.display.as_deref()?)
 }
 
-fn calling(
-    privacy: &str,
-    asserted: &[NameAddr],
-    from: Option<NameAddr>,
-    country: Country,
-) -> Calling {
-    if asks_for_privacy(privacy) {
+fn calling(named: &Named<'_>, order: &[IdentityHeader], country: Country) -> Calling {
+    if named.is_withheld(order) {
         return Calling::default();
     }
     let is_number = |who: &&NameAddr| number(&who.uri, country).is_some();
-    let chosen = asserted
-        .iter()
-        .find(is_number)
-        .or(asserted.first())
-        .or(from.as_ref().filter(|from| !is_anonymous(&from.uri)));
+    let chosen = order.iter().find_map(|header| {
+        let all = named.by(*header);
+        all.iter().copied().find(is_number).or(all.first().copied())
+    });
     let Some(who) = chosen else {
         return Calling::default();
     };
@@ -116,12 +165,12 @@ pub fn on_forward(
 pub struct Shown {
     /// From without tag: a name-addr.
     pub from: String,
-    /// P-Asserted-Identity, and Privacy for an anonymous caller.
+    /// P-Asserted-Identity and its sisters, and Privacy for an anonymous caller.
     pub headers: Headers,
 }
 
-/// Shows `caller` to a trunk; `None`: anonymous (RFC 3323), with the account, if we have one there, asserted under Privacy.
-/// `domain` is ours; at a provider where we have an account, identities stand at the provider's host.
+/// Shows `caller` to a trunk in the headers of its `identity`; `None`: anonymous (RFC 3323), with the account, if we have one there, asserted
+/// under Privacy. `domain` is ours; at a provider where we have an account, identities stand at the provider's host.
 pub fn towards_trunk(
     trunk: &Trunk,
     domain: &str,
@@ -130,41 +179,99 @@ pub fn towards_trunk(
 ) -> Shown {
     let provider = trunk.peer.as_ref().filter(|_| trunk.register.is_some());
     let host = provider.map_or(domain, |peer| peer.host.as_str());
-    let at_host = |user: &str, display: Option<&str>| {
+    let at_host = |user: &str, display: Option<&str>, params: &str| {
         let address = NameAddr {
             display: display.and_then(tidy),
             uri: Uri::sip(Some(user), host, None),
             params: Vec::new(),
         };
-        address.to_string()
+        format!("{address}{params}")
     };
-    let Some(caller) = caller else {
-        let account = trunk.register.as_ref().map(|account| &account.user);
-        let mut headers: Headers = vec![(Name::Privacy, "id".to_owned())];
-        headers.extend(account.map(|user| (Name::PAssertedIdentity, at_host(user, None))));
-        return Shown {
-            from: "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
-            headers,
-        };
+    let registered = trunk.register.as_ref().map(|account| account.user.as_str());
+    let account = registered.or(trunk.account.as_ref().map(|account| account.user.as_str()));
+    let number = caller.map(|caller| trunk.number_format.write(caller, trunk.country));
+    let shows = |header| trunk.identity.contains(&header);
+    let from = match (&number, account) {
+        (Some(number), _) if shows(IdentityHeader::From) => at_host(number, display_name, ""),
+        (_, Some(account)) if !shows(IdentityHeader::From) => at_host(account, display_name, ""),
+        _ => "\"Anonymous\" <sip:anonymous@anonymous.invalid>".to_owned(),
     };
-    Shown {
-        from: at_host(caller, display_name),
-        headers: vec![(Name::PAssertedIdentity, at_host(caller, None))],
+    let mut headers = Headers::new();
+    if number.is_none() {
+        headers.push((Name::Privacy, "id".to_owned()));
     }
+    // Whom the network may know of, whatever Privacy keeps from the called one.
+    let known = number.as_deref().or(registered);
+    for (header, name) in [
+        (IdentityHeader::PAssertedIdentity, Name::PAssertedIdentity),
+        (IdentityHeader::PPreferredIdentity, Name::PPreferredIdentity),
+    ] {
+        if let Some(known) = known.filter(|_| shows(header)) {
+            headers.push((name, at_host(known, None, "")));
+        }
+    }
+    if let Some(known) = known.filter(|_| shows(IdentityHeader::RemotePartyId)) {
+        let privacy = if number.is_some() { "off" } else { "full" };
+        let params = format!(";party=calling;screen=yes;privacy={privacy}");
+        headers.push((Name::RemotePartyId, at_host(known, None, &params)));
+    }
+    Shown { from, headers }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::identify::tests::trunk;
     use super::*;
+    use crate::dialplan::plan::Secret;
+    use crate::dialplan::provider::{Account, NumberFormat};
+
+    const ORDER: [IdentityHeader; 3] = [
+        IdentityHeader::PAssertedIdentity,
+        IdentityHeader::RemotePartyId,
+        IdentityHeader::From,
+    ];
+
+    fn list(text: &str) -> Vec<NameAddr> {
+        if text.is_empty() {
+            return vec![];
+        }
+        NameAddr::parse_list(text).unwrap()
+    }
 
     fn who(privacy: &str, asserted: &str, from: &str) -> Calling {
-        let asserted = if asserted.is_empty() {
-            vec![]
-        } else {
-            NameAddr::parse_list(asserted).unwrap()
+        read(privacy, asserted, "", from, &ORDER)
+    }
+
+    fn read(
+        privacy: &str,
+        asserted: &str,
+        party: &str,
+        from: &str,
+        order: &[IdentityHeader],
+    ) -> Calling {
+        let named = Named {
+            privacy,
+            asserted: list(asserted),
+            party: list(party),
+            from: NameAddr::parse(from).ok(),
         };
-        calling(privacy, &asserted, NameAddr::parse(from).ok(), Country::RU)
+        calling(&named, order, Country::RU)
+    }
+
+    #[test]
+    fn remote_party_id_names_the_caller_too() {
+        let party = "\"Ivan\" <sip:84951234567@x>;party=calling;screen=yes;privacy=off";
+        let found = |order: &[IdentityHeader]| read("", "", party, "<sip:99@y>", order).number;
+        assert_eq!(found(&ORDER).as_deref(), Some("+74951234567"));
+        assert_eq!(found(&[IdentityHeader::From]).as_deref(), Some("99"));
+        let called = "<sip:84951234567@x>;party=called";
+        let other = read("", "", called, "<sip:99@y>", &ORDER);
+        assert_eq!(other.number.as_deref(), Some("99"));
+        let hidden = "<sip:84951234567@x>;party=calling;privacy=full";
+        assert_eq!(
+            read("", "", hidden, "<sip:99@y>", &ORDER),
+            Calling::default()
+        );
     }
 
     #[test]
@@ -225,6 +332,37 @@ mod tests {
         assert!(!shown.from.contains("Ivan"));
         assert!(shown.from.contains("anonymous.invalid"));
         assert_eq!(shown.headers, [(Name::Privacy, "id".to_owned())]);
+    }
+
+    #[test]
+    fn each_provider_its_headers_and_its_numbers() {
+        let mut acme = trunk("acme", Some(("sip.acme.example", 5060)), &[]);
+        acme.identity = vec![
+            IdentityHeader::PPreferredIdentity,
+            IdentityHeader::RemotePartyId,
+        ];
+        acme.number_format = NumberFormat::Dialled;
+        acme.account = Some(Account {
+            user: "shop".into(),
+            password: Secret("x".into()),
+            realm: None,
+        });
+        let shown = towards_trunk(&acme, "pbx.example", Some("+74951000001"), None);
+        assert_eq!(shown.from, "<sip:shop@pbx.example>");
+        let number = "<sip:84951000001@pbx.example>";
+        assert_eq!(
+            shown.headers,
+            [
+                (Name::PPreferredIdentity, number.to_owned()),
+                (
+                    Name::RemotePartyId,
+                    format!("{number};party=calling;screen=yes;privacy=off")
+                )
+            ]
+        );
+        let hidden = towards_trunk(&acme, "pbx.example", None, None);
+        assert_eq!(hidden.from, "<sip:shop@pbx.example>");
+        assert_eq!(hidden.headers, [(Name::Privacy, "id".to_owned())]);
     }
 
     #[test]

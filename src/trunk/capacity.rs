@@ -1,7 +1,9 @@
-//! How many calls run over each trunk, held against `max_calls`.
+//! How many calls run over each trunk, held against `max_calls`, and how fast they go out, held against `calls_per_second`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use crate::ledger::clock::Mono;
 use crate::ledger::id::{LegId, Name};
 
 /// The legs in use on each trunk. A leg is counted once, however often it is taken or given back.
@@ -50,9 +52,56 @@ impl Capacity {
     }
 }
 
+/// The pace of the calls that go out over each trunk: as many at once as a second allows, then evenly.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// When a trunk's next call would be on time if all so far had come evenly.
+    next: BTreeMap<Name, Mono>,
+}
+
+impl Pace {
+    /// Whether one more call may go out now; if so it is counted.
+    pub fn admit(&mut self, now: Mono, trunk: &Name, per_second: Option<u32>) -> bool {
+        let Some(rate) = per_second.filter(|rate| *rate > 0) else {
+            return true;
+        };
+        let second = Duration::from_secs(1);
+        let next = self.next.get(trunk).copied().unwrap_or(now).max(now) + second / rate;
+        let fits = next <= now + second;
+        if fits {
+            self.next.insert(trunk.clone(), next);
+        }
+        fits
+    }
+
+    /// Forgets the trunks that are no more.
+    pub fn retain(&mut self, is_there: impl Fn(&Name) -> bool) {
+        self.next.retain(|name, _| is_there(name));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_go_out_at_their_pace() {
+        let mut pace = Pace::default();
+        let acme = Name::from("acme");
+        let at = |millis| Mono::ZERO + Duration::from_millis(millis);
+        let mut sent = 0;
+        for millis in (0..10_000).step_by(10) {
+            sent += u32::from(pace.admit(at(millis), &acme, Some(4)));
+            if millis == 0 {
+                assert!((1..4).all(|_| pace.admit(at(0), &acme, Some(4))));
+                assert!(!pace.admit(at(0), &acme, Some(4)));
+            }
+        }
+        assert!((37..=41).contains(&sent), "{sent}");
+        assert!(pace.admit(at(10_000), &acme, None));
+        pace.retain(|_| false);
+        assert!((0..4).all(|_| pace.admit(at(10_000), &acme, Some(4))));
+    }
 
     #[test]
     fn a_leg_counts_once_and_the_limit_holds() {

@@ -16,6 +16,8 @@ pub struct Origin<'a> {
     pub transport: Transport,
     /// The user of the Request-URI.
     pub request_user: Option<&'a str>,
+    /// The DNS names of the certificate that it showed.
+    pub certificate: &'a [String],
 }
 
 /// What is known of the trunks at this moment.
@@ -29,23 +31,56 @@ pub struct Known<'a> {
     pub addresses: &'a BTreeMap<Name, Vec<SocketAddr>>,
 }
 
-/// The trunk that sent a request: the one whose opaque Contact user it names, then the one whose `peer` it comes from
+/// The trunk that sent a request: the one whose certificate it shows, then the one whose opaque Contact user it names, then the one whose `peer` it comes from
 /// (address and port over UDP), then the one whose `accept` networks hold the source; among equals the first by name.
-/// `None`: a phone or a stranger.
+/// A trunk that demands a certificate is none of these without it. `None`: a phone or a stranger.
 pub fn identify(known: Known<'_>, origin: Origin<'_>) -> Option<Name> {
     let source = canonical(origin.source).ip();
     let mut trunks = known.trunks.keys();
-    identify_peer(known, origin)
-        .or_else(|| trunks.find(|name| accepts(known, name, source)).cloned())
+    identify_peer(known, origin).or_else(|| {
+        let found = trunks
+            .find(|name| accepts(known, name, source) && proves(known, name, origin.certificate));
+        found.cloned()
+    })
 }
 
 /// As [`identify`], without the `accept` networks: for callers who say that they are a phone.
 pub fn identify_peer(known: Known<'_>, origin: Origin<'_>) -> Option<Name> {
     let source = canonical(origin.source);
     let mut trunks = known.trunks.keys();
-    by_contact_user(known, origin.request_user)
-        .or_else(|| trunks.find(|name| is_peer(known, name, source, origin.transport)))
+    by_certificate(known, origin.certificate)
+        .or_else(|| {
+            let named = by_contact_user(known, origin.request_user);
+            named.filter(|name| proves(known, name, origin.certificate))
+        })
+        .or_else(|| {
+            trunks.find(|name| {
+                is_peer(known, name, source, origin.transport)
+                    && proves(known, name, origin.certificate)
+            })
+        })
         .cloned()
+}
+
+/// The trunk that demands a certificate which the far side has shown.
+fn by_certificate<'a>(known: Known<'a>, shown: &[String]) -> Option<&'a Name> {
+    let mut trunks = known.trunks.iter();
+    let found = trunks.find(|(_, trunk)| {
+        trunk
+            .certificate
+            .as_ref()
+            .is_some_and(|wanted| shown.contains(wanted))
+    });
+    found.map(|(name, _)| name)
+}
+
+/// Whether the far side has shown what a trunk demands, if it demands anything.
+fn proves(known: Known<'_>, name: &Name, shown: &[String]) -> bool {
+    let wanted = known
+        .trunks
+        .get(name)
+        .and_then(|trunk| trunk.certificate.as_ref());
+    wanted.is_none_or(|wanted| shown.contains(wanted))
 }
 
 fn by_contact_user<'a>(known: Known<'a>, user: Option<&str>) -> Option<&'a Name> {
@@ -96,6 +131,7 @@ pub(super) mod tests {
     use super::*;
     use crate::dialplan::number::Country;
     use crate::dialplan::plan::{CallerIdPolicy, HostPort, NumberFrom};
+    use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
 
     pub(in super::super) fn trunk(name: &str, peer: Option<(&str, u16)>, accept: &[&str]) -> Trunk {
         Trunk {
@@ -105,15 +141,27 @@ pub(super) mod tests {
                 port,
             }),
             accept: accept.iter().map(|n| n.parse().unwrap()).collect(),
+            certificate: None,
             register: None,
             number_from: NumberFrom::Auto,
             caller_id: CallerIdPolicy::Ours,
             codecs: vec![],
             timeout: Duration::from_secs(3),
             max_calls: None,
+            session_expires: None,
+            reliable: false,
             country: Country::RU,
             transfer: false,
             redirect: false,
+            peers: Vec::new(),
+            weights: Vec::new(),
+            options: None,
+            calls_per_second: None,
+            account: None,
+            number_format: NumberFormat::International,
+            identity: vec![IdentityHeader::From, IdentityHeader::PAssertedIdentity],
+            caller_from: vec![IdentityHeader::PAssertedIdentity, IdentityHeader::From],
+            diversion: vec![DiversionHeader::Diversion],
         }
     }
 
@@ -134,6 +182,7 @@ pub(super) mod tests {
                 source: source.parse().unwrap(),
                 transport: Transport::Udp,
                 request_user: Some(user),
+                certificate: &[],
             };
             identify(known, origin).map(|name| name.to_string())
         }
@@ -171,6 +220,33 @@ pub(super) mod tests {
         assert_eq!(world.who("192.0.2.9:5080", "5ecret").unwrap(), "gamma");
         assert_eq!(world.who("198.51.100.1:1", "5ecret").unwrap(), "gamma");
         assert_eq!(world.who("198.51.100.1:1", ""), None);
+    }
+
+    #[test]
+    fn a_certificate_says_who_it_is_and_is_demanded() {
+        let mut world = world();
+        let acme = world.trunks.get_mut("acme").unwrap();
+        acme.certificate = Some("sip.acme.example".to_owned());
+        let shown = ["sip.acme.example".to_owned()];
+        let who = |source: &str, certificate: &[String]| {
+            let known = Known {
+                trunks: &world.trunks,
+                contact_users: &world.contact_users,
+                addresses: &world.addresses,
+            };
+            let origin = Origin {
+                source: source.parse().unwrap(),
+                transport: Transport::Tls,
+                request_user: None,
+                certificate,
+            };
+            identify(known, origin).map(|name| name.to_string())
+        };
+        assert_eq!(who("198.51.100.1:40000", &shown).unwrap(), "acme");
+        assert_eq!(who("192.0.2.7:40000", &[]), None);
+        assert_eq!(who("203.0.113.200:9", &[]).unwrap(), "beta");
+        // Over connections a peer comes from any port.
+        assert_eq!(who("192.0.2.9:40000", &[]).unwrap(), "beta");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::sip::header::name_addr::NameAddr;
+use crate::sip::header::seconds;
 use crate::sip::wire::{Message, Name};
 
 /// The first pause after a failure; it doubles up to the last.
@@ -112,6 +113,8 @@ pub struct Answer {
     pub min_expires: Option<Duration>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
+    /// Why a challenge was not answered, as a sentence.
+    pub obstacle: Option<&'static str>,
 }
 
 impl Answer {
@@ -123,32 +126,23 @@ impl Answer {
                 ..Answer::default()
             };
         };
-        let seconds = |name| response.header(name).and_then(leading_seconds);
+        let delta = |name| response.header(name).and_then(seconds::leading);
         let ours = response
             .headers(Name::Contact)
             .filter_map(|line| NameAddr::parse_list(line).ok())
             .flatten()
             .find(|contact| contact.uri.user().is_some_and(|user| user == contact_user));
-        let granted = ours.and_then(|contact| contact.param("expires").and_then(leading_seconds));
+        let granted = ours.and_then(|contact| contact.param("expires").and_then(seconds::leading));
         Answer {
             code,
             phrase: response.reason_phrase().to_owned(),
             cseq: Some(response.cseq()),
-            granted: granted.or_else(|| seconds(Name::Expires)),
-            min_expires: seconds(Name::MinExpires),
-            retry_after: seconds(Name::RetryAfter),
+            granted: granted.or_else(|| delta(Name::Expires)),
+            min_expires: delta(Name::MinExpires),
+            retry_after: delta(Name::RetryAfter),
+            obstacle: None,
         }
     }
-}
-
-/// The delta-seconds that a value begins with (Retry-After may carry a comment and parameters).
-fn leading_seconds(value: &str) -> Option<Duration> {
-    let digits: &str = value.trim();
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    let seconds: u32 = digits.get(..end)?.parse().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
 }
 
 impl Registration {
@@ -223,6 +217,28 @@ impl Registration {
         }
     }
 
+    /// The request that was sent last found nobody: sends it again, for another address.
+    pub fn resend(&mut self) {
+        match self.phase {
+            Phase::Sent { leaving: false } => self.send(self.expires),
+            Phase::Sent { leaving: true } => {
+                self.phase = Phase::Leaving;
+                self.send(Duration::ZERO);
+            }
+            Phase::Leaving => self.send(Duration::ZERO),
+            Phase::Due(_) | Phase::Over => {}
+        }
+    }
+
+    /// The way to the provider is open again: an attempt that waits after a failure is made now.
+    pub fn hurry(&mut self, now: Mono) {
+        if let Phase::Due(at) = &mut self.phase
+            && self.failures > 0
+        {
+            *at = (*at).min(now);
+        }
+    }
+
     /// Ends the registration: at shutdown, or when a new plan no longer has it.
     pub fn unregister(&mut self) {
         match &mut self.phase {
@@ -286,7 +302,10 @@ impl Registration {
         let refused = (300..=499).contains(&answer.code) && answer.code != 408;
         let final_word = refused || answer.code >= 600;
         let why = match answer.code {
-            401 | 407 => "The registrar refused the user or password".to_owned(),
+            401 | 407 => answer
+                .obstacle
+                .unwrap_or("The registrar refused the user or password")
+                .to_owned(),
             403 => "The registrar forbids this account to register (403)".to_owned(),
             404 => "The registrar does not know this account (404)".to_owned(),
             408 => "The registrar did not answer".to_owned(),
@@ -533,14 +552,5 @@ mod tests {
         b.registration.unregister();
         assert_eq!(b.registration.poll_send(), None);
         assert!(b.registration.is_over());
-    }
-
-    #[test]
-    fn seconds_lead() {
-        assert_eq!(
-            leading_seconds("120 (in a meeting);duration=3"),
-            seconds(120)
-        );
-        assert_eq!(leading_seconds("soon"), None);
     }
 }

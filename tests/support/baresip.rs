@@ -17,27 +17,60 @@ pub struct Baresip {
     child: Child,
     /// Where it takes SIP.
     pub address: SocketAddr,
+    /// Where it takes commands.
+    control: SocketAddr,
 }
 
 impl Baresip {
     /// Registers `operator` at the PBX; answers every call at once and sends the tone; offers the codecs in this order (`PCMU/8000/1`).
     pub async fn start(pbx: SocketAddr, operator: &str, hertz: f64, codecs: &str) -> Baresip {
+        let address = SocketAddr::new(PHONES, free_port(PHONES));
+        let outbound = format!("sip:{pbx};transport=udp");
+        let place = Place {
+            namespace: None,
+            address,
+            media: free_port(PHONES),
+            ca: None,
+        };
+        let account = format!(";audio_codecs={codecs}");
+        let baresip = Baresip::start_at(&place, operator, hertz, &outbound, &account);
+        baresip.registered().await;
+        baresip
+    }
+
+    /// As `start`, at another place, with another way to the PBX and more parameters of the account; does not wait for anything.
+    pub fn start_at(
+        place: &Place,
+        operator: &str,
+        hertz: f64,
+        outbound: &str,
+        account: &str,
+    ) -> Baresip {
+        let address = place.address;
         let folder = tempfile::Builder::new()
             .prefix("vats-baresip-")
             .tempdir()
             .unwrap();
-        let address = SocketAddr::new(PHONES, free_port(PHONES));
         let home = folder.path().display();
         sound::write_tone(&folder.path().join("tone.wav"), hertz, 30.0);
-        let config = config(&home.to_string(), address, PHONES);
+        let control = SocketAddr::new(place.address.ip(), free_port(PHONES));
+        let config = config(&home.to_string(), place, control);
         std::fs::write(folder.path().join("config"), config).unwrap();
         let account = format!(
-            "<sip:{operator}@pbx.test>;auth_user={operator};auth_pass=secret-{operator};outbound=\"sip:{pbx};transport=udp\";regint=600;answermode=auto;audio_codecs={codecs}\n"
+            "<sip:{operator}@pbx.test>;auth_user={operator};auth_pass=secret-{operator};outbound=\"{outbound}\";regint=600;answermode=auto{account}\n"
         );
         std::fs::write(folder.path().join("accounts"), account).unwrap();
         std::fs::write(folder.path().join("contacts"), "").unwrap();
         let log = std::fs::File::create(folder.path().join("log.txt")).unwrap();
-        let child = Command::new("baresip")
+        let mut command = match &place.namespace {
+            None => Command::new("baresip"),
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name.as_str(), "baresip"]);
+                command
+            }
+        };
+        let child = command
             .args(["-v", "-f"])
             .arg(folder.path())
             .current_dir(folder.path())
@@ -46,16 +79,39 @@ impl Baresip {
             .stderr(log)
             .spawn()
             .expect("baresip is installed (make test-packages)");
-        let baresip = Baresip {
+        Baresip {
             folder,
             child,
             address,
-        };
+            control,
+        }
+    }
+
+    /// Waits until it is registered.
+    pub async fn registered(&self) {
         eventually(Duration::from_secs(10), "baresip registers", || async {
-            baresip.log().contains("200 OK").then_some(())
+            self.log().contains("200 OK").then_some(())
         })
         .await;
-        baresip
+    }
+
+    /// Ends it without a word, as a phone that loses power.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Has it do something to its call: `hold`, `resume`.
+    pub async fn command(&self, command: &str) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(self.control).await.unwrap();
+        let json = format!("{{\"command\":\"{command}\"}}");
+        let netstring = format!("{}:{json},", json.len());
+        stream.write_all(netstring.as_bytes()).await.unwrap();
+        let mut reply = [0; 1_024];
+        let length = stream.read(&mut reply).await.unwrap();
+        let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
+        assert!(reply.contains("\"ok\":true"), "{command}: {reply}");
     }
 
     /// What it wrote.
@@ -97,19 +153,38 @@ impl Drop for Baresip {
     }
 }
 
-fn config(home: &str, address: SocketAddr, ip: IpAddr) -> String {
+/// Where a baresip runs.
+pub struct Place {
+    /// A network namespace; `None`: the machine's.
+    pub namespace: Option<String>,
+    /// Its SIP address.
+    pub address: SocketAddr,
+    /// Its first media port.
+    pub media: u16,
+    /// The authority that it believes.
+    pub ca: Option<PathBuf>,
+}
+
+fn config(home: &str, place: &Place, control: SocketAddr) -> String {
     let modules: String = [
         "module g711.so",
         "module aubridge.so",
         "module sndfile.so",
         "module aufile.so",
+        "module_tmp uuid.so",
         "module_tmp account.so",
         "module_app menu.so",
+        "module_app ctrl_tcp.so",
     ]
     .join("\n");
-    let media = free_port(ip);
-    format!(
-        "sip_listen {address}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
+    let (address, media) = (place.address, place.media);
+    let ip: IpAddr = address.ip();
+    let ca = match &place.ca {
+        Some(file) => format!("sip_cafile {}\n", file.display()),
+        None => String::new(),
+    };
+    ca + &format!(
+        "sip_listen {address}\nctrl_tcp_listen {control}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
         media + 3
     )
 }

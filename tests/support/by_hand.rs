@@ -38,6 +38,53 @@ impl Peer {
         }
     }
 
+    /// At this address, known before the PBX was started.
+    pub fn bound(pbx: &Pbx, at: SocketAddr) -> Peer {
+        Peer {
+            socket: UdpSocket::bind(at).unwrap(),
+            pbx: pbx.sip,
+            at,
+            count: 0,
+        }
+    }
+
+    /// REGISTER without credentials; the From header's user is the To header's.
+    pub fn draw_register(&mut self, user: &str, more: &str) -> String {
+        let aor = format!("<sip:{user}@pbx.test>");
+        let text = self.draw("REGISTER", "sip:pbx.test", &aor, more, "");
+        text.replace("To: <sip:pbx.test>", &format!("To: {aor}"))
+    }
+
+    /// The request again, with credentials that answer this challenge.
+    pub fn with_credentials(
+        &self,
+        request: &str,
+        challenge: &Message,
+        user: &str,
+        password: &str,
+        nonce_count: u32,
+    ) -> String {
+        let credentials = Credentials {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        };
+        let mut words = request.split(' ');
+        let (method, uri) = (words.next().unwrap(), words.next().unwrap());
+        let mut entropy = Entropy::from_number(7);
+        let (name, value) = answer_challenge(
+            challenge,
+            method,
+            uri,
+            &credentials,
+            nonce_count,
+            &mut entropy,
+        )
+        .unwrap();
+        request
+            .replace("CSeq: 1", &format!("{name}: {value}\r\nCSeq: 2"))
+            .replace("branch=z9hG4bK", "branch=z9hG4bKr")
+    }
+
     pub fn send(&self, text: impl AsRef<[u8]>) {
         self.socket.send_to(text.as_ref(), self.pbx).unwrap();
     }
@@ -182,6 +229,7 @@ impl Peer {
         let credentials = Credentials {
             user: user.to_owned(),
             password: password.to_owned(),
+            realm: None,
         };
         let mut entropy = Entropy::from_number(7);
         let uri = "sip:pbx.test";

@@ -5,14 +5,20 @@
 
 pub mod baresip;
 pub mod by_hand;
+pub mod certificates;
+pub mod home;
+pub mod name_server;
 pub mod pbx;
 pub mod phone;
+pub mod provider;
 pub mod receiver;
 pub mod rtp_peer;
 pub mod scenario;
+pub mod script;
 pub mod sipp;
 pub mod softphone;
 pub mod sound;
+pub mod stream;
 pub mod watcher;
 
 use std::collections::BTreeSet;

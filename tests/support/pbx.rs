@@ -20,8 +20,10 @@ const START: Duration = Duration::from_secs(20);
 pub struct Pbx {
     folder: TempDir,
     child: Child,
-    /// Where it takes SIP.
+    /// Where it takes SIP: over UDP, or else its first listener.
     pub sip: SocketAddr,
+    /// Every listener, as `tls` and its address.
+    listening: Vec<(String, SocketAddr)>,
     /// Where it takes HTTP.
     pub http: SocketAddr,
     client: reqwest::Client,
@@ -74,7 +76,12 @@ impl Pbx {
         sound::write_tone(&config.join("prompts/short.wav"), 300.0, 0.4);
         sound::write_tone(&config.join("prompts/long.wav"), 300.0, 4.0);
         std::fs::write(config.join("vats.toml"), toml).unwrap();
-        let (child, sip, http) = spawn(folder.path());
+        Pbx::start_in(folder)
+    }
+
+    /// Starts in a folder with a configuration.
+    pub fn start_in(folder: TempDir) -> Pbx {
+        let (child, listening, http) = spawn(folder.path());
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             rustls::crypto::ring::default_provider()
@@ -88,7 +95,8 @@ impl Pbx {
         Pbx {
             folder,
             child,
-            sip,
+            sip: chief(&listening),
+            listening,
             http,
             client,
         }
@@ -141,7 +149,22 @@ impl Pbx {
 
     /// Starts again in the same folder, after `crash` or `ended`.
     pub fn restart(&mut self) {
-        (self.child, self.sip, self.http) = spawn(self.folder.path());
+        (self.child, self.listening, self.http) = spawn(self.folder.path());
+        self.sip = chief(&self.listening);
+    }
+
+    /// Where it takes SIP over a transport.
+    pub fn over(&self, transport: &str) -> SocketAddr {
+        *self.all(transport).first().expect("a listener of it")
+    }
+
+    /// Every listener of a transport, in the order of the configuration.
+    pub fn all(&self, transport: &str) -> Vec<SocketAddr> {
+        let listeners = self.listening.iter();
+        listeners
+            .filter(|(name, _)| name == transport)
+            .map(|(_, address)| *address)
+            .collect()
     }
 
     /// GET, as JSON; fails unless 200.
@@ -338,7 +361,7 @@ impl Drop for Pbx {
 const TEARDOWN: Duration = Duration::from_secs(40);
 
 /// Starts the binary in `folder`; waits for the lines `listening sip …`, `listening http …` and `ready`.
-fn spawn(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
+fn spawn(folder: &Path) -> (Child, Vec<(String, SocketAddr)>, SocketAddr) {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -361,20 +384,26 @@ fn spawn(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
             lines.send(line).ok();
         }
     });
-    let (mut sip, mut http) = (None, None);
+    let (mut sip, mut http) = (Vec::new(), None);
     loop {
         let Ok(line) = heard.recv_timeout(START) else {
             child.kill().ok();
             let log = std::fs::read_to_string(folder.join("vats.log")).unwrap_or_default();
             panic!("the PBX did not start:\n{log}");
         };
-        if let Some(address) = line.strip_prefix("listening sip udp://") {
-            sip = Some(address.trim().parse().expect(address));
+        if let Some(listener) = line.strip_prefix("listening sip ") {
+            let (transport, address) = listener.trim().split_once("://").expect(listener);
+            sip.push((transport.to_owned(), address.parse().expect(address)));
         } else if let Some(address) = line.strip_prefix("listening http http://") {
             http = Some(address.trim().parse().expect(address));
         } else if line.trim() == "ready" {
             break;
         }
     }
-    (child, sip.expect("a SIP line"), http.expect("an HTTP line"))
+    (child, sip, http.expect("an HTTP line"))
+}
+
+fn chief(listening: &[(String, SocketAddr)]) -> SocketAddr {
+    let udp = listening.iter().find(|(transport, _)| transport == "udp");
+    udp.or(listening.first()).expect("a SIP line").1
 }

@@ -358,3 +358,58 @@ pub fn challenging_callee(user: &str, password: &str, media: (IpAddr, u16), law:
         + "<label id=\"end\"/>\n";
     scenario("challenging callee", &steps)
 }
+
+/// A caller whose INVITE has no description: the answer to the offer in the 200 stands in the ACK.
+pub fn late_offer(to: &str, from: &str, media: (IpAddr, u16), law: Law, millis: u64) -> String {
+    let call = Caller {
+        law,
+        ..Caller::new(to, from, media, Then::WaitForBye)
+    };
+    let head = |method: &str, uri: &str, cseq: u32, more: &str| {
+        call.request(method, uri, VIA, &cseq.to_string(), more)
+    };
+    let first =
+        format!("To: <sip:{to}@[remote_ip]>\nContact: <sip:caller@[local_ip]:[local_port]>\n");
+    let uri = format!("sip:{to}@[remote_ip]:[remote_port]");
+    let within = "[last_To:]\n[routes]\n";
+    let body = sdp(media.0, media.1, law, true);
+    let steps = send(true, &head("INVITE", &uri, 1, &first), None)
+        + OPTIONAL
+        + "<recv response=\"200\" rrs=\"true\"/>\n"
+        + &send(false, &head("ACK", "[next_url]", 1, within), Some(&body))
+        + &wait(millis)
+        + &send(true, &head("BYE", "[next_url]", 2, within), None)
+        + "<recv response=\"200\"/>\n";
+    scenario("late offer", &steps)
+}
+
+/// As `operator_dials`, with a hold in the middle: `millis` of talk, of hold and of talk again.
+pub fn operator_holds(operator: &str, to: &str, media: (IpAddr, u16), millis: u64) -> String {
+    let whole = operator_dials(operator, to, media, millis);
+    let head = |method: &str, cseq: u32, more: &str| {
+        format!(
+            "{method} [next_url] SIP/2.0\n{VIA}From: <sip:{operator}@pbx.test>;tag=[pid]o[call_number]\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nMax-Forwards: 70\n[last_To:]\n[routes]\n{more}"
+        )
+    };
+    let contact = format!("Contact: <sip:{operator}@[local_ip]:[local_port]>\n");
+    let offer = |direction: &str, version: u32| {
+        sdp(media.0, media.1, Law::Mu, true)
+            .replace("a=sendrecv", &format!("a={direction}"))
+            .replace("o=test 1 1 ", &format!("o=test 1 {version} "))
+    };
+    let again = |cseq: u32, direction: &str| {
+        send(
+            true,
+            &head("INVITE", cseq, &contact),
+            Some(&offer(direction, cseq)),
+        ) + "<recv response=\"100\" optional=\"true\"/>\n<recv response=\"200\"/>\n"
+            + &send(false, &head("ACK", cseq, ""), None)
+            + &wait(millis)
+    };
+    let hold = again(3, "sendonly") + &again(4, "sendrecv");
+    let bye = send(true, &head("BYE", 5, ""), None);
+    let (before, _) = whole
+        .rsplit_once("<send retrans=\"500\"><![CDATA[\nBYE")
+        .expect("a BYE");
+    format!("{before}{hold}{bye}<recv response=\"200\"/>\n</scenario>\n")
+}

@@ -68,6 +68,8 @@ pub struct Run {
     pub limit: u32,
     /// Whether messages are traced.
     pub trace: bool,
+    /// As SIPp names it: `u1`, `t1`.
+    pub transport: &'static str,
 }
 
 impl Run {
@@ -81,6 +83,7 @@ impl Run {
             rate: 10,
             limit: 100,
             trace: true,
+            transport: "u1",
         }
     }
 }
@@ -103,7 +106,7 @@ impl Sipp {
         command
             .args(["-sf", "scenario.xml", "-nostdin", "-timeout_error"])
             .args(["-i", &ip.to_string(), "-p", &port.to_string()])
-            .args(["-mi", &ip.to_string()])
+            .args(["-mi", &ip.to_string(), "-t", run.transport])
             .args(["-mp", &free_port(ip).to_string()])
             .args(["-m", &run.calls.to_string(), "-r", &run.rate.to_string()])
             .args(["-l", "10000", "-timeout", &format!("{}s", run.limit)])
@@ -158,9 +161,11 @@ impl Sipp {
     /// Waits until its socket is bound.
     pub async fn listening(&self) {
         eventually(Duration::from_secs(5), "SIPp listens", || async {
-            std::net::UdpSocket::bind(self.address)
-                .is_err()
-                .then_some(())
+            let errors = std::fs::read_to_string(self.folder.path().join("errors.txt"));
+            assert_eq!(errors.unwrap_or_default(), "", "SIPp {}", self.address);
+            let udp = std::net::UdpSocket::bind(self.address).is_err();
+            let tcp = std::net::TcpStream::connect(self.address).is_ok();
+            (udp || tcp).then_some(())
         })
         .await;
     }

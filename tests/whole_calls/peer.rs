@@ -9,9 +9,9 @@ use vats::ledger::clock::{Mono, Now};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
 use vats::sip::auth::Credentials;
-use vats::sip::endpoint::command::{Command, Invite, Request, Routing};
+use vats::sip::endpoint::command::{Command, Invite, Request, Routing, Usage};
 use vats::sip::endpoint::event::{Event, RequestId};
-use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings};
+use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings, Transmit};
 use vats::sip::wire::{Method, Name};
 
 /// One far side with an address of its own.
@@ -42,12 +42,17 @@ pub struct Peer {
     /// REFERs sent, and those that came to a good end.
     pub referred: u32,
     pub passed_on: u32,
+    /// It does not say that it takes UPDATE: sessions with it are refreshed by re-INVITE.
+    pub hides_update: bool,
+    /// It does nothing at random: it answers after a second, and its own calls last so long.
+    pub steady: Option<(Usage, Duration)>,
 }
 
 /// What a far side is going to do.
 enum Deed {
     Call(String),
-    Ring(SessionId),
+    /// Rings, with early media or without.
+    Ring(SessionId, bool),
     Answer(SessionId),
     /// Nobody is there, and the far side has seen neither our responses nor a reason to cancel.
     StopRinging(SessionId),
@@ -89,6 +94,8 @@ impl Peer {
             placed: 0,
             referred: 0,
             passed_on: 0,
+            hides_update: false,
+            steady: None,
         }
     }
 
@@ -186,11 +193,20 @@ impl Peer {
                 });
                 self.sessions.remove(&session);
             }
-            Deed::Ring(session) => self.with(now, session, |session| Command::Progress {
-                session,
-                code: 180,
-                sdp: None,
-            }),
+            Deed::Ring(session, early) => {
+                let Some(media) = self.sessions.get(&session).copied() else {
+                    return;
+                };
+                let (code, sdp) = match early {
+                    true => (183, Some(description(media, "sendrecv"))),
+                    false => (180, None),
+                };
+                self.with(now, session, |session| Command::Progress {
+                    session,
+                    code,
+                    sdp,
+                });
+            }
             Deed::Answer(session) => self.answer(now, session),
             Deed::StopRinging(session) => {
                 if self.ringing.remove(&session) {
@@ -255,7 +271,7 @@ impl Peer {
 
     /// Some phones pass a conversation on, some after they have asked a colleague.
     fn plan_referrals(&mut self, now: Now, session: SessionId) {
-        if self.user.is_none() {
+        if self.user.is_none() || self.steady.is_some() {
             return;
         }
         match self.entropy.below(4) {
@@ -296,7 +312,7 @@ impl Peer {
         );
         self.plan_holds(now, session);
         self.plan_referrals(now, session);
-        if self.entropy.below(3) > 0 {
+        if self.steady.is_none() && self.entropy.below(3) > 0 {
             let at = self.soon(now, 500, 40_000);
             self.plan(at, Deed::End(session));
         }
@@ -326,17 +342,44 @@ impl Peer {
             headers: Vec::new(),
             other_headers: Vec::new(),
             give_up_after: None,
+            usage: self.usage(),
         };
         self.endpoint
             .handle_command(now, Command::Invite(Box::new(invite)));
-        let at = self.soon(now, 10, 90_000);
+        let at = match self.steady {
+            Some((_, lasts)) => now.mono + lasts,
+            None => self.soon(now, 10, 90_000),
+        };
         self.plan(at, Deed::End(session));
+    }
+
+    /// Most far sides know session timers, some of the shortest interval; half of them acknowledge provisional responses.
+    fn usage(&mut self) -> Usage {
+        if let Some((usage, _)) = self.steady {
+            return usage;
+        }
+        Usage {
+            session_expires: [None, Some(90), Some(1800)][self.entropy.below(3) as usize],
+            min_se: 0,
+            reliable: self.entropy.below(2) == 0,
+        }
+    }
+
+    /// The next message to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let mut transmit = self.endpoint.poll_transmit()?;
+        if self.hides_update {
+            let text = String::from_utf8(transmit.bytes.to_vec()).unwrap();
+            transmit.bytes = text.replacen(" UPDATE,", "", 1).into();
+        }
+        Some(transmit)
     }
 
     fn credentials(&self) -> Option<Credentials> {
         self.user.as_ref().map(|user| Credentials {
             user: user.clone(),
             password: format!("{user}-password"),
+            realm: None,
         })
     }
 
@@ -371,13 +414,20 @@ impl Peer {
                 session, message, ..
             } => {
                 self.note_port(session, message.body_of("application/sdp"));
+                let usage = self.usage();
+                self.endpoint
+                    .handle_command(now, Command::Use { session, usage });
                 self.ring(now, session);
             }
             Event::Answered { session, sdp, .. } => {
                 self.note_port(session, sdp);
                 self.plan_holds(now, session);
                 self.plan_referrals(now, session);
-                for _ in 0..self.entropy.below(3) {
+                let keys = match self.steady {
+                    Some(_) => 0,
+                    None => self.entropy.below(3),
+                };
+                for _ in 0..keys {
                     let at = self.soon(now, 100, 20_000);
                     let key = *b"1239#".get(self.entropy.below(5) as usize).unwrap();
                     self.plan(at, Deed::Press(session, char::from(key)));
@@ -418,17 +468,21 @@ impl Peer {
         }
     }
 
-    /// A third of the conversations has a hold in it.
+    /// Half of the conversations has holds in it, some several, some with a re-INVITE that changes nothing.
     fn plan_holds(&mut self, now: Now, session: SessionId) {
-        if self.entropy.below(3) > 0 {
+        if self.steady.is_some() {
             return;
         }
-        let held = ["sendonly", "inactive"][self.entropy.below(2) as usize];
-        let at = self.soon(now, 300, 8_000);
-        self.plan(at, Deed::Offer(session, held));
-        if self.entropy.below(4) > 0 {
-            let later = Duration::from_millis(50 + self.entropy.below(6_000));
-            self.plan(at + later, Deed::Offer(session, "sendrecv"));
+        let mut at = self.soon(now, 300, 8_000);
+        for _ in 0..[0, 0, 1, 3][self.entropy.below(4) as usize] {
+            let held = ["sendonly", "inactive", "recvonly", "sendrecv"];
+            let held = held[self.entropy.below(4) as usize];
+            self.plan(at, Deed::Offer(session, held));
+            if self.entropy.below(4) > 0 {
+                let later = Duration::from_millis(50 + self.entropy.below(6_000));
+                self.plan(at + later, Deed::Offer(session, "sendrecv"));
+            }
+            at = at + Duration::from_millis(100 + self.entropy.below(20_000));
         }
     }
 
@@ -454,6 +508,10 @@ impl Peer {
         self.ringing.insert(session);
         let stop_at = now.mono + Duration::from_secs(180);
         self.plan(stop_at, Deed::StopRinging(session));
+        if self.steady.is_some() {
+            let at = now.mono + Duration::from_secs(1);
+            return self.plan(at, Deed::Answer(session));
+        }
         let ring_at = self.soon(now, 10, 500);
         let act_at = self.soon(now, 600, 24_000);
         match self.entropy.below(11) {
@@ -465,10 +523,15 @@ impl Peer {
             0 => self.plan(act_at, Deed::Refuse(session, 486)),
             1 => self.plan(ring_at, Deed::Refuse(session, 603)),
             2 => self.plan(ring_at, Deed::Refuse(session, 480)),
-            3 => self.plan(ring_at, Deed::Ring(session)),
+            3 => self.plan(ring_at, Deed::Ring(session, false)),
             4 => {}
             _ => {
-                self.plan(ring_at, Deed::Ring(session));
+                let early = self.entropy.below(3) == 0;
+                self.plan(ring_at, Deed::Ring(session, early));
+                if self.entropy.below(4) == 0 {
+                    let again = self.soon(now, 10, 900);
+                    self.plan(again, Deed::Ring(session, true));
+                }
                 self.plan(act_at, Deed::Answer(session));
             }
         }

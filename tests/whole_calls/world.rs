@@ -3,27 +3,28 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use vats::audio::clip::Clip;
 use vats::call::output::RecordAct;
 use vats::dialplan::config::{self, Edge, SourceFile};
-use vats::ledger::call::CallRecord;
-use vats::ledger::cause::{CallResult, Cause, Direction};
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::{CallId, RecordingId};
 use vats::ledger::journal::Entry;
-use vats::ledger::leg::LegRecord;
 use vats::sip::endpoint::ListenerId;
+use vats::sip::endpoint::command::Usage;
 use vats::switch::core::Core;
 use vats::switch::effect::Effect;
 use vats::switch::handle::{Ask, Views};
 use vats::switch::reach::Reach;
 
+use crate::account::{call_of, faults_of, tally};
 use crate::media::Media;
 use crate::network::Network;
 use crate::peer::Peer;
+use crate::traffic::note;
 
 const PBX: &str = "10.0.0.1:5060";
 
@@ -33,8 +34,10 @@ sip = ["udp://10.0.0.1:5060"]
 domain = "pbx.example"
 country = "RU"
 max_call = "10m"
+session_expires = "90s"
 [trunks.acme]
 peer = "10.0.0.2:5060"
+reliable = RELIABLE
 [operators.anna]
 password = "anna-password"
 extension = "101"
@@ -137,6 +140,8 @@ pub struct Outcome {
     pub results: BTreeMap<String, u32>,
     /// Holds that were answered, transfers and hang-ups that were carried out.
     pub deeds: BTreeMap<&'static str, u32>,
+    /// How long each call was, milliseconds from the first person's answer.
+    pub talked: Vec<u64>,
 }
 
 /// What the API asks for.
@@ -149,10 +154,36 @@ enum Deed {
 
 impl World {
     pub fn new(seed: u64, loss: u64, calls: u32) -> World {
+        World::with_plan(seed, loss, calls, PLAN)
+    }
+
+    /// Two calls of this length, to an operator and over a trunk, between far sides that keep their sessions so.
+    pub fn steady(seed: u64, loss: u64, lasts: Duration, sides: [Usage; 2]) -> World {
+        let plan = PLAN.replace("max_call = \"10m\"", "max_call = \"5h\"");
+        let plan = plan.replace("session_expires = \"90s\"", "");
+        let mut world = World::with_plan(seed, loss, 0, &plan);
+        world.asks.clear();
+        for (place, peer) in world.peers.iter_mut().enumerate() {
+            peer.steady = Some((sides[usize::from(place > 0)], lasts));
+        }
+        for number in ["+74951000003", "+74951000004"] {
+            world.peers[0].plan_call(Mono::from_micros(5_000_000), number);
+        }
+        world
+    }
+
+    fn with_plan(seed: u64, loss: u64, calls: u32, plan: &str) -> World {
         let mut entropy = Entropy::from_number(seed);
         let source = SourceFile {
             path: "vats.toml".into(),
-            text: PLAN.to_owned(),
+            text: plan.replace(
+                "RELIABLE",
+                if seed.is_multiple_of(2) {
+                    "true"
+                } else {
+                    "false"
+                },
+            ),
         };
         let plan = config::check(&[source], &Simulated, 1)
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
@@ -177,6 +208,7 @@ impl World {
             Peer::new("10.0.0.12:5060", pbx, Some("boris"), entropy.split()),
             Peer::new("10.0.0.13:5060", pbx, None, entropy.split()),
         ];
+        peers[usize::try_from(seed % 4).unwrap()].hides_update = true;
         for phone in &mut peers[1..=2] {
             phone.plan_registration(Mono::from_micros(150_000_000));
         }
@@ -211,8 +243,8 @@ impl World {
 
     /// Runs until nothing more can happen, and says what is wrong then.
     pub fn run(mut self) -> Outcome {
-        // Calls end by max_call at the latest; an hour is far beyond.
-        let end = Mono::from_micros(3_600_000_000);
+        // Calls end by max_call at the latest.
+        let end = Mono::from_micros(6 * 3_600_000_000);
         self.settle();
         while let Some(at) = self.next_at().filter(|at| *at <= end) {
             let step = at.since(self.now.mono);
@@ -291,7 +323,8 @@ impl World {
             self.core.handle_media(self.now, leg, event);
         }
         for peer in &mut self.peers {
-            while let Some(transmit) = peer.endpoint.poll_transmit() {
+            while let Some(transmit) = peer.poll_transmit() {
+                note(&mut self.outcome, &transmit.bytes, "their");
                 self.network.send(
                     self.now.mono,
                     peer.address,
@@ -305,6 +338,7 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Transmit(transmit) => {
+                note(&mut self.outcome, &transmit.bytes, "our");
                 let from = PBX.parse().unwrap();
                 self.network
                     .send(self.now.mono, from, transmit.flow.remote, transmit.bytes);
@@ -320,8 +354,14 @@ impl World {
                 }
                 self.journal.push(entry);
             }
-            Effect::Resolve { host, .. } => {
-                self.outcome.faults.push(format!("{host} was looked up"))
+            Effect::Resolve { wish, .. } => {
+                let fault = format!("{} was looked up", wish.host);
+                self.outcome.faults.push(fault);
+            }
+            Effect::Connect(_) | Effect::Disconnect(_) => {
+                self.outcome
+                    .faults
+                    .push("a connection, where all is UDP".to_owned());
             }
             Effect::Drained(_) => self.draining = Some(true),
         }
@@ -448,6 +488,7 @@ impl World {
             if let Entry::CallEnded { call, legs, .. } = entry {
                 let result = format!("{:?} {:?}", call.result, call.cause);
                 *self.outcome.results.entry(result).or_default() += 1;
+                self.outcome.talked.extend(call.talk_ms);
                 for fault in faults_of(call, legs) {
                     check(false, format!("{}: {fault}", call.call_id));
                 }
@@ -495,84 +536,4 @@ fn asks(seed: u64, entropy: &mut Entropy) -> BTreeMap<(Mono, u32), Deed> {
         asks.insert((at, 8), Deed::Drain);
     }
     asks
-}
-
-/// The call that an entry belongs to.
-fn call_of(entry: &Entry) -> Option<CallId> {
-    match entry {
-        Entry::CallStarted(call) | Entry::CallAnswered(call) | Entry::CallChanged(call) => {
-            Some(call.call_id)
-        }
-        Entry::LegChanged(call, _) => Some(*call),
-        _ => None,
-    }
-}
-
-/// What is wrong with the account of a call that has ended.
-fn faults_of(call: &CallRecord, legs: &[LegRecord]) -> Vec<&'static str> {
-    let answered = call.result == Some(CallResult::Answered);
-    let inbound = call.direction == Direction::Inbound;
-    let missed = call.result == Some(CallResult::Missed);
-    let refused = matches!(call.cause, Some(Cause::Overload | Cause::TrunkCapacity));
-    let rejected = call.result == Some(CallResult::Rejected);
-    let events = 2 + u32::from(call.answered_at.is_some());
-    let every = |ok: fn(&LegRecord) -> bool| legs.iter().all(ok);
-    let checks = [
-        (call.result.is_some(), "no result"),
-        (call.ended_at.is_some(), "no end"),
-        (call.ended_by.is_some(), "ended by nobody"),
-        (answered == call.answered_at.is_some(), "answered or not"),
-        (answered == call.talk_ms.is_some(), "talk_ms"),
-        (call.wait_total_ms.is_some(), "wait_total_ms"),
-        (!missed || inbound, "missed though not inbound"),
-        (!missed || call.cause.is_some(), "missed without a cause"),
-        (!answered || call.cause.is_none(), "answered with a cause"),
-        (
-            call.hunt.is_some() || call.wait_hunt_ms.is_none(),
-            "it waited in no hunt",
-        ),
-        (
-            !inbound || refused || rejected || !call.path.is_empty(),
-            "no path",
-        ),
-        (
-            !inbound || call.sip_code.is_some(),
-            "the caller got no status",
-        ),
-        (!inbound || !legs.is_empty(), "no leg"),
-        (call.sequence == events, "sequence"),
-        (every(|leg| leg.ended_at.is_some()), "a leg without an end"),
-        (
-            every(|leg| leg.outcome.is_some()),
-            "a leg without an outcome",
-        ),
-        (
-            every(|leg| leg.connected_at.is_none() || leg.sip_code == Some(200)),
-            "a connected leg without 200",
-        ),
-        (
-            every(|leg| leg.accepted_at.is_none() || leg.connected_at.is_some()),
-            "accepted without being connected",
-        ),
-        (
-            every(|leg| leg.rung_at.is_none() || leg.sip_call_id.is_some()),
-            "a leg that rang without a Call-ID",
-        ),
-    ];
-    let wrong = checks.into_iter().filter(|(ok, _)| !ok);
-    wrong.map(|(_, text)| text).collect()
-}
-
-/// How often each call started, was answered and ended.
-fn tally(journal: &[Entry]) -> HashMap<CallId, (u32, u32, u32)> {
-    let mut tally: HashMap<CallId, (u32, u32, u32)> = HashMap::new();
-    for entry in journal {
-        match entry {
-            Entry::CallStarted(call) => tally.entry(call.call_id).or_default().0 += 1,
-            Entry::CallAnswered(call) => tally.entry(call.call_id).or_default().1 += 1,
-            Entry::CallEnded { call, .. } => tally.entry(call.call_id).or_default().2 += 1,
-            _ => {}
-        }
-    }
-    tally
 }

@@ -353,8 +353,8 @@ fn an_answer_without_a_common_codec_is_a_failure() {
     let late = false;
     w.event(anna, LegEvent::Answered { sdp: None, late });
     assert_eq!(w.said(anna), ["dial", "end NoCodec"]);
-    assert_eq!(w.said(caller), ["reject 480"]);
-    assert_eq!(w.record(call).cause, Some(Cause::Unreachable));
+    assert_eq!(w.said(caller), ["reject 488"]);
+    assert_eq!(w.record(call).cause, Some(Cause::NoCodec));
     w.assert_empty();
 }
 
@@ -366,4 +366,59 @@ fn a_callers_phone_without_a_port_is_refused() {
     assert_eq!(w.said(caller), ["reject 503"]);
     assert_eq!(w.record(call).cause, Some(Cause::Overload));
     w.assert_empty();
+}
+
+/// A hunt whose members all failed for one reason of ours is accounted with that reason.
+#[test]
+fn why_nobody_could_be_rung() {
+    let full = format!("{} (acme, max_calls)", Cause::TrunkCapacity.sentence());
+    let only = |w: &mut World, code: u16, reason: &str, responded: bool| {
+        let (call, caller) = w.call("+74950000013");
+        let leg = w.ringing("acme")[0];
+        w.refuse_as(leg, code, reason, responded);
+        w.bye(caller);
+        w.record(call).cause
+    };
+    let mut w = World::new(plan(|_| {}));
+    assert_eq!(only(&mut w, 503, &full, false), Some(Cause::TrunkCapacity));
+    assert_eq!(only(&mut w, 488, "No", true), Some(Cause::NoCodec));
+    assert_eq!(only(&mut w, 503, "No", true), Some(Cause::Unreachable));
+    assert_eq!(only(&mut w, 486, "Busy", true), Some(Cause::NoAnswer));
+}
+
+#[test]
+fn two_reasons_are_none() {
+    let mut w = world();
+    let (call, caller) = w.call("+74950000013");
+    let phone = w.ringing("anna")[0];
+    let mobile = w.ringing("acme")[0];
+    w.refuse_as(phone, 488, "No", true);
+    w.refuse_as(mobile, 404, "Not Found", true);
+    w.bye(caller);
+    assert_eq!(w.record(call).cause, Some(Cause::Unreachable));
+    let (call, caller) = w.call("+74950000013");
+    let phone = w.ringing("anna")[0];
+    let mobile = w.ringing("acme")[0];
+    w.refuse_as(mobile, 488, "No", true);
+    w.refuse_as(phone, 603, "Decline", true);
+    w.bye(caller);
+    assert_eq!(
+        w.record(call).cause,
+        Some(Cause::NoAnswer),
+        "a person said no"
+    );
+}
+
+/// A forward tells the provider which number of ours was called, and why the call goes on.
+#[test]
+fn a_forward_says_where_it_comes_from() {
+    let mut w = world();
+    w.call("+74950000005");
+    let leg = w.ringing("acme")[0];
+    let diverted = w.legs[&leg].dial.as_ref().unwrap().diverted.clone();
+    let diverted = diverted.expect("an inbound call goes on");
+    assert_eq!(
+        (diverted.number.as_str(), diverted.why),
+        ("+74950000005", None)
+    );
 }

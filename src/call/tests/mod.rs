@@ -8,5 +8,6 @@ mod operators;
 mod passing;
 mod plan;
 mod random;
+mod sessions;
 mod switch;
 mod world;

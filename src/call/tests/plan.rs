@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::audio::clip::Clip;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
+use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
 use crate::dialplan::schedule::Schedule;
 use crate::ledger::id::Name;
 
@@ -43,8 +44,10 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         ring: secs(20),
         otherwise,
         wrap_up: secs(10),
+        session_expires: None,
         md5_only: false,
         may: May::ALL,
+        outbound: OutboundLimits::default(),
     }
 }
 
@@ -107,6 +110,9 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         version: 7,
         server: Server {
             sip: Vec::new(),
+            tls: None,
+            connections: (10, 10),
+            keep_alive: secs(25),
             domain: "pbx.example".into(),
             rtp_ports: 20000..=20100,
             public_address: None,
@@ -120,8 +126,13 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
             max_call: secs(4 * 3600),
+            session_expires: secs(1800),
+            min_session_expires: secs(90),
             api_tokens: Vec::new(),
+            dns: Vec::new(),
+            max_calls: None,
         },
+        security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
         },
@@ -168,15 +179,27 @@ fn trunk(id: &str) -> Trunk {
             port: 5060,
         }),
         accept: Vec::new(),
+        certificate: None,
         register: None,
         number_from: NumberFrom::Auto,
         caller_id: CallerIdPolicy::Ours,
         codecs: vec![CodecName::Pcma, CodecName::Pcmu],
         timeout: secs(3),
         max_calls: None,
+        session_expires: None,
+        reliable: false,
         country: country(),
         transfer: false,
         redirect: false,
+        peers: Vec::new(),
+        weights: Vec::new(),
+        options: None,
+        calls_per_second: None,
+        account: None,
+        number_format: NumberFormat::International,
+        identity: vec![IdentityHeader::From],
+        caller_from: vec![IdentityHeader::From],
+        diversion: vec![DiversionHeader::Diversion],
     }
 }
 
@@ -236,6 +259,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
             trunks: vec![name("acme")],
             caller_id: Some(e164("+74950000001")),
             allow: vec![name("anna")],
+            max_calls: None,
         },
     );
     for (id, otherwise) in [("mobile", Some(voicemail.clone())), ("bare", None)] {

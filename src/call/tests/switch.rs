@@ -73,7 +73,12 @@ impl World {
             }
             LegAct::Progress { code, sdp } => {
                 assert_eq!(far.state, FarState::Calling, "{:?}", far.said);
-                if let Some(sdp) = &sdp {
+                if let Some(sdp) = &sdp
+                    && far.delayed
+                {
+                    // Our offer: its answer comes with the PRACK.
+                    far.offered = Some(sdp.clone());
+                } else if let Some(sdp) = &sdp {
                     assert!(far.agreed, "183 before Agree");
                     far.negotiation.accept_answer(sdp).unwrap();
                 }
@@ -125,6 +130,12 @@ impl World {
                 assert_eq!(far.state, FarState::Up, "{:?}", far.said);
                 format!("notice {code} {phrase}").trim_end().to_owned()
             }
+            LegAct::RejectMedia { .. } => {
+                assert_eq!(far.state, FarState::Calling, "{:?}", far.said);
+                far.state = FarState::Over;
+                "reject 488".into()
+            }
+            LegAct::RefuseMedia { .. } => "refuse 488".into(),
         };
         far.said.push(word);
     }

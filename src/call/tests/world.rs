@@ -58,8 +58,10 @@ pub(super) struct Far {
     pub(super) playing: Option<(String, PlayMode, u64)>,
     pub(super) echo: bool,
     pub(super) tapped: Option<RecordingId>,
-    /// Our offer in a 200.
+    /// Our offer in a 200, or in a provisional response.
     pub(super) offered: Option<Bytes>,
+    /// Its INVITE had no offer.
+    pub(super) delayed: bool,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -134,6 +136,7 @@ impl World {
             echo: false,
             tapped: None,
             offered: None,
+            delayed: false,
         }
     }
 
@@ -163,6 +166,7 @@ impl World {
             sip_call_id: "abc".into(),
             peer: [192, 0, 2, 1].into(),
             join: None,
+            reliable: false,
             refuse: None,
         }
     }
@@ -178,6 +182,9 @@ impl World {
 
     pub(super) fn arrive(&mut self, arrival: Arrival) -> (CallId, LegId) {
         let (call, leg) = (arrival.call, arrival.leg);
+        if let Some(far) = self.legs.get_mut(&leg) {
+            far.delayed = arrival.offer.is_none();
+        }
         let entropy = self.entropy.split();
         let new = Call::incoming(self.now, Arc::clone(&self.plan), arrival, entropy);
         self.calls.insert(call, new);

@@ -1,6 +1,7 @@
 //! The built-in test phones: one SIP user agent with one call at a time, made of the same parts as the PBX.
 
 pub mod ear;
+pub mod line;
 pub mod script;
 
 use std::future::poll_fn;
@@ -11,9 +12,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::time::{Instant, sleep_until};
 
 use self::ear::Ear;
+use self::line::Line;
 use crate::audio::clip::Clip;
 use crate::audio::wav;
 use crate::call::media::{MediaAct, MediaEvent, PlayMode};
@@ -22,12 +25,14 @@ use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
 use crate::media::tap::tap;
 use crate::media::{Plane, PlaneSettings};
+use crate::net::stream::{Heard, Hub, Limits};
 use crate::net::udp::Listeners;
 use crate::sdp::negotiate::{Agreed, Codec, Negotiation};
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::Event;
-use crate::sip::endpoint::{Endpoint, Flow, Settings};
+use crate::sip::endpoint::{ConnectionId, Endpoint, Flow, ListenerId, Settings, Transmit};
 use crate::sip::uri::Uri;
+use crate::switch::connections::{Connections, Way};
 use crate::switch::reach::Reach;
 
 /// How often the ear is emptied.
@@ -48,7 +53,10 @@ pub struct Phone {
     pub entropy: Entropy,
     endpoint: Endpoint,
     listeners: Listeners,
+    hub: Hub,
+    connections: Connections,
     reach: Reach,
+    line: Line,
     plane: Plane,
     ear: Option<Ear>,
     play: Option<Arc<Clip>>,
@@ -62,20 +70,33 @@ pub enum Happening {
     Sip(Event),
     /// On the media stream.
     Media,
+    /// The connection to the PBX is gone.
+    Disconnected(String),
     /// The deadline handed to `next` has passed.
     Deadline,
 }
 
 impl Phone {
-    /// A phone that reaches `remote` and, with `listen`, is reached there.
-    pub fn start(remote: SocketAddr, listen: Option<SocketAddr>) -> io::Result<Phone> {
+    /// A phone that reaches the PBX by a line.
+    pub fn start(line: Line) -> anyhow::Result<Phone> {
+        let remote = line.remote;
         let clock = Clock::start();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let mut entropy = Entropy::from_seed(seed);
         let own = own_address(remote)?;
-        let listeners = Listeners::bind(&[listen.unwrap_or(SocketAddr::new(own, 0))])?;
-        let reach = Reach::new(listeners.addresses()?, Box::new(move |_| own));
+        // Over a connection nothing comes in here, but the address is ours and no other's.
+        let listeners = Listeners::bind(&[SocketAddr::new(own, 0)])?;
+        let addresses = listeners.addresses()?.into_iter();
+        let reach = Reach::over(
+            addresses.map(|address| (line.transport, address)).collect(),
+            Box::new(move |_| own),
+        );
+        let tls = Arc::new(ArcSwapOption::from_pointee(line.tls()?));
+        let limits = Limits {
+            connections: 0,
+            per_source: 0,
+        };
         let settings = Settings {
             product: concat!("vats-phone/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
@@ -95,7 +116,10 @@ impl Phone {
             entropy,
             endpoint,
             listeners,
+            hub: Hub::new(tls, limits),
+            connections: Connections::default(),
             reach,
+            line,
             plane,
             ear: None,
             play: None,
@@ -116,9 +140,10 @@ impl Phone {
         Ok(())
     }
 
-    /// The flow to the far side.
-    pub fn flow(&self, remote: SocketAddr) -> Option<Flow> {
-        self.reach.flow_to(remote)
+    /// The flow to the PBX.
+    pub fn flow(&mut self) -> Flow {
+        let flow = self.reach.flow(ListenerId(0), self.line.remote);
+        self.connections.towards(flow, &self.line.name)
     }
 
     /// Hands a command to the endpoint.
@@ -235,6 +260,11 @@ impl Phone {
                     let flow = self.reach.flow(listener, remote);
                     self.endpoint.handle_message(self.clock.now(), flow, bytes);
                 }
+                heard = self.hub.next() => {
+                    if let Some(why) = self.hear(heard) {
+                        return Happening::Disconnected(why);
+                    }
+                }
                 () = self.plane.ready() => {}
                 () = sleep_until(wake) => {
                     let now = self.clock.now();
@@ -255,13 +285,47 @@ impl Phone {
         self.plane.shutdown();
     }
 
+    /// Something happened on the connection; why it is gone.
+    fn hear(&mut self, heard: Heard) -> Option<String> {
+        let now = self.clock.now();
+        match heard {
+            Heard::Message { connection, bytes } => {
+                if let Some(flow) = self.connections.heard(now.mono, connection) {
+                    self.endpoint.handle_message(now, flow, bytes);
+                }
+                None
+            }
+            Heard::Broken { connection, .. } => {
+                self.hub.close(connection);
+                self.lose(connection, "what came on it is no SIP".to_owned())
+            }
+            Heard::Closed {
+                connection, why, ..
+            } => self.lose(connection, why),
+            Heard::Accepted { .. } => None,
+        }
+    }
+
+    fn lose(&mut self, connection: ConnectionId, why: String) -> Option<String> {
+        let flow = self.connections.closed(connection)?;
+        self.endpoint.handle_flow_closed(self.clock.now(), flow);
+        Some(why)
+    }
+
     fn flush(&mut self) {
+        let now = self.clock.now();
         while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.listeners.send(
-                transmit.flow.listener,
-                transmit.flow.remote,
-                &transmit.bytes,
-            );
+            let Transmit { flow, bytes } = transmit;
+            match self.connections.way(now.mono, &flow) {
+                Way::Datagram => self.listeners.send(flow.listener, flow.remote, &bytes),
+                Way::On(connection) => self.hub.send(connection, bytes),
+                Way::Open(connect) => {
+                    let connection = connect.connection;
+                    self.hub.connect(connect);
+                    self.hub.send(connection, bytes);
+                }
+                Way::Gone => self.endpoint.handle_flow_closed(now, flow),
+            }
         }
     }
 }
@@ -298,18 +362,11 @@ pub async fn interrupted() -> io::Result<()> {
     Ok(())
 }
 
-/// What is said when nothing answers.
-pub fn nobody_there(remote: SocketAddr) -> String {
-    format!(
-        "nothing answers SIP over UDP at {remote}; does the PBX run there? `vats run` prints where it listens"
-    )
-}
-
-/// Splits `HOST:PORT`; the port is 5060 where none is written.
-pub fn host_port(text: &str) -> anyhow::Result<(String, u16)> {
+/// Splits `HOST:PORT`.
+pub fn host_port(text: &str) -> anyhow::Result<(String, Option<u16>)> {
     let uri = Uri::parse(&format!("sip:{text}"))
         .map_err(|_| anyhow::anyhow!("{text} is no address; write HOST:PORT"))?;
-    Ok((uri.host().to_owned(), uri.port().unwrap_or(5060)))
+    Ok((uri.host().to_owned(), uri.port()))
 }
 
 /// The first address of a host.

@@ -262,6 +262,32 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// A list of whole numbers within the bounds of its declaration; `None` when any is wrong.
+    pub fn integers(&self, key: &str) -> Option<Vec<u32>> {
+        let kind = self.key(key)?.kind;
+        let Kind::List(Kind::Integer(least, most)) = kind else {
+            return None;
+        };
+        let node = self.node(key)?;
+        let Value::List(nodes) = &node.value else {
+            self.mistyped(key, &kind, &node);
+            return None;
+        };
+        let mut values = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            match node.value {
+                Value::Integer(Some(value)) if (*least..=*most).contains(&value) => {
+                    values.extend(u32::try_from(value));
+                }
+                _ => {
+                    let message = format!("`{key}` takes whole numbers from {least} to {most}");
+                    self.check.error(node.at, Wrong::new(message));
+                }
+            }
+        }
+        (values.len() == nodes.len()).then_some(values)
+    }
+
     /// One of the words of its declaration.
     pub fn word(&self, key: &str) -> Option<String> {
         let Kind::OneOf(now, later) = self.key(key)?.kind else {

@@ -12,9 +12,11 @@ mod tree;
 mod values;
 mod whole;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audio::clip::Clip;
+use crate::dialplan::listener::TlsFiles;
 use crate::dialplan::plan::Plan;
 
 pub use self::problem::{Place, Problem, Severity};
@@ -40,6 +42,14 @@ pub trait Edge {
     fn host_name(&self) -> Option<String>;
     /// A time zone by its IANA name.
     fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone>;
+    /// Where a file of the configuration is, by its path as written.
+    fn file(&self, path: &str) -> PathBuf {
+        PathBuf::from(path)
+    }
+    /// Whether these files are usable; a sentence why not.
+    fn tls(&self, _files: &TlsFiles) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What came of a check.

@@ -188,6 +188,46 @@ fn the_contract_becomes_a_plan() {
 }
 
 #[test]
+fn security_and_limits_are_read() {
+    let plan = plan(
+        r#"
+[server]
+max_calls = 500
+[security]
+allow = ["192.0.2.0/24", "198.51.100.7"]
+failures = 5
+ban = "2h"
+[trunks.acme]
+peer = "192.0.2.9"
+[operators.anna]
+password = "x"
+outbound = { calls = 2, minutes_per_day = 90 }
+[operators.boris]
+password = "x"
+[outbound.russia]
+prefixes = ["+7"]
+trunks = ["acme"]
+allow = ["anna"]
+max_calls = 7
+"#,
+    );
+    assert_eq!(plan.server.max_calls, Some(500));
+    let security = &plan.security;
+    assert_eq!((security.allow.len(), security.failures), (2, 5));
+    assert_eq!(
+        (security.requests, security.ban),
+        (100, Duration::from_secs(7_200))
+    );
+    assert_eq!(security.window, Duration::from_secs(600));
+    let anna = plan.operators["anna"].outbound;
+    assert_eq!((anna.calls, anna.minutes_per_day), (Some(2), Some(90)));
+    assert_eq!(plan.operators["boris"].outbound.calls, None);
+    assert_eq!(plan.outbound["russia"].max_calls, Some(7));
+    let plain = self::plan("");
+    assert_eq!(plain.security, crate::dialplan::plan::Security::default());
+}
+
+#[test]
 fn the_sample_has_no_problem() {
     let checked = examine_text(SAMPLE);
     assert_eq!(checked.problems, []);
@@ -201,9 +241,35 @@ fn the_sample_has_no_problem() {
 fn an_empty_configuration_is_a_plan_of_defaults() {
     let plan = plan("");
     assert_eq!(plan.server.domain, "pbx.example");
-    assert_eq!(plan.server.sip, ["0.0.0.0:5060".parse().unwrap()]);
+    assert_eq!(plan.server.sip.len(), 1);
+    assert_eq!(plan.server.sip[0].to_string(), "udp://0.0.0.0:5060");
     assert_eq!(plan.server.country.as_str(), "RU");
     assert!(plan.server.api_tokens.is_empty() && plan.server.music.is_none());
+}
+
+#[test]
+fn session_intervals_have_defaults_and_fit_each_other() {
+    let plan = plan(
+        "[trunks.acme]\naccept = [\"192.0.2.1\"]\nsession_expires = \"0s\"\nreliable = true\n[operators.anna]\npassword = \"x\"\n",
+    );
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    assert_eq!(plan.server.session_expires, minutes(30));
+    assert_eq!(plan.server.min_session_expires, Duration::from_secs(90));
+    let trunk = &plan.trunks["acme"];
+    assert_eq!(trunk.session_expires, Some(Duration::ZERO));
+    assert!(trunk.reliable);
+    assert_eq!(plan.operators["anna"].session_expires, None);
+    for (text, said) in [
+        ("session_expires = \"60s\"", "below"),
+        ("session_expires = \"1s\"", "2s at least"),
+        ("min_session_expires = \"1h\"", "below"),
+        ("min_session_expires = \"10s\"", "RFC 4028"),
+    ] {
+        let checked = examine_text(&format!("[server]\n{text}\n"));
+        assert_eq!(checked.problems.len(), 1, "{text}");
+        let message = &checked.problems[0].message;
+        assert!(message.contains(said), "{text}: {message}");
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::HostPort;
+use crate::sip::endpoint::Transport;
+use crate::sip::locate::Wish;
 
 /// Why a string is not what its key wants, and what would be right.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,21 +61,21 @@ pub(crate) fn write_duration(duration: Duration) -> String {
 }
 
 /// A SIP listener: `udp://0.0.0.0:5060`.
-pub(crate) fn listener(text: &str) -> Result<SocketAddr, Wrong> {
+pub(crate) fn listener(text: &str) -> Result<Listener, Wrong> {
     let shape = || {
         Wrong::new(format!("\"{text}\" is no listener")).hint(
-            "write it as \"udp://127.0.0.1:5060\": an IP address and a port, 0 for any free one",
+            "write it as \"udp://127.0.0.1:5060\" or \"tls://[::1]:5061\": an IP address and a port, 0 for any free one",
         )
     };
     let (scheme, address) = text.split_once("://").ok_or_else(shape)?;
-    match scheme {
-        "udp" => address.parse().map_err(|_| shape()),
-        "tcp" | "tls" | "ws" | "wss" => Err(Wrong::new(format!(
-            "{scheme}:// listeners are not available in this version"
-        ))
-        .hint("use udp://")),
-        _ => Err(shape()),
-    }
+    let transport = Transport::parse(scheme).ok_or_else(|| {
+        Wrong::new(format!("{scheme}:// is no transport of SIP"))
+            .hint("use udp://, tcp://, tls://, ws:// or wss://")
+    })?;
+    Ok(Listener {
+        transport,
+        address: address.parse().map_err(|_| shape())?,
+    })
 }
 
 /// `20000-29999`.
@@ -145,6 +148,43 @@ pub(crate) fn host_port(text: &str) -> Result<HostPort, Wrong> {
     Ok(HostPort {
         host: host.to_ascii_lowercase(),
         port,
+    })
+}
+
+/// Where a provider is reached: `host`, `host:port`, `tls://host`. Without port and transport the DNS says (RFC 3263).
+pub(crate) fn peer(text: &str) -> Result<Wish, Wrong> {
+    let (transport, rest) = match text.split_once("://") {
+        None => (None, text),
+        Some((scheme, rest)) => match Transport::parse(scheme) {
+            Some(transport) if !transport.is_web_socket() => (Some(transport), rest),
+            _ => {
+                return Err(Wrong::new(format!("{scheme}:// leads to no provider"))
+                    .hint("use udp://, tcp:// or tls://, or none and let the DNS say"));
+            }
+        },
+    };
+    let found = host_port(rest)?;
+    // The brackets of IPv6 are gone in the host.
+    let is_written = rest.parse::<IpAddr>().is_err()
+        && rest
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    Ok(Wish {
+        host: found.host,
+        port: is_written.then_some(found.port),
+        transport,
+        secure: false,
+    })
+}
+
+/// `192.0.2.53`, `127.0.0.1:5353`.
+pub(crate) fn name_server(text: &str) -> Result<SocketAddr, Wrong> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, 53));
+    }
+    text.parse().map_err(|_| {
+        Wrong::new(format!("\"{text}\" is no name server's address"))
+            .hint("write it as \"192.0.2.53\", or with a port as \"127.0.0.1:5353\"")
     })
 }
 
@@ -255,9 +295,42 @@ mod tests {
         }
     }
 
+    #[test]
+    fn peers() {
+        let read = |text| {
+            let wish = peer(text).ok()?;
+            Some((wish.host, wish.port, wish.transport))
+        };
+        let acme = || "sip.acme.example".to_owned();
+        assert_eq!(read("sip.acme.example"), Some((acme(), None, None)));
+        assert_eq!(
+            read("tls://sip.acme.example:5071"),
+            Some((acme(), Some(5071), Some(Transport::Tls)))
+        );
+        assert_eq!(
+            read("[2001:db8::1]:5070"),
+            Some(("2001:db8::1".into(), Some(5070), None))
+        );
+        assert_eq!(
+            read("2001:db8::1"),
+            Some(("2001:db8::1".into(), None, None))
+        );
+        for wrong in ["ws://a", "sips://a", "udp://", "a:b"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn name_servers() {
+        assert_eq!(name_server("192.0.2.53").unwrap().port(), 53);
+        assert_eq!(name_server("[::1]:5353").unwrap().port(), 5353);
+        assert!(name_server("dns.example").is_err());
+    }
+
     proptest! {
         #[test]
         fn no_panics(text in "\\PC{0,30}") {
+            let _ = peer(&text);
             let _ = (duration(&text), listener(&text), ports(&text), host_port(&text), prefix(&text));
         }
     }

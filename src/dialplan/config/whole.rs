@@ -60,7 +60,7 @@ fn trunks(checker: &Checker<'_>, plan: &Plan) {
     let mute = |trunk: &Name| {
         plan.trunks
             .get(trunk)
-            .is_some_and(|trunk| trunk.peer.is_none())
+            .is_some_and(|trunk| trunk.peers.is_empty())
     };
     let wrong = |trunk: &Name| {
         Wrong::new(format!(

@@ -183,7 +183,7 @@ fn what_cannot_be_agreed_is_said_and_changes_nothing() {
     );
     assert!(matches!(
         leg.answer(&sdp("m=audio 4000 RTP/SAVP 8\r\n")),
-        Err(SdpError::NoCommonCodec { .. })
+        Err(SdpError::NoCommonTransport { .. })
     ));
     assert_eq!(
         leg.answer(&sdp("m=video 4000 RTP/AVP 96\r\n")),
@@ -366,4 +366,61 @@ fn an_address_that_no_packet_of_ours_reaches_is_refused() {
     }
     // An unspecified address is a hold, whatever its version.
     assert!(leg(&BOTH).answer(&offer("IP6 ::")).is_ok());
+}
+
+#[test]
+fn an_alternative_over_the_other_ip_version_before_ours_does_no_harm() {
+    let mut leg = leg(&BOTH);
+    let offer =
+        sdp("m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\nm=audio 4002 RTP/AVP 0 8\r\n");
+    let (answer, agreed) = leg.answer(&offer).unwrap();
+    assert_eq!(agreed.remote, Some("192.0.2.7:4002".parse().unwrap()));
+    let answer = text(&answer);
+    assert!(answer.contains("m=audio 0 RTP/AVP 8\r\nm=audio 20000 RTP/AVP 8\r\n"));
+    let other = sdp("m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\n");
+    assert!(matches!(
+        leg.answer(&other),
+        Err(SdpError::OtherFamily { .. })
+    ));
+    let worse = sdp("m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\nm=audio 4002 RTP/AVP 9\r\n");
+    assert!(matches!(
+        leg.answer(&worse),
+        Err(SdpError::NoCommonCodec { .. })
+    ));
+}
+
+#[test]
+fn each_refusal_has_its_warning_code() {
+    for (lines, code) in [
+        ("m=audio 4000 RTP/AVP 9\r\n", Some(305)),
+        ("m=video 4000 RTP/AVP 96\r\n", Some(304)),
+        ("m=audio 4000 RTP/SAVP 8\r\n", Some(302)),
+        (
+            "m=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::1\r\n",
+            Some(301),
+        ),
+        ("m=audio x\r\n", None),
+    ] {
+        let error = leg(&BOTH).answer(&sdp(lines)).unwrap_err();
+        assert_eq!(error.warning().map(|(code, _)| code), code, "{error}");
+    }
+}
+
+#[test]
+fn what_was_answered_can_be_offered_again_to_refresh_the_session() {
+    let mut leg = leg(&BOTH);
+    let held = sdp("m=video 9 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\n");
+    leg.answer(&held).unwrap();
+    // The far side's answer to that repeats what it said, or resumes.
+    let still = leg
+        .accept_answer(&sdp(
+            "m=video 0 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\n",
+        ))
+        .unwrap();
+    assert!(still.is_held());
+    let back = leg
+        .accept_answer(&sdp("m=video 0 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 0\r\n"))
+        .unwrap();
+    assert!(!back.is_held());
+    assert_eq!(back.codec, Codec::Pcmu);
 }

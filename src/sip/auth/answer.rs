@@ -12,6 +12,23 @@ pub struct Credentials {
     pub user: String,
     /// Password.
     pub password: String,
+    /// The only realm that is answered; `None`: whichever is asked for.
+    pub realm: Option<String>,
+}
+
+impl Credentials {
+    /// For whichever realm is asked for.
+    pub fn new(user: &str, password: &str) -> Credentials {
+        Credentials {
+            user: user.to_owned(),
+            password: password.to_owned(),
+            realm: None,
+        }
+    }
+
+    fn are_for(&self, realm: &str) -> bool {
+        self.realm.as_deref().is_none_or(|only| only == realm)
+    }
 }
 
 /// Without the password, so that no log has it.
@@ -21,9 +38,53 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// The header (Authorization or Proxy-Authorization) that answers the challenge in a 401 or 407: of several the topmost that we can answer (RFC 8760
-/// §2.4; MD5 and SHA-256 and their `-sess` forms), qop=auth where offered. `nonce_count` is how often this nonce is used with this, from 1.
-/// `None`: no challenge we can answer.
+/// Why a 401 or 407 cannot be answered.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// Only qop=auth-int is offered: the integrity of bodies, which would have to be kept through every change of ours.
+    OnlyAuthInt,
+    /// No challenge is of the realm that the credentials are for.
+    OtherRealm,
+    /// No challenge is of a scheme, algorithm or form that we know.
+    Unknown,
+}
+
+/// What keeps us from answering a 401 or 407; `None`: nothing does.
+pub fn why_not(response: &Message, credentials: &Credentials) -> Option<Obstacle> {
+    let (asked, _) = names(response.status())?;
+    if !realms(response, credentials).is_empty() {
+        return None;
+    }
+    let mut obstacle = Obstacle::Unknown;
+    for params in response.headers(asked).filter_map(DigestParams::parse) {
+        let is_known = Algorithm::parse(params.get("algorithm")).is_some();
+        let only_int = params
+            .get("qop")
+            .is_some_and(|offered| !offers(offered, "auth"));
+        if is_known && only_int {
+            return Some(Obstacle::OnlyAuthInt);
+        }
+        let other = |realm: &str| !credentials.are_for(realm);
+        if is_known && params.get("realm").is_some_and(other) {
+            obstacle = Obstacle::OtherRealm;
+        }
+    }
+    Some(obstacle)
+}
+
+/// The realms of the challenges in a 401 or 407 that we can answer, and whether only their nonce was stale.
+pub fn realms<'a>(response: &'a Message, credentials: &Credentials) -> Vec<(&'a str, bool)> {
+    let mut found: Vec<(&str, bool)> = Vec::new();
+    for challenge in challenges(response) {
+        let is_new = !found.iter().any(|(realm, _)| *realm == challenge.realm);
+        if is_new && credentials.are_for(challenge.realm) {
+            found.push((challenge.realm, challenge.stale));
+        }
+    }
+    found
+}
+
+/// The header (Authorization or Proxy-Authorization) that answers the challenge in a 401 or 407: of the first realm that we can answer. As [`answer_realm`].
 pub fn answer_challenge(
     response: &Message,
     method: &str,
@@ -32,12 +93,50 @@ pub fn answer_challenge(
     nonce_count: u32,
     entropy: &mut Entropy,
 ) -> Option<(Name, String)> {
-    let (asked, answered) = match response.status() {
-        401 => (Name::WwwAuthenticate, Name::Authorization),
-        407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-        _ => return None,
-    };
-    let challenge = response.headers(asked).find_map(Challenge::read)?;
+    let (realm, _) = realms(response, credentials).into_iter().next()?;
+    let request = Asked { method, uri };
+    answer_realm(
+        response,
+        realm,
+        None,
+        request,
+        credentials,
+        nonce_count,
+        entropy,
+    )
+}
+
+/// The request that carries an answer.
+#[derive(Copy, Clone, Debug)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its Request-URI.
+    pub uri: &'a str,
+}
+
+/// The header that answers a realm's challenge in a 401 or 407: of several the strongest algorithm that we know (RFC 7616 §3.7), the topmost among
+/// equals; qop=auth where offered. `nonce`: a later one of the server's (`nextnonce`) in the challenge's stead. `nonce_count` is how often
+/// the nonce is used with this, from 1. `None`: no challenge that we can answer.
+pub fn answer_realm(
+    response: &Message,
+    realm: &str,
+    nonce: Option<&str>,
+    request: Asked<'_>,
+    credentials: &Credentials,
+    nonce_count: u32,
+    entropy: &mut Entropy,
+) -> Option<(Name, String)> {
+    let (_, answered) = names(response.status())?;
+    let of_realm = challenges(response).filter(|challenge| challenge.realm == realm);
+    // The last maximum is the topmost one of the reversed list.
+    let all: Vec<Challenge<'_>> = of_realm.collect();
+    let challenge = all
+        .into_iter()
+        .rev()
+        .max_by_key(|challenge| challenge.algorithm)?;
+    let nonce = nonce.unwrap_or(challenge.nonce);
+    let Asked { method, uri } = request;
     let cnonce = entropy.token();
     let count = format!("{nonce_count:08x}");
     let digest = Digest {
@@ -48,15 +147,14 @@ pub fn answer_challenge(
         password: &credentials.password,
         method,
         uri,
-        nonce: challenge.nonce,
+        nonce,
         cnonce: &cnonce,
         count: challenge.qop.then_some(count.as_str()),
     };
     let mut value = format!(
-        "Digest username={}, realm=\"{}\", nonce=\"{}\", uri=\"{uri}\", response=\"{}\"",
+        "Digest username={}, realm=\"{}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{}\"",
         Quoted(&credentials.user),
         challenge.realm,
-        challenge.nonce,
         digest.response(),
     );
     if let Some(name) = challenge.algorithm_name {
@@ -73,6 +171,29 @@ pub fn answer_challenge(
     Some((answered, value))
 }
 
+/// The challenge's header and the one that answers it.
+const fn names(code: u16) -> Option<(Name, Name)> {
+    match code {
+        401 => Some((Name::WwwAuthenticate, Name::Authorization)),
+        407 => Some((Name::ProxyAuthenticate, Name::ProxyAuthorization)),
+        _ => None,
+    }
+}
+
+/// The challenges of a 401 or 407 that we can answer.
+fn challenges(response: &Message) -> impl Iterator<Item = Challenge<'_>> {
+    names(response.status())
+        .into_iter()
+        .flat_map(|(asked, _)| response.headers(asked))
+        .filter_map(Challenge::read)
+}
+
+fn offers(offered: &str, wanted: &str) -> bool {
+    offered
+        .split(',')
+        .any(|qop| qop.trim().eq_ignore_ascii_case(wanted))
+}
+
 /// A challenge that can be answered.
 struct Challenge<'a> {
     realm: &'a str,
@@ -83,6 +204,8 @@ struct Challenge<'a> {
     session: bool,
     /// Whether qop=auth is offered; otherwise none is.
     qop: bool,
+    /// The last answer was right but for its nonce.
+    stale: bool,
 }
 
 impl<'a> Challenge<'a> {
@@ -93,10 +216,7 @@ impl<'a> Challenge<'a> {
         let qop = match params.get("qop") {
             None => false,
             Some(offered) => {
-                if !offered
-                    .split(',')
-                    .any(|qop| qop.trim().eq_ignore_ascii_case("auth"))
-                {
+                if !offers(offered, "auth") {
                     return None;
                 }
                 true
@@ -110,6 +230,9 @@ impl<'a> Challenge<'a> {
             algorithm,
             session,
             qop,
+            stale: params
+                .get("stale")
+                .is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
         })
     }
 }
@@ -125,10 +248,7 @@ mod tests {
             writer = writer.header(name, challenge);
         }
         let response = Message::parse(writer.finish()).unwrap();
-        let credentials = Credentials {
-            user: "shop".into(),
-            password: "secret".into(),
-        };
+        let credentials = Credentials::new("shop", "secret");
         let mut entropy = Entropy::from_number(1);
         answer_challenge(
             &response,
@@ -141,16 +261,17 @@ mod tests {
     }
 
     #[test]
-    fn the_topmost_that_we_know_is_answered() {
+    fn the_strongest_that_we_know_is_answered() {
         let (name, value) = answer(
             401,
             Name::WwwAuthenticate,
             &[
                 "Basic realm=\"a\"",
-                "Digest realm=\"a\", nonce=\"n0\", algorithm=SHA-512-256, qop=\"auth\"",
-                "Digest realm=\"a\", nonce=\"n1\", qop=\"auth-int\"",
+                "Digest realm=\"a, b\", nonce=\"n0\", algorithm=SHA3-512, qop=\"auth\"",
+                "Digest realm=\"a, b\", nonce=\"n1\", qop=\"auth-int\"",
+                "Digest realm=\"a, b\", nonce=\"n3\", algorithm=MD5",
                 "Digest realm=\"a, b\", nonce=\"n2\", algorithm=SHA-256, qop=\"auth-int, auth\", opaque=\"\"",
-                "Digest realm=\"a\", nonce=\"n3\", algorithm=MD5",
+                "Digest realm=\"a, b\", nonce=\"n4\", algorithm=SHA-256",
             ],
         )
         .unwrap();
@@ -224,11 +345,26 @@ mod tests {
     }
 
     #[test]
-    fn the_password_is_in_no_log() {
-        let credentials = Credentials {
-            user: "shop".into(),
-            password: "secret".into(),
+    fn obstacles_are_named() {
+        let why = |challenge: &str, realm: Option<&str>| {
+            let response = Writer::response(401).header(Name::WwwAuthenticate, challenge);
+            let response = Message::parse(response.finish()).unwrap();
+            let mut credentials = Credentials::new("shop", "secret");
+            credentials.realm = realm.map(str::to_owned);
+            why_not(&response, &credentials)
         };
+        let int = "Digest realm=\"a\", nonce=\"n\", qop=\"auth-int\"";
+        let plain = "Digest realm=\"a\", nonce=\"n\", qop=\"auth-int,auth\"";
+        assert_eq!(why(int, None), Some(Obstacle::OnlyAuthInt));
+        assert_eq!(why(plain, None), None);
+        assert_eq!(why(plain, Some("a")), None);
+        assert_eq!(why(plain, Some("b")), Some(Obstacle::OtherRealm));
+        assert_eq!(why("Basic realm=\"a\"", None), Some(Obstacle::Unknown));
+    }
+
+    #[test]
+    fn the_password_is_in_no_log() {
+        let credentials = Credentials::new("shop", "secret");
         assert!(!format!("{credentials:?}").contains("secret"));
     }
 }

@@ -1,17 +1,19 @@
 //! The digest itself (RFC 7616 §3.4, RFC 2617 §3.2.2) and the parameters of a challenge or of credentials.
 
 use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512_256};
 
 use crate::sip::header::params;
 
 /// An algorithm of the `algorithm` parameter.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Algorithm {
     /// `MD5`, for phones that know nothing else.
     Md5,
     /// `SHA-256` (RFC 7616).
     Sha256,
+    /// `SHA-512-256` (RFC 7616); we answer it and do not ask for it.
+    Sha512,
 }
 
 impl Algorithm {
@@ -25,6 +27,8 @@ impl Algorithm {
             ("MD5-sess", (Algorithm::Md5, true)),
             ("SHA-256", (Algorithm::Sha256, false)),
             ("SHA-256-sess", (Algorithm::Sha256, true)),
+            ("SHA-512-256", (Algorithm::Sha512, false)),
+            ("SHA-512-256-sess", (Algorithm::Sha512, true)),
         ]
         .into_iter()
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -35,6 +39,7 @@ impl Algorithm {
         match self {
             Algorithm::Md5 => "MD5",
             Algorithm::Sha256 => "SHA-256",
+            Algorithm::Sha512 => "SHA-512-256",
         }
     }
 
@@ -43,6 +48,7 @@ impl Algorithm {
         match self {
             Algorithm::Md5 => hash_parts(Md5::new(), parts),
             Algorithm::Sha256 => hash_parts(Sha256::new(), parts),
+            Algorithm::Sha512 => hash_parts(Sha512_256::new(), parts),
         }
     }
 }
@@ -169,6 +175,17 @@ mod tests {
         assert_eq!(
             digest(Algorithm::Sha256).response(),
             "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
+    }
+
+    #[test]
+    fn sha_512_256_is_known() {
+        let (algorithm, session) = Algorithm::parse(Some("sha-512-256")).unwrap();
+        assert_eq!((algorithm, session), (Algorithm::Sha512, false));
+        // FIPS 180-4's example for "abc".
+        assert_eq!(
+            algorithm.hash(&["abc"]),
+            "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23"
         );
     }
 

@@ -8,6 +8,6 @@ mod digest;
 mod nonce;
 mod verifier;
 
-pub use answer::{Credentials, answer_challenge};
+pub use answer::{Asked, Credentials, Obstacle, answer_challenge, answer_realm, realms, why_not};
 pub use digest::Algorithm;
 pub use verifier::{Verdict, Verifier};

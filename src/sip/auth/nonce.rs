@@ -57,22 +57,22 @@ impl Nonces {
         }
     }
 
-    /// A new nonce.
-    pub(super) fn issue(&mut self, now: Mono) -> String {
+    /// A new nonce for `origin`: whoever else brings it has not got it from us.
+    pub(super) fn issue(&mut self, now: Mono, origin: &[u8]) -> String {
         let id = self.entropy.u64();
         let mut nonce = Vec::with_capacity(LENGTH);
         nonce.extend_from_slice(&now.as_micros().to_be_bytes());
         nonce.extend_from_slice(&id.to_be_bytes());
-        let signature = self.sign(&nonce);
+        let signature = self.sign(&nonce, origin);
         nonce.extend_from_slice(signature.get(..16).unwrap_or_default());
         URL_SAFE_NO_PAD.encode(nonce)
     }
 
-    /// The nonce, if it is one of ours and can still be used.
-    pub(super) fn read(&self, now: Mono, text: &str) -> Option<Nonce> {
+    /// The nonce, if it is one of ours, was issued for `origin` and can still be used.
+    pub(super) fn read(&self, now: Mono, origin: &[u8], text: &str) -> Option<Nonce> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (said, signature) = bytes.split_at_checked(16)?;
-        let own = self.sign(said);
+        let own = self.sign(said, origin);
         if !bool::from(own.get(..16)?.ct_eq(signature)) {
             return None;
         }
@@ -117,12 +117,13 @@ impl Nonces {
         }
     }
 
-    fn sign(&self, said: &[u8]) -> [u8; 32] {
+    fn sign(&self, said: &[u8], origin: &[u8]) -> [u8; 32] {
         // A key of the block's size or less is taken as it is; HMAC refuses none.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else {
             return self.key;
         };
         mac.update(said);
+        mac.update(origin);
         mac.finalize().into_bytes().into()
     }
 }
@@ -155,23 +156,24 @@ mod tests {
     #[test]
     fn own_nonces_are_known_for_five_minutes_and_others_never() {
         let mut nonces = Nonces::new(Entropy::from_number(1));
-        let text = nonces.issue(at(10));
-        assert_ne!(text, nonces.issue(at(10)));
-        assert!(nonces.read(at(310), &text).is_some());
-        assert!(nonces.read(at(311), &text).is_none());
+        let text = nonces.issue(at(10), b"here");
+        assert_ne!(text, nonces.issue(at(10), b"here"));
+        assert!(nonces.read(at(310), b"here", &text).is_some());
+        assert!(nonces.read(at(310), b"there", &text).is_none());
+        assert!(nonces.read(at(311), b"here", &text).is_none());
         let others = Nonces::new(Entropy::from_number(2));
-        assert!(others.read(at(10), &text).is_none());
+        assert!(others.read(at(10), b"here", &text).is_none());
         for end in 0..text.len() {
-            assert!(nonces.read(at(10), &text[..end]).is_none());
+            assert!(nonces.read(at(10), b"here", &text[..end]).is_none());
         }
-        assert!(nonces.read(at(10), &format!("{text}AA")).is_none());
+        assert!(nonces.read(at(10), b"here", &format!("{text}AA")).is_none());
     }
 
     #[test]
     fn counts_may_come_late_but_never_twice() {
         let mut nonces = Nonces::new(Entropy::from_number(1));
-        let text = nonces.issue(at(0));
-        let nonce = nonces.read(at(0), &text).unwrap();
+        let text = nonces.issue(at(0), b"here");
+        let nonce = nonces.read(at(0), b"here", &text).unwrap();
         let mut take = |count| nonces.take(at(1), nonce, count);
         assert_eq!(
             [1, 1, 3, 2, 2, 3].map(&mut take),
@@ -187,8 +189,8 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_what_is_forgotten_cannot_be_replayed() {
         let mut nonces = Nonces::new(Entropy::from_number(1));
-        let first = nonces.issue(at(0));
-        let nonce = nonces.read(at(0), &first).unwrap();
+        let first = nonces.issue(at(0), b"here");
+        let nonce = nonces.read(at(0), b"here", &first).unwrap();
         assert!(nonces.take(at(0), nonce, 1));
         for id in 0..REMEMBERED as u64 {
             let nonce = Nonce { issued: at(1), id };
@@ -198,7 +200,7 @@ mod tests {
             (nonces.used.len(), nonces.order.len()),
             (REMEMBERED, REMEMBERED)
         );
-        assert!(nonces.read(at(1), &first).is_none());
+        assert!(nonces.read(at(1), b"here", &first).is_none());
         assert!(nonces.take(
             at(400),
             Nonce {

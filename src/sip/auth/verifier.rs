@@ -88,28 +88,64 @@ impl Verifier {
         known.unwrap_or(all > 0 && lot % all < some)
     }
 
-    /// Checks a request (Authorization and Proxy-Authorization alike). `lookup` gives a user's password and whether he is offered MD5 alone; an unknown
-    /// user is treated just like a wrong password, in the same time. A user may be written with his domain (`anna@domain`).
+    /// The user whose credentials for our realm a request carries, as written.
+    pub fn user_of<'a>(&self, request: &'a Message) -> Option<&'a str> {
+        self.presented(request).map(|presented| presented.user)
+    }
+
+    fn presented<'a>(&self, request: &'a Message) -> Option<Presented<'a>> {
+        [Name::Authorization, Name::ProxyAuthorization]
+            .into_iter()
+            .flat_map(|name| request.headers(name))
+            .filter_map(DigestParams::parse)
+            .filter(|params| params.get("realm") == Some(&self.realm))
+            .find_map(|params| Presented::read(&params))
+    }
+
+    /// The challenge that wrong credentials get, without a look at the request's.
+    pub fn refuse(
+        &mut self,
+        now: Mono,
+        origin: &[u8],
+        request: &Message,
+        lookup: impl Fn(&str) -> Option<(String, bool)>,
+    ) -> Verdict {
+        let user = self.user_of(request).unwrap_or_default();
+        let bare = user.split('@').next().unwrap_or_default();
+        let known = lookup(bare).map(|(_, md5_only)| md5_only);
+        let md5_only = self.is_md5_only(bare, known);
+        self.challenge(now, origin, md5_only, Fault::Bare)
+    }
+
+    /// As [`Verifier::check_from`], wherever the request comes from.
     pub fn check(
         &mut self,
         now: Mono,
         request: &Message,
         lookup: impl Fn(&str) -> Option<(String, bool)>,
     ) -> Verdict {
-        let presented = [Name::Authorization, Name::ProxyAuthorization]
-            .into_iter()
-            .flat_map(|name| request.headers(name))
-            .filter_map(DigestParams::parse)
-            .filter(|params| params.get("realm") == Some(&self.realm))
-            .find_map(|params| Presented::read(&params));
-        let Some(presented) = presented else {
+        self.check_from(now, &[], request, lookup)
+    }
+
+    /// Checks a request (Authorization and Proxy-Authorization alike). `lookup` gives a user's password and whether he is offered MD5 alone; an unknown
+    /// user is treated just like a wrong password, in the same time. A user may be written with his domain (`anna@domain`).
+    ///
+    /// Nonces hold for the `origin` that they were sent to: credentials with one that another got are stale, not wrong.
+    pub fn check_from(
+        &mut self,
+        now: Mono,
+        origin: &[u8],
+        request: &Message,
+        lookup: impl Fn(&str) -> Option<(String, bool)>,
+    ) -> Verdict {
+        let Some(presented) = self.presented(request) else {
             let caller = request
                 .header(Name::From)
                 .and_then(user_of)
                 .unwrap_or_default();
             let known = lookup(&caller).map(|(_, md5_only)| md5_only);
             let md5_only = self.is_md5_only(&caller, known);
-            return self.challenge(now, md5_only, Fault::Bare);
+            return self.challenge(now, origin, md5_only, Fault::Bare);
         };
         // Both look-ups are always made, known or not.
         let bare = presented.user.split('@').next().unwrap_or_default();
@@ -121,22 +157,26 @@ impl Verifier {
         };
         let known = whole.or(part);
         let md5_only = self.is_md5_only(user, known.as_ref().map(|(_, md5_only)| *md5_only));
-        match self.verify(now, request, &presented, known) {
+        match self.verify(now, origin, request, &presented, known) {
             Ok(()) => Verdict::Authenticated {
                 user: user.to_owned(),
             },
-            Err(fault) => self.challenge(now, md5_only, fault),
+            Err(fault) => self.challenge(now, origin, md5_only, fault),
         }
     }
 
     fn verify(
         &mut self,
         now: Mono,
+        origin: &[u8],
         request: &Message,
         presented: &Presented<'_>,
         known: Option<(String, bool)>,
     ) -> Result<(), Fault> {
-        let nonce = self.nonces.read(now, presented.nonce).ok_or(Fault::Stale)?;
+        let nonce = self
+            .nonces
+            .read(now, origin, presented.nonce)
+            .ok_or(Fault::Stale)?;
         let is_known = known.is_some();
         let (password, md5_only) = known.unwrap_or_else(|| (self.decoy.clone(), false));
         let digest = Digest {
@@ -166,8 +206,8 @@ impl Verifier {
         }
     }
 
-    fn challenge(&mut self, now: Mono, md5_only: bool, fault: Fault) -> Verdict {
-        let nonce = self.nonces.issue(now);
+    fn challenge(&mut self, now: Mono, origin: &[u8], md5_only: bool, fault: Fault) -> Verdict {
+        let nonce = self.nonces.issue(now, origin);
         let algorithms = match md5_only {
             true => &[Algorithm::Md5][..],
             false => &[Algorithm::Sha256, Algorithm::Md5][..],

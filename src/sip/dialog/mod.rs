@@ -5,9 +5,9 @@
 pub mod route;
 
 use crate::ledger::entropy::Entropy;
-use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::Routing;
 use crate::sip::endpoint::flow::OurVia;
+use crate::sip::endpoint::{ConnectionId, Flow};
 use crate::sip::header::name_addr::NameAddr;
 use crate::sip::transaction::{ClientId, via};
 use crate::sip::uri::Uri;
@@ -162,6 +162,39 @@ impl Dialog {
         }
     }
 
+    /// A flow closed. A far side that is reached by its Contact is so over a new connection; one that connected to us can only be waited for.
+    pub fn leave(&mut self, closed: &Flow) {
+        if self.flow.connection.is_none() || self.flow.connection != closed.connection {
+            return;
+        }
+        if self.routing == Routing::Dialog && !self.flow.connection.is_ours() {
+            self.flow.connection = ConnectionId::NONE;
+        }
+        if !matches!(self.next_hop, NextHop::Resolving(_)) {
+            self.next_hop = NextHop::Unknown;
+        }
+    }
+
+    /// A request within the dialog came on another connection: the far side is there now.
+    pub fn come_by(&mut self, flow: &Flow) {
+        if self.routing == Routing::Flow
+            && flow.transport.is_reliable()
+            && self.flow.transport.is_reliable()
+            && flow.connection != self.flow.connection
+        {
+            self.flow = *flow;
+            self.next_hop = NextHop::Unknown;
+        }
+    }
+
+    /// A target refresh request came over another flow (a phone whose NAT gave it another port): requests that travel by flow follow it.
+    pub fn follow(&mut self, flow: &Flow) {
+        if self.routing == Routing::Flow && self.flow != *flow {
+            self.flow = *flow;
+            self.next_hop = NextHop::Unknown;
+        }
+    }
+
     /// Whether a request belongs to this dialog, its To tag having been found ours.
     pub fn is_of(&self, request: &Message) -> bool {
         self.remote_tag == request.from_tag() && self.call_id == request.call_id()
@@ -207,9 +240,9 @@ impl Dialog {
             .header(Name::CSeq, format_args!("{cseq} {method}"))
     }
 
-    /// Our Contact value.
+    /// Our Contact value; a sips: URI where the far side's is one (RFC 3261 §12.1.1).
     pub fn contact(&self, flow: &Flow) -> String {
-        contact_value(self.contact_user.as_deref(), flow)
+        contact_to(self.contact_user.as_deref(), flow, &self.target)
     }
 }
 
@@ -224,6 +257,19 @@ pub fn contact_value(user: Option<&str>, flow: &Flow) -> String {
     match flow.transport.in_uri() {
         Some(transport) => format!("<{}>", uri.with_param("transport", transport)),
         None => format!("<{uri}>"),
+    }
+}
+
+/// As `contact_value`, towards a URI: a sips: one is told one.
+pub fn contact_to(user: Option<&str>, flow: &Flow, uri: &str) -> String {
+    let value = contact_value(user, flow);
+    let secure = uri
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+    match value.strip_prefix("<sip:") {
+        // What TLS is used over is told by no parameter then (RFC 5630 §3.1.4).
+        Some(rest) if secure => format!("<sips:{}", rest.replace(";transport=tls", "")),
+        _ => value,
     }
 }
 

@@ -89,8 +89,10 @@ pub enum Choice {
     Resolve {
         /// The name.
         host: String,
-        /// The port; 5060 where none was given.
-        port: u16,
+        /// The port, where one is written.
+        port: Option<u16>,
+        /// By which transport.
+        transport: Transport,
     },
 }
 
@@ -128,7 +130,8 @@ pub fn choose(dialog: &Dialog) -> Choice {
         (Routing::Dialog, None) if host.is_empty() => Choice::Send(dialog.flow),
         (Routing::Dialog, None) => Choice::Resolve {
             host: host.to_owned(),
-            port,
+            port: uri.port(),
+            transport,
         },
     }
 }
@@ -140,15 +143,11 @@ pub fn transport(dialog: &Dialog) -> Transport {
     })
 }
 
-/// The transport that a URI asks for. Where it leaves the choice, a TLS flow stays one, and others use UDP (RFC 3263 §4.1); WebSockets
-/// are never opened by us.
+/// The transport that a URI asks for. Where it leaves the choice, the far side is spoken to as it spoke; WebSockets are never opened by us.
 fn route_transport(uri: &Uri, flow: &Flow) -> Transport {
-    match Transport::of_uri(uri) {
-        Some(transport) if !transport.is_web_socket() => transport,
-        Some(_) => flow.transport,
-        None if flow.transport.is_secure() => flow.transport,
-        None => Transport::Udp,
-    }
+    Transport::of_uri(uri)
+        .filter(|asked| !asked.is_web_socket())
+        .unwrap_or(flow.transport)
 }
 
 /// Whether a URI's host is an IP address.
@@ -166,7 +165,7 @@ fn literal(host: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::endpoint::ListenerId;
+    use crate::sip::endpoint::{ConnectionId, ListenerId};
 
     fn dialog(target: &str, routing: Routing) -> Dialog {
         Dialog {
@@ -192,7 +191,11 @@ mod tests {
     fn chosen(target: &str, routing: Routing) -> String {
         match choose(&dialog(target, routing)) {
             Choice::Send(flow) => flow.remote.to_string(),
-            Choice::Resolve { host, port } => format!("{host} {port}"),
+            Choice::Resolve {
+                host,
+                port,
+                transport,
+            } => format!("{host} {port:?} {transport}"),
         }
     }
 
@@ -202,7 +205,7 @@ mod tests {
             ("sip:b@203.0.113.1", "203.0.113.1:5060"),
             ("sip:b@203.0.113.1:5080", "203.0.113.1:5080"),
             ("sip:b@[2001:db8::1]:5080", "192.0.2.9:6000"),
-            ("sip:b@gw.example", "gw.example 5060"),
+            ("sip:b@gw.example", "gw.example None udp"),
             ("sip:b@gw.example;maddr=203.0.113.7", "203.0.113.7:5060"),
             ("sip:b@0.0.0.0", "192.0.2.9:6000"),
             ("tel:+74951000001", "192.0.2.9:6000"),
@@ -210,6 +213,34 @@ mod tests {
         ] {
             assert_eq!(chosen(target, Routing::Dialog), hop, "{target}");
         }
+    }
+
+    #[test]
+    fn over_connections() {
+        let mut dialog = dialog("sip:b@192.0.2.9:5060;transport=tcp", Routing::Dialog);
+        dialog.flow.transport = Transport::Tcp;
+        dialog.flow.connection = ConnectionId::theirs(1);
+        let came = dialog.flow;
+        let hop = |dialog: &Dialog| match choose(dialog) {
+            Choice::Send(flow) => flow,
+            Choice::Resolve { host, .. } => panic!("{host} is to be resolved"),
+        };
+        // Its own connection, not the port of its Contact.
+        assert_eq!(hop(&dialog), came);
+        dialog.target = "sip:b@192.0.2.9".to_owned();
+        assert_eq!(hop(&dialog), came);
+        dialog.target = "sip:b@203.0.113.1;transport=tls".to_owned();
+        let other = hop(&dialog);
+        assert_eq!(other.transport, Transport::Tls);
+        assert_eq!(other.remote.to_string(), "203.0.113.1:5061");
+        assert!(other.connection.is_none());
+        // When it is gone, a new one to the Contact.
+        dialog.target = "sip:b@192.0.2.9:5070;transport=tcp".to_owned();
+        dialog.next_hop = NextHop::At(came);
+        dialog.leave(&came);
+        let again = hop(&dialog);
+        assert_eq!(again.remote.to_string(), "192.0.2.9:5070");
+        assert!(again.connection.is_none() && dialog.next_hop == NextHop::Unknown);
     }
 
     #[test]

@@ -26,7 +26,11 @@ pub fn unsupported(request: &Message) -> Option<String> {
         .flat_map(|line| line.split(','))
     {
         let tag = tag.trim();
-        if tag.is_empty() || is_supported(tag) {
+        let by_registrar = request.method() == Method::Register
+            && ["path", "outbound"]
+                .iter()
+                .any(|known| tag.eq_ignore_ascii_case(known));
+        if tag.is_empty() || by_registrar || is_supported(tag) {
             continue;
         }
         if !lacking.is_empty() {

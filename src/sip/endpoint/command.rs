@@ -152,6 +152,54 @@ pub enum Command {
         /// In order of preference.
         addresses: Vec<SocketAddr>,
     },
+    /// As `Invite`, to the first of several places that answers: the next one is tried when one gives no response at all within
+    /// `give_up_after`, cannot be reached or says 503 (RFC 3263 §4.3). Each is told of by `Event::HopTried`.
+    InviteAny {
+        /// The INVITE, with its first place.
+        invite: Box<Invite>,
+        /// Further places, in order of preference.
+        others: Vec<Hop>,
+        /// After so long no further one is tried.
+        search: std::time::Duration,
+        /// As `Hop::large`, of the first place.
+        large: Option<Flow>,
+    },
+    /// As `Resolved`, where connections are involved: whole flows in order of preference. Over UDP only the address counts.
+    Routed {
+        /// Of `ResolveNeeded`.
+        id: u64,
+        /// In order of preference; empty: it does not resolve.
+        flows: Vec<Flow>,
+    },
+    /// How an incoming session is kept, once its far side is known; before `Progress` and `Accept`.
+    Use {
+        /// The session.
+        session: SessionId,
+        /// What is configured for that far side.
+        usage: Usage,
+    },
+}
+
+/// One more place that an INVITE may be sent to.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Where.
+    pub flow: Flow,
+    /// The Request-URI there.
+    pub uri: String,
+    /// A stream transport that the same server offers, for a message too large for a datagram (RFC 3261 §18.1.1).
+    pub large: Option<Flow>,
+}
+
+/// How a session is kept: what is configured for its far side.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// The session interval that we ask for, seconds (RFC 4028); `None`: only what the far side asks for.
+    pub session_expires: Option<u32>,
+    /// The shortest session interval that we agree to, seconds; 0: the RFC's 90.
+    pub min_se: u32,
+    /// Provisional responses are reliable wherever the far side can (RFC 3262), otherwise only where it requires that.
+    pub reliable: bool,
 }
 
 /// How requests within a dialog travel.
@@ -194,6 +242,8 @@ pub struct Invite {
     pub other_headers: Vec<(String, String)>,
     /// No response at all for so long is a timeout (408); `None`: timer B.
     pub give_up_after: Option<std::time::Duration>,
+    /// How the session is kept.
+    pub usage: Usage,
 }
 
 /// A NOTIFY (RFC 6665 §4.2.2).

@@ -11,15 +11,21 @@ use super::event::{Event, Flow, SessionId};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::sip::header::warning::Warning;
+use crate::sip::locate::Wish;
 use crate::sip::transaction::ServerId;
 use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
 
 /// The methods we serve.
 pub const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER, SUBSCRIBE, NOTIFY, REGISTER";
-/// The extensions we know: an early dialog that ends is reported to us (RFC 6228), a REFER without reports (RFC 4488), Replaces (RFC 3891).
-pub const SUPPORTED: &str = "199, norefersub, replaces";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY, REGISTER";
+/// The extensions we know: ended early dialogs are reported to us (RFC 6228), session timers (RFC 4028), reliable provisional
+/// responses (RFC 3262), a REFER without reports (RFC 4488), Replaces (RFC 3891).
+pub const SUPPORTED: &str = "199, timer, 100rel, norefersub, replaces";
+/// The same for our INVITEs: who reads 100rel there may send each provisional response so, which is worth its PRACK on few lines only.
+pub const SUPPORTED_UNRELIABLY: &str = "199, timer, norefersub, replaces";
+/// The body types we read in an INFO.
+pub const ACCEPT_INFO: &str = "application/dtmf-relay, application/dtmf";
 /// The events whose reports can be subscribed to (RFC 6665 §8.2.2).
 pub const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 /// The body types we read in an INVITE.
@@ -73,11 +79,11 @@ impl Core {
     }
 
     /// Asks for the addresses of a name on a session's behalf.
-    pub fn resolve(&mut self, session: SessionId, host: String, port: u16) -> u64 {
+    pub fn resolve(&mut self, session: SessionId, wish: Wish) -> u64 {
         self.last_resolve += 1;
         let id = self.last_resolve;
         self.resolving.insert(id, session);
-        self.report(Event::ResolveNeeded { id, host, port });
+        self.report(Event::ResolveNeeded { id, wish });
         id
     }
 
@@ -191,6 +197,13 @@ pub fn append(mut writer: Writer, headers: &Headers) -> Writer {
         writer = writer.header(*name, value);
     }
     writer
+}
+
+/// As `abilities`, for requests that can have provisional responses.
+pub fn abilities_unreliably(writer: Writer) -> Writer {
+    writer
+        .header(Name::Allow, ALLOW)
+        .header(Name::Supported, SUPPORTED_UNRELIABLY)
 }
 
 /// Adds Allow and Supported.

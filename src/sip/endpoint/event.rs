@@ -1,7 +1,10 @@
 //! What the endpoint reports.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use crate::sip::locate::Wish;
 use crate::sip::wire::Message;
 
 pub use super::flow::{ConnectionId, Flow, ListenerId, Transport};
@@ -31,11 +34,11 @@ pub enum Event {
         /// The session.
         session: SessionId,
     },
-    /// Our 2xx to an INVITE or re-INVITE was acknowledged.
+    /// Our 2xx to an INVITE or re-INVITE was acknowledged; or a reliable provisional response of ours that carried the offer was, with the answer.
     Acked {
         /// The session.
         session: SessionId,
-        /// SDP in the ACK (the answer, when our 2xx carried the offer).
+        /// SDP in the ACK or PRACK (the answer, when our response carried the offer).
         sdp: Option<Bytes>,
     },
     /// A provisional response above 100.
@@ -72,14 +75,14 @@ pub enum Event {
         /// The response, when one came.
         message: Option<Message>,
     },
-    /// A re-INVITE or UPDATE with SDP (or a re-INVITE without). Answer with `AnswerOffer` or `RefuseOffer`.
+    /// A re-INVITE, UPDATE or PRACK with SDP (or a re-INVITE without), in an early dialog too. Answer with `AnswerOffer` or `RefuseOffer`.
     Offer {
         /// The session.
         session: SessionId,
         /// The offer; `None`: we are to offer.
         sdp: Option<Bytes>,
     },
-    /// The 2xx to our re-INVITE; ACK has been sent.
+    /// The 2xx to our re-INVITE, also to one that only refreshes the session (RFC 4028) and repeats what we said; ACK has been sent.
     OfferAnswered {
         /// The session.
         session: SessionId,
@@ -159,11 +162,27 @@ pub enum Event {
     ResolveNeeded {
         /// Comes back in `Resolved`.
         id: u64,
-        /// The name.
-        host: String,
-        /// The port; 5060 where none was given.
-        port: u16,
+        /// What has to be located (RFC 3263): a name, by one transport.
+        wish: Wish,
     },
+    /// A place of `Command::InviteAny` gave its first sign of life above 100, or failed.
+    HopTried {
+        /// The session.
+        session: SessionId,
+        /// The place.
+        flow: Flow,
+        /// How it failed; `None`: it lives.
+        failed: Option<HopFailure>,
+    },
+}
+
+/// Why another place is tried.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct HopFailure {
+    /// 408: no response; 503: it said so, or it cannot be reached.
+    pub code: u16,
+    /// The Retry-After of its 503.
+    pub retry_after: Option<Duration>,
 }
 
 /// How a session ended.
@@ -173,6 +192,8 @@ pub enum Ended {
     Bye,
     /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4); BYE has been sent.
     NoAck,
-    /// A request of ours within the dialog got 408 or 481.
+    /// A request of ours within the dialog got 408 or 481, or a reliable provisional response was never acknowledged.
     Lost,
+    /// Nobody refreshed the session in time (RFC 4028 §10); BYE has been sent.
+    Expired,
 }

@@ -203,7 +203,8 @@ impl Flow {
     }
 }
 
-/// Our Via value, without the branch's parameters: `SIP/2.0/TCP 192.0.2.1:5060;rport`.
+/// Our Via value without its branch: `SIP/2.0/TCP 192.0.2.1:5060;rport`. On TLS connections that we open it offers to be called back on them (`alias`,
+/// RFC 5923 §5), of which the far side makes use only if it has verified a certificate of ours.
 #[derive(Copy, Clone, Debug)]
 pub struct OurVia<'a>(pub &'a Flow);
 
@@ -215,7 +216,11 @@ impl fmt::Display for OurVia<'_> {
             "SIP/2.0/{} {};rport",
             flow.transport.in_via(),
             flow.advertised
-        )
+        )?;
+        match flow.transport {
+            Transport::Tls if flow.connection.is_ours() => f.write_str(";alias"),
+            _ => Ok(()),
+        }
     }
 }
 

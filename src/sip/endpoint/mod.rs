@@ -30,6 +30,7 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::sip::dialog::LocalTag;
 use crate::sip::session::{Fate, Session};
+use crate::sip::transaction::ServerId;
 use crate::sip::transaction::timer::Deadlines;
 
 pub use self::event::SessionId;
@@ -83,9 +84,42 @@ impl Endpoint {
         self.settle(now);
     }
 
-    /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay.
+    /// What came on a connection could not be framed, and only its head is here: it is refused where that makes sense. The connection
+    /// is to be closed.
+    pub fn handle_broken(&mut self, flow: Flow, head: Bytes, code: u16, sentence: &str) {
+        self.refuse_broken(flow, head, code, sentence);
+    }
+
+    /// The connections that sessions and transactions use.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        let sessions = self.sessions.values().flat_map(|session| session.flows());
+        let transactions = self.core.layer.flows();
+        sessions
+            .chain(transactions)
+            .map(|flow| flow.connection)
+            .filter(|connection| !connection.is_none())
+    }
+
+    /// A phone is back on another connection: its dialogs whose connection is closed go on there. `contact` is its Contact URI.
+    pub fn rejoin(&mut self, contact: &str, flow: Flow, is_open: impl Fn(ConnectionId) -> bool) {
+        for session in self.sessions.values_mut() {
+            session.rejoin(contact, &flow, &is_open);
+        }
+    }
+
+    /// A connection of ours was closed by the far side, which may not have read what was sent last: what waits there for a first response is sent once
+    /// more, on a new connection. To be followed by `handle_flow_closed`, which fails what has been sent again before.
+    pub fn send_again(&mut self, now: Now, flow: Flow) {
+        self.core.layer.send_again(flow);
+        self.settle(now);
+    }
+
+    /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay, and find another way if there is one.
     pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
         self.core.layer.close_flow(flow);
+        for session in self.sessions.values_mut() {
+            session.leave(&flow);
+        }
         self.settle(now);
     }
 
@@ -94,7 +128,17 @@ impl Endpoint {
         let at = now.mono;
         match command {
             Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite);
+                let session = Session::dial(&mut self.core, at, *invite, None);
+                self.add_session(session);
+            }
+            Command::InviteAny {
+                invite,
+                others,
+                search,
+                large,
+            } => {
+                let places = Some((others, search, large));
+                let session = Session::dial(&mut self.core, at, *invite, places);
                 self.add_session(session);
             }
             Command::Progress { session, code, sdp } => {
@@ -148,6 +192,9 @@ impl Endpoint {
             Command::Offer { session, sdp } => {
                 self.with_session(session, |session, core| session.offer(core, at, sdp));
             }
+            Command::Use { session, usage } => {
+                self.with_session(session, |session, _| session.use_as(usage));
+            }
             Command::Probe { session } => {
                 self.with_session(session, |session, core| session.probe(core, at));
             }
@@ -158,6 +205,14 @@ impl Endpoint {
                 let id = request.id;
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
+            }
+            Command::Routed { id, flows } => {
+                if let Some(session) = self.core.resolving.remove(&id) {
+                    self.with_session(session, |session, core| {
+                        session.routed(core, at, Some(id), &flows);
+                        Fate::Alive
+                    });
+                }
             }
             Command::Resolved { id, addresses } => {
                 if let Some(session) = self.core.resolving.remove(&id) {
@@ -170,6 +225,12 @@ impl Endpoint {
             command => self.handle_referral(at, command),
         }
         self.settle(now);
+    }
+
+    /// A request outside a session was replied to with a challenge: nothing is kept of it. Sent again it is challenged anew, so a flood of forged ones
+    /// costs no memory.
+    pub fn forget_request(&mut self, id: RequestId) {
+        self.core.layer.forget(ServerId(id.0));
     }
 
     /// `poll_timeout` has passed.

@@ -81,6 +81,16 @@ impl Endpoint {
                     });
                 }
             }
+            User::Update(id) => {
+                self.with_session(id, |session, core| {
+                    session.refresh_answered(core, at, client, Some(response))
+                });
+            }
+            User::Prack(id) => {
+                self.with_session(id, |session, core| {
+                    session.prack_answered(core, at, client, Some(response))
+                });
+            }
             User::Nobody => {}
         }
     }
@@ -89,7 +99,9 @@ impl Endpoint {
         let at = now.mono;
         match user {
             User::Invite(id, _) => {
-                self.with_session(id, |session, core| session.invite_failed(core, client, how));
+                self.with_session(id, |session, core| {
+                    session.invite_failed(core, now.mono, client, how)
+                });
             }
             User::Reinvite(id) => {
                 self.with_session(id, |session, core| {
@@ -121,6 +133,17 @@ impl Endpoint {
                 code: how.code(),
                 message: None,
             }),
+            User::Update(id) => {
+                self.with_session(id, |session, core| match how {
+                    Failure::Timeout => session.refresh_answered(core, at, client, None),
+                    Failure::Transport => session.refresh_unsent(core, at, client),
+                });
+            }
+            User::Prack(id) => {
+                self.with_session(id, |session, core| {
+                    session.prack_answered(core, at, client, None)
+                });
+            }
             User::Nobody => {}
         }
     }
@@ -145,7 +168,14 @@ impl Endpoint {
         let Some(flow) = self.core.layer.flow(client) else {
             return;
         };
-        if !(200..300).contains(&response.status()) {
+        if response.status() < 200 {
+            // A place that was given up for another one lives after all.
+            self.core
+                .layer
+                .cancel_late(now.mono, client, Some(ANOTHER_PLACE));
+            return;
+        }
+        if response.status() >= 300 {
             return;
         }
         let stray = Stray {
@@ -160,3 +190,5 @@ impl Endpoint {
         self.add_session(session);
     }
 }
+
+const ANOTHER_PLACE: &str = "SIP;cause=408;text=\"Answered too late\"";

@@ -69,6 +69,23 @@ impl Endpoint {
         }
     }
 
+    /// Refuses a request of which only the head could be read.
+    pub(super) fn refuse_broken(&mut self, flow: Flow, head: Bytes, code: u16, sentence: &str) {
+        let readable = Message::parse(head).ok().filter(|message| {
+            message.is_request()
+                && message.method() != Method::Ack
+                && message.header(Name::Via).is_some()
+        });
+        let Some(request) = readable else {
+            self.drops.unreadable += 1;
+            return;
+        };
+        let response = self
+            .core
+            .refusal(&request, &flow, None, &Refusal::new(code, sentence));
+        self.core.layer.send(flow, response);
+    }
+
     fn receive_ack(&mut self, now: Now, ack: &Message) {
         match self.session_of(ack) {
             Some(session) => {

@@ -1,6 +1,6 @@
 //! One binding: a contact, the flow it came on, and until when.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Change;
@@ -39,6 +39,10 @@ pub struct Binding {
     pub refreshed_at: Wall,
     /// Its User-Agent.
     pub user_agent: Option<String>,
+    /// The proxies that requests to it pass (RFC 3327), as Route values in order.
+    pub path: Vec<String>,
+    /// Whether it keeps its flow alive by itself (RFC 5626).
+    pub outbound: bool,
 }
 
 impl Binding {
@@ -57,6 +61,8 @@ impl Binding {
             expires_at: now.wall + wish.granted,
             refreshed_at: now.wall,
             user_agent: request.header(Name::UserAgent).map(str::to_owned),
+            path: Vec::new(),
+            outbound: false,
         }
     }
 
@@ -70,7 +76,7 @@ impl Binding {
         }
         let granted = i64::try_from(record.granted.as_micros()).ok()?;
         Some(Binding {
-            contact: Uri::parse(&record.contact).ok()?,
+            contact: Uri::parse(split_place(&record.contact).0).ok()?,
             params: Vec::new(),
             flow,
             call_id: record.call_id.clone(),
@@ -80,21 +86,45 @@ impl Binding {
             expires_at: record.expires_at,
             refreshed_at: Wall::from_micros(record.expires_at.as_micros().saturating_sub(granted)),
             user_agent: record.user_agent.clone(),
+            path: record.path.clone(),
+            outbound: false,
         })
     }
 
-    /// Whether this is the phone that registers `address`: the same contact, or the same instance on the same outbound flow (RFC 5626 §6).
-    pub(super) fn is_of(&self, address: &NameAddr) -> bool {
-        if self.contact.matches(&address.uri) {
-            return true;
+    /// Whether this is the phone that registers `address` from `flow`: the same instance by the same of its flows (RFC 5626 §6), or the same contact.
+    /// Behind NATs two phones may have the same contact: then it is the same one if it comes from the same address or goes on with its Call-ID.
+    pub(super) fn is_of(&self, address: &NameAddr, request: &Message, flow: &Flow) -> bool {
+        let (ours, theirs) = (self.param(INSTANCE), address.param(INSTANCE));
+        if ours.is_some() && theirs.is_some() {
+            return ours == theirs && self.param(REG_ID) == address.param(REG_ID);
         }
-        let own = |wanted: &str| {
-            let (_, value) = self.params.iter().find(|(name, _)| name == wanted)?;
-            value.as_deref()
-        };
-        own("+sip.instance").is_some()
-            && own("+sip.instance") == address.param("+sip.instance")
-            && own("reg-id") == address.param("reg-id")
+        self.contact.matches(&address.uri)
+            && (self.flow.remote.ip() == flow.remote.ip() || self.call_id == request.call_id())
+    }
+
+    /// The phone's own name for itself (`+sip.instance`).
+    pub fn instance(&self) -> Option<&str> {
+        self.param(INSTANCE)
+    }
+
+    fn param(&self, wanted: &str) -> Option<&str> {
+        let (_, value) = self.params.iter().find(|(name, _)| name == wanted)?;
+        value.as_deref()
+    }
+
+    /// Whether its Contact names the address that it comes from, so that nothing translates in between.
+    pub fn is_direct(&self) -> bool {
+        let host: Option<IpAddr> = self.contact.host().parse().ok();
+        host == Some(self.flow.remote.ip())
+    }
+
+    /// What tells it from the operator's other phones: its contact, and ` via ` its address where that is another one.
+    pub fn place(&self) -> String {
+        if self.is_direct() {
+            self.contact.to_string()
+        } else {
+            format!("{}{VIA}{}", self.contact, self.flow.remote)
+        }
     }
 
     /// Whether a request may change it: of the same Call-ID only with a higher CSeq.
@@ -122,7 +152,7 @@ impl Binding {
     pub(super) fn record(&self, operator: &Operator, local: SocketAddr) -> BindingRecord {
         BindingRecord {
             operator: operator.clone(),
-            contact: self.contact.to_string(),
+            contact: self.place(),
             transport: self.flow.transport.as_str().to_owned(),
             local,
             remote: self.flow.remote,
@@ -131,13 +161,29 @@ impl Binding {
             expires_at: self.expires_at,
             user_agent: self.user_agent.clone(),
             granted: self.granted,
+            path: self.path.clone(),
         }
     }
 
     pub(super) fn removed(&self, operator: &Operator) -> Change {
         Change::Removed {
             operator: operator.clone(),
-            contact: self.contact.to_string(),
+            contact: self.place(),
         }
     }
 }
+
+/// The contact and the address of a [`Binding::place`].
+pub fn split_place(place: &str) -> (&str, Option<SocketAddr>) {
+    match place.split_once(VIA) {
+        Some((contact, remote)) => (contact, remote.parse().ok()),
+        None => (place, None),
+    }
+}
+
+/// No URI holds a blank.
+const VIA: &str = " via ";
+/// RFC 5626 §4.1, the name in lower case as parameters are kept.
+pub(super) const INSTANCE: &str = "+sip.instance";
+/// RFC 5626 §4.2.
+pub(super) const REG_ID: &str = "reg-id";

@@ -3,15 +3,17 @@
 //! Who may register was decided before (`auth`); keeping bindings over a restart is the store's, which is told by `Change`s.
 
 mod binding;
+mod outbound;
 mod request;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::binding::Binding;
+pub use self::binding::{Binding, split_place};
+use self::outbound::Outbound;
 use self::request::{Asked, Refusal};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::Name as Operator;
@@ -62,8 +64,8 @@ pub struct Registrar {
     bindings: HashMap<Operator, Vec<Binding>>,
     /// The addresses of our listeners, for the records.
     locals: HashMap<ListenerId, SocketAddr>,
-    /// No binding ends before that.
-    next: Option<Mono>,
+    /// When the first binding of each operator ends.
+    ends: BTreeSet<(Mono, Operator)>,
 }
 
 impl Registrar {
@@ -85,33 +87,30 @@ impl Registrar {
         request: &Message,
         flow: Flow,
     ) -> Registered {
-        let before = self.bindings.remove(operator).unwrap_or_default();
+        let before = self.take(operator);
         let (old, mut live): (Vec<_>, Vec<_>) = before
             .into_iter()
             .partition(|binding| binding.expires <= now.mono);
-        let outcome = Asked::read(request, most(flow.transport))
-            .and_then(|asked| apply(now, request, flow, asked, &live));
+        let outcome = Outbound::read(request).and_then(|outbound| {
+            let asked = Asked::read(request, most(flow.transport))?;
+            let after = apply(now, request, flow, asked, &live, &outbound)?;
+            Ok((after, outbound))
+        });
         let mut changes: Vec<Change> = old
             .iter()
             .map(|binding| binding.removed(operator))
             .collect();
         let (code, headers) = match outcome {
-            Ok(after) => {
+            Ok((after, outbound)) => {
                 changes.extend(self.differences(operator, &live, &after));
                 live = after;
-                (200, accepted(now, &live))
+                let mut headers = accepted(now, &live);
+                headers.extend(outbound.answer());
+                (200, headers)
             }
             Err(refusal) => refused(refusal),
         };
-        for binding in &live {
-            self.next = Some(
-                self.next
-                    .map_or(binding.expires, |next| next.min(binding.expires)),
-            );
-        }
-        if !live.is_empty() {
-            self.bindings.insert(operator.clone(), live);
-        }
+        self.put(operator.clone(), live);
         Registered {
             code,
             headers,
@@ -122,41 +121,84 @@ impl Registrar {
     /// `poll_timeout` has passed: ends the bindings whose time is over.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
+        while let Some((at, operator)) = self.ends.first().cloned() {
+            if at > now.mono {
+                break;
+            }
+            let mut list = self.take(&operator);
+            // The list may be empty for an entry of no use: it goes in any case.
+            self.ends.remove(&(at, operator.clone()));
             list.retain(|binding| {
                 let lives = binding.expires > now.mono;
                 if !lives {
-                    changes.push(binding.removed(operator));
+                    changes.push(binding.removed(&operator));
                 }
                 lives
             });
-            !list.is_empty()
-        });
-        self.next = self
-            .bindings
-            .values()
-            .flatten()
-            .map(|binding| binding.expires)
-            .min();
+            self.put(operator, list);
+        }
         changes
+    }
+
+    /// An operator's bindings, out of the tables.
+    fn take(&mut self, operator: &Operator) -> Vec<Binding> {
+        let list = self.bindings.remove(operator).unwrap_or_default();
+        if let Some(end) = first_end(&list) {
+            self.ends.remove(&(end, operator.clone()));
+        }
+        list
+    }
+
+    /// An operator's bindings, into the tables.
+    fn put(&mut self, operator: Operator, list: Vec<Binding>) {
+        if let Some(end) = first_end(&list) {
+            self.ends.insert((end, operator.clone()));
+            self.bindings.insert(operator, list);
+        }
     }
 
     /// Drops the bindings of operators for whom `keeps` does not hold: they are in the plan no more.
     pub fn forget(&mut self, keeps: impl Fn(&Operator) -> bool) -> Vec<Change> {
+        let gone: Vec<Operator> = self
+            .bindings
+            .keys()
+            .filter(|operator| !keeps(operator))
+            .cloned()
+            .collect();
         let mut changes = Vec::new();
-        self.bindings.retain(|operator, list| {
-            let kept = keeps(operator);
-            if !kept {
-                changes.extend(list.iter().map(|binding| binding.removed(operator)));
-            }
-            kept
-        });
+        for operator in gone {
+            let list = self.take(&operator);
+            changes.extend(list.iter().map(|binding| binding.removed(&operator)));
+        }
+        changes
+    }
+
+    /// A connection is closed: ends the bindings on it (RFC 5626 §5.3).
+    pub fn drop_flow(&mut self, flow: &Flow) -> Vec<Change> {
+        if flow.connection.is_none() {
+            return Vec::new();
+        }
+        let cut = |binding: &Binding| binding.flow.connection == flow.connection;
+        let hit: Vec<Operator> = self
+            .bindings
+            .iter()
+            .filter(|(_, list)| list.iter().any(cut))
+            .map(|(operator, _)| operator.clone())
+            .collect();
+        let mut changes = Vec::new();
+        for operator in hit {
+            let mut list = self.take(&operator);
+            let lost = list.iter().filter(|binding| cut(binding));
+            changes.extend(lost.map(|binding| binding.removed(&operator)));
+            list.retain(|binding| !cut(binding));
+            self.put(operator, list);
+        }
         changes
     }
 
     /// When to call `handle_timeout`; it may be called with nothing to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.next
+        self.ends.first().map(|(at, _)| *at)
     }
 
     /// Takes the bindings kept over a restart. `flow_of` finds the flow of a record among today's listeners; records that have ended, that have no flow
@@ -177,13 +219,10 @@ impl Registrar {
                 });
                 continue;
             };
-            self.next = Some(
-                self.next
-                    .map_or(binding.expires, |next| next.min(binding.expires)),
-            );
-            let list = self.bindings.entry(record.operator).or_default();
+            let mut list = self.take(&record.operator);
             list.push(binding);
             list.sort_by_key(|binding| std::cmp::Reverse(binding.refreshed_at));
+            self.put(record.operator, list);
         }
         dropped
     }
@@ -210,12 +249,31 @@ impl Registrar {
             .map(|binding| binding.flow)
     }
 
-    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'.
-    pub fn find_of(&self, operator: &Operator, contact: &Uri) -> Option<Flow> {
+    /// As `find`, among one operator's phones: behind NATs the same contact may be two operators'. `remote`: the phone that came from there, where
+    /// the operator has several with that contact.
+    pub fn find_of(
+        &self,
+        operator: &Operator,
+        contact: &Uri,
+        remote: Option<SocketAddr>,
+    ) -> Option<&Binding> {
         self.contacts(operator)
             .filter(|binding| binding.contact.matches(contact))
-            .max_by_key(|binding| binding.refreshed_at)
-            .map(|binding| binding.flow)
+            .max_by_key(|binding| (Some(binding.flow.remote) == remote, binding.refreshed_at))
+    }
+
+    /// An operator's phones, each once: of several flows of one phone (RFC 5626 §4.2) the one refreshed last.
+    pub fn phones(&self, operator: &Operator) -> Vec<&Binding> {
+        let mut phones: Vec<&Binding> = Vec::new();
+        for binding in self.contacts(operator) {
+            let known = binding
+                .instance()
+                .is_some_and(|instance| phones.iter().any(|one| one.instance() == Some(instance)));
+            if !known {
+                phones.push(binding);
+            }
+        }
+        phones
     }
 
     /// What turns `before` into `after`, for the store.
@@ -227,7 +285,7 @@ impl Registrar {
     ) -> Vec<Change> {
         let removed = before
             .iter()
-            .filter(|old| !after.iter().any(|new| new.contact == old.contact))
+            .filter(|old| !after.iter().any(|new| new.place() == old.place()))
             .map(|old| old.removed(operator));
         let saved = after.iter().filter(|new| !before.contains(new)).map(|new| {
             let local = self.locals.get(&new.flow.listener).copied();
@@ -235,6 +293,10 @@ impl Registrar {
         });
         removed.chain(saved).collect()
     }
+}
+
+fn first_end(list: &[Binding]) -> Option<Mono> {
+    list.iter().map(|binding| binding.expires).min()
 }
 
 /// The most that is granted on a transport.
@@ -252,6 +314,7 @@ fn apply(
     flow: Flow,
     asked: Asked,
     before: &[Binding],
+    outbound: &Outbound,
 ) -> Result<Vec<Binding>, Refusal> {
     let mut after = before.to_vec();
     let contacts = match asked {
@@ -266,12 +329,16 @@ fn apply(
     };
     for wish in contacts {
         // The order counts against what was there before; one request may name a contact twice.
-        for binding in before.iter().filter(|binding| binding.is_of(&wish.address)) {
-            binding.allows(request)?;
+        for binding in before {
+            if binding.is_of(&wish.address, request, &flow) {
+                binding.allows(request)?;
+            }
         }
-        after.retain(|binding| !binding.is_of(&wish.address));
+        after.retain(|binding| !binding.is_of(&wish.address, request, &flow));
         if !wish.granted.is_zero() {
-            after.insert(0, Binding::new(now, request, flow, wish));
+            let mut binding = Binding::new(now, request, flow, wish);
+            outbound.mark(&mut binding);
+            after.insert(0, binding);
         }
     }
     after.truncate(MAX_BINDINGS);
@@ -299,6 +366,7 @@ fn refused(refusal: Refusal) -> (u16, Vec<(Name, String)>) {
             ],
         ),
         Refusal::OutOfOrder => (500, vec![warning]),
+        Refusal::FirstHop => (439, vec![warning]),
         Refusal::BadContact | Refusal::BadRemoval => (400, vec![warning]),
     }
 }

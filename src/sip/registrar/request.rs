@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     BadRemoval,
     #[error("Bindings of less than {} s are not kept", MIN_EXPIRES.as_secs())]
     TooBrief,
+    #[error("The first proxy on the way does not keep flows (RFC 5626)")]
+    FirstHop,
     #[error("A request with a higher CSeq of this Call-ID came before")]
     OutOfOrder,
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::reliable::{Asks, Described};
 use super::{Fate, Phase, Reports, Session, Timer, Unacked, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::dialog::{Dialog, LocalTag};
@@ -15,12 +16,16 @@ use std::time::Duration;
 /// What is kept while an INVITE to us is unanswered.
 #[derive(Debug)]
 pub(super) struct Ringing {
-    server: ServerId,
+    pub(super) server: ServerId,
     cseq: u32,
     /// Whether the INVITE has an offer.
-    offered: bool,
+    pub(super) offered: bool,
     /// What is repeated every minute.
     progress: Option<(u16, Option<Bytes>)>,
+    /// What the INVITE says about reliable provisional responses.
+    asks: Asks,
+    /// The 2xx that waits for a PRACK.
+    pub(super) accepting: Option<(Bytes, Headers)>,
 }
 
 impl Session {
@@ -42,6 +47,8 @@ impl Session {
             cseq: invite.cseq(),
             offered: sdp_of(invite).is_some(),
             progress: None,
+            asks: Asks::read(invite),
+            accepting: None,
         };
         let mut session = Session::new(id, local_tag, Phase::Ringing(ringing));
         session
@@ -57,9 +64,23 @@ impl Session {
 
     /// Sends a provisional response.
     pub fn progress(&mut self, core: &mut Core, now: Mono, code: u16, sdp: Option<Bytes>) -> Fate {
-        if let Phase::Ringing(ringing) = &mut self.phase
-            && (101..200).contains(&code)
-        {
+        let usage = self.timing.usage();
+        let Phase::Ringing(ringing) = &mut self.phase else {
+            return Fate::Alive;
+        };
+        if !(101..200).contains(&code) || ringing.accepting.is_some() {
+            return Fate::Alive;
+        }
+        let reliable = match ringing.asks {
+            Asks::Requires => true,
+            Asks::Supports => usage.reliable,
+            Asks::No => false,
+        };
+        if reliable {
+            let cseq = ringing.cseq;
+            ringing.progress = Some((code, None));
+            self.progress_reliably(core, now, cseq, code, sdp);
+        } else {
             ringing.progress = Some((code, sdp));
             self.repeat_progress(core, now);
         }
@@ -73,7 +94,10 @@ impl Session {
         let Some((code, sdp)) = ringing.progress.clone() else {
             return;
         };
-        let server = ringing.server;
+        let (server, cseq) = (ringing.server, ringing.cseq);
+        if self.reliable.is_some() {
+            return self.progress_reliably(core, now, cseq, code, sdp);
+        }
         if let Some(writer) = self.dialog_response(core, server, code) {
             let bytes = match &sdp {
                 Some(sdp) => writer.finish_with(core::SDP, sdp),
@@ -84,16 +108,43 @@ impl Session {
         }
     }
 
-    /// Sends 200.
+    /// Sends 200, or lets it wait for a PRACK.
     pub fn accept(&mut self, core: &mut Core, now: Mono, sdp: &Bytes, headers: &Headers) -> Fate {
+        if let Phase::Ringing(ringing) = &mut self.phase {
+            ringing.accepting = Some((sdp.clone(), headers.clone()));
+            self.accept_at_last(core, now);
+        }
+        Fate::Alive
+    }
+
+    pub(super) fn accept_now(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        sdp: &Bytes,
+        headers: &Headers,
+    ) {
         let Phase::Ringing(ringing) = &self.phase else {
-            return Fate::Alive;
+            return;
         };
-        let (server, cseq, we_offered) = (ringing.server, ringing.cseq, !ringing.offered);
+        let (server, cseq) = (ringing.server, ringing.cseq);
+        // What a reliable provisional response said is not said again (RFC 3261 §13.2.1).
+        let describes = self.described() == Described::No;
+        let we_offered = describes && !ringing.offered;
         let Some(writer) = self.dialog_response(core, server, 200) else {
-            return Fate::Alive;
+            return;
         };
-        let bytes = core::append(writer, headers).finish_with(core::SDP, sdp);
+        let timing = match core.layer.request(server) {
+            Some((invite, _)) => self.timing.answer(&invite),
+            None => Headers::new(),
+        };
+        let writer = core::append(core::append(writer, &timing), headers);
+        let bytes = if describes {
+            self.said = sdp.clone();
+            writer.finish_with(core::SDP, sdp)
+        } else {
+            writer.finish()
+        };
         core.layer.respond(now, server, 200, bytes);
         self.timers.clear();
         self.unacked.push(Unacked {
@@ -102,7 +153,7 @@ impl Session {
             we_offered,
         });
         self.phase = Phase::Established { late: false };
-        Fate::Alive
+        self.wind_up(now);
     }
 
     /// Refuses the INVITE.
@@ -162,7 +213,12 @@ impl Session {
     }
 
     /// Begins a response that creates or confirms the dialog: Record-Route and Contact (RFC 3261 §12.1.1).
-    fn dialog_response(&self, core: &Core, server: ServerId, code: u16) -> Option<Writer> {
+    pub(super) fn dialog_response(
+        &self,
+        core: &Core,
+        server: ServerId,
+        code: u16,
+    ) -> Option<Writer> {
         let (request, flow) = core.layer.request(server)?;
         let dialog = self.dialogs.first()?;
         let mut writer = core.response(&request, &flow, code, Some(&self.local_tag));

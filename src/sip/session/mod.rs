@@ -10,9 +10,14 @@ pub mod credentials;
 mod incoming;
 mod offering;
 mod outgoing;
+mod places;
+mod pracking;
 mod referral;
 mod referring;
+mod refreshing;
+mod reliable;
 mod sending;
+mod timing;
 mod within;
 
 use std::time::Duration;
@@ -23,21 +28,28 @@ use self::credentials::Challenges;
 use self::incoming::Ringing;
 use self::offering::OurOffer;
 use self::outgoing::Calling;
+use self::pracking::OurPrack;
 use self::referral::Referral;
 use self::referring::Referring;
+use self::refreshing::OurUpdate;
+use self::reliable::Reliable;
 use self::sending::Held;
+use self::timing::Timing;
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
 use crate::sip::dialog::route::NextHop;
 use crate::sip::dialog::{Dialog, LocalTag};
-use crate::sip::endpoint::SessionId;
+use crate::sip::endpoint::command::Usage;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::{Ended, Event};
+use crate::sip::endpoint::{ConnectionId, Flow, SessionId};
 use crate::sip::transaction::timer::{Table, Timed};
 use crate::sip::transaction::{ClientId, ServerId, T1_64};
 use crate::sip::wire::Message;
 
 pub use self::outgoing::Stray;
+pub use self::reliable::takes_reliable;
+pub use self::timing::too_small;
 
 /// One INVITE usage.
 #[derive(Debug)]
@@ -53,6 +65,8 @@ pub struct Session {
     /// The early dialogs while unanswered, then the one dialog.
     dialogs: Vec<Dialog>,
     credentials: Option<Credentials>,
+    /// The challenges that the INVITE met: later requests are answered before they are challenged.
+    authority: Challenges,
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Mono>,
     /// Requests that wait for the address of their next hop.
@@ -71,6 +85,16 @@ pub struct Session {
     referrals: u32,
     /// A REFER of ours.
     referring: Option<Box<Referring>>,
+    /// How the session is kept, and what was agreed on that.
+    timing: Box<Timing>,
+    /// The UPDATE under way.
+    updating: Option<Box<OurUpdate>>,
+    /// Our reliable provisional responses.
+    reliable: Option<Box<Reliable>>,
+    /// The PRACKs under way.
+    pracks: Vec<OurPrack>,
+    /// What we described last, for a re-INVITE that only refreshes.
+    said: Bytes,
 }
 
 /// Whether the session goes on.
@@ -121,9 +145,17 @@ struct Unacked {
 struct TheirOffer {
     server: ServerId,
     cseq: u32,
-    invite: bool,
+    carrier: OfferIn,
     /// Whether it has SDP; if not, ours is the offer.
     sdp: bool,
+}
+
+/// The request that brought an offer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum OfferIn {
+    Invite,
+    Update,
+    Prack,
 }
 
 /// The timers of a session.
@@ -143,10 +175,16 @@ enum Timer {
     Again,
     /// The reports about a REFER end.
     Referral,
+    /// The session is to be refreshed (RFC 4028 §10).
+    Refresh,
+    /// Nobody refreshed the session.
+    Expire,
+    /// A reliable provisional response awaits its PRACK (RFC 3262 §3).
+    Reliable,
 }
 
 impl Timer {
-    const COUNT: usize = 7;
+    const COUNT: usize = 10;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
@@ -155,6 +193,9 @@ impl Timer {
         Timer::Late,
         Timer::Again,
         Timer::Referral,
+        Timer::Refresh,
+        Timer::Expire,
+        Timer::Reliable,
     ];
 }
 
@@ -168,6 +209,7 @@ impl Session {
             reports: Reports::All,
             dialogs: Vec::new(),
             credentials: None,
+            authority: Challenges::default(),
             timers: Table::default(),
             armed: None,
             held: Vec::new(),
@@ -178,12 +220,38 @@ impl Session {
             referral: None,
             referrals: 0,
             referring: None,
+            timing: Box::new(Timing::new(Usage::default())),
+            updating: None,
+            reliable: None,
+            pracks: Vec::new(),
+            said: Bytes::new(),
         }
     }
 
     /// How many dialogs it has, early ones included.
     pub fn dialogs(&self) -> usize {
         self.dialogs.len()
+    }
+
+    /// Where its dialogs are.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.dialogs.iter().map(|dialog| &dialog.flow)
+    }
+
+    /// The phone at this Contact is back on another connection.
+    pub fn rejoin(&mut self, contact: &str, flow: &Flow, is_open: impl Fn(ConnectionId) -> bool) {
+        for dialog in &mut self.dialogs {
+            if dialog.target == contact && !is_open(dialog.flow.connection) {
+                dialog.come_by(flow);
+            }
+        }
+    }
+
+    /// A flow closed: dialogs on it look for their next hop anew.
+    pub fn leave(&mut self, closed: &Flow) {
+        for dialog in &mut self.dialogs {
+            dialog.leave(closed);
+        }
     }
 
     /// Whether one of its dialogs is the one that a request names.
@@ -258,7 +326,7 @@ impl Session {
     pub fn handle_timeout(&mut self, core: &mut Core, now: Mono) -> Fate {
         while let Some(place) = self.timers.take_due(now) {
             match Timer::ALL[place] {
-                Timer::GiveUp => self.give_up(core),
+                Timer::GiveUp => self.give_up(core, now),
                 Timer::Cancelled => {
                     self.abandon(core);
                     return Fate::Gone;
@@ -269,6 +337,13 @@ impl Session {
                 Timer::Again => self.offer_again(core, now),
                 Timer::Referral => {
                     if self.referral_expired(core, now) == Fate::Gone {
+                        return Fate::Gone;
+                    }
+                }
+                Timer::Refresh => self.refresh(core, now),
+                Timer::Expire => self.expire(core, now),
+                Timer::Reliable => {
+                    if self.resend_reliable(core, now) == Fate::Gone {
                         return Fate::Gone;
                     }
                 }

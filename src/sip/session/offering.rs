@@ -10,9 +10,9 @@ use super::{Fate, Phase, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::Core;
-use crate::sip::endpoint::event::{Ended, Event};
+use crate::sip::endpoint::event::Event;
 use crate::sip::transaction::{ClientId, Failure};
-use crate::sip::wire::{Message, Method};
+use crate::sip::wire::{Message, Method, Name};
 
 /// A re-INVITE under way.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct OurOffer {
     met: u8,
     /// Nothing is sent: it met an offer of theirs and waits to be tried again.
     waiting: bool,
+    /// It only refreshes the session: nobody asked for it, and what it says was said before.
+    refresh: bool,
 }
 
 impl Session {
@@ -48,6 +50,11 @@ impl Session {
             });
             return Fate::Alive;
         }
+        self.begin_offer(core, now, sdp, false);
+        Fate::Alive
+    }
+
+    fn begin_offer(&mut self, core: &mut Core, now: Mono, sdp: Bytes, refresh: bool) {
         self.ours = Some(Box::new(OurOffer {
             sdp,
             client: ClientId::new(&mut core.entropy),
@@ -56,9 +63,18 @@ impl Session {
             challenges: Challenges::default(),
             met: 0,
             waiting: false,
+            refresh,
         }));
         self.offer_again(core, now);
-        Fate::Alive
+    }
+
+    /// Refreshes the session by a re-INVITE that repeats what we said last; later if any other offer is open.
+    pub(super) fn refresh_by_reinvite(&mut self, core: &mut Core, now: Mono) {
+        if self.ours.is_some() {
+            // Whichever re-INVITE it is, its 2xx refreshes the session too.
+            return self.refresh_later(core, now);
+        }
+        self.begin_offer(core, now, self.said.clone(), true);
     }
 
     pub(super) fn offer_again(&mut self, core: &mut Core, now: Mono) {
@@ -68,7 +84,7 @@ impl Session {
             return self.offer_met(core, now);
         }
         ours.waiting = false;
-        let lines = Headers::new();
+        let lines = self.credentials_before(core, Method::Invite);
         self.submit(core, now, Held::Offer { lines });
     }
 
@@ -92,7 +108,10 @@ impl Session {
             ..200 => {}
             200..300 => {
                 let (cseq, lines) = (ours.cseq, std::mem::take(&mut ours.lines));
+                self.said = ours.sdp.clone();
                 self.ours = None;
+                self.authority.accepted(response);
+                self.timing.take(response);
                 if let Some(dialog) = self.dialogs.first_mut() {
                     dialog.refresh_target(response);
                 }
@@ -106,6 +125,7 @@ impl Session {
                     },
                 );
                 if matches!(self.phase, Phase::Established { .. }) {
+                    self.wind_up(now);
                     core.report(Event::OfferAnswered {
                         session: self.id,
                         sdp: sdp_of(response),
@@ -114,6 +134,15 @@ impl Session {
             }
             _ if !matches!(self.phase, Phase::Established { .. }) => self.ours = None,
             GLARE => self.offer_met(core, now),
+            422 if self.timing.raise(response) => {
+                let lines = Headers::new();
+                self.submit(core, now, Held::Offer { lines });
+            }
+            // It has an INVITE of its own open, or a later request of ours overtook this one (RFC 3261 §14.2, §12.2.2).
+            500 => {
+                let wait = short_wait(response).unwrap_or_else(|| self.glare_wait(core));
+                self.offer_delayed(core, now, wait);
+            }
             _ if is_challenge(code) => self.offer_challenged(core, now, response),
             _ => self.offer_refused(core, now, code),
         }
@@ -140,6 +169,10 @@ impl Session {
     /// Our offer met one of theirs: it is tried again later, a few times.
     fn offer_met(&mut self, core: &mut Core, now: Mono) {
         let wait = self.glare_wait(core);
+        self.offer_delayed(core, now, wait);
+    }
+
+    fn offer_delayed(&mut self, core: &mut Core, now: Mono, wait: Duration) {
         let Some(ours) = &mut self.ours else { return };
         ours.met += 1;
         if ours.met > MAX_GLARE {
@@ -169,17 +202,14 @@ impl Session {
 
     /// 408 and 481 end the dialog (RFC 3261 §12.2.1.2); anything else leaves the session as it was.
     fn offer_refused(&mut self, core: &mut Core, now: Mono, code: u16) {
-        self.ours = None;
+        let was_refresh = self.ours.take().is_some_and(|ours| ours.refresh);
         if !matches!(self.phase, Phase::Established { .. }) {
             return;
         }
         if matches!(code, 408 | 481) {
-            self.report_ended(core, Ended::Lost);
-            self.close(
-                core,
-                now,
-                Some("SIP;cause=408;text=\"No answer to re-INVITE\"".to_owned()),
-            );
+            self.lose(core, now, "No answer to re-INVITE");
+        } else if was_refresh {
+            self.refresh_later(core, now);
         } else {
             core.report(Event::OfferRefused {
                 session: self.id,
@@ -197,6 +227,14 @@ impl Session {
         };
         Duration::from_millis(10 * steps)
     }
+}
+
+/// The Retry-After of a far side that has an INVITE of its own open (RFC 3261 §14.2): ten seconds at most.
+fn short_wait(response: &Message) -> Option<Duration> {
+    let text = response.header(Name::RetryAfter)?;
+    let digits = text.split([';', '(', ' ']).next()?;
+    let seconds: u64 = digits.trim().parse().ok()?;
+    (seconds <= 10).then(|| Duration::from_secs(seconds))
 }
 
 const GLARE: u16 = 491;

@@ -1,36 +1,47 @@
 //! Our INVITE, until its final response: early dialogs, credentials, CANCEL (RFC 3261 §13.2, §9.1, §22).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::credentials::{Challenges, is_challenge};
+use super::credentials::{Challenges, is_challenge, unanswerable};
+use super::places::{self, Places};
+use super::pracking::Place;
+use super::timing::Timing;
 use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
-use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_value};
-use crate::sip::endpoint::command::{Headers, Invite, Routing};
+use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_to};
+use crate::sip::endpoint::command::{Headers, Hop, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
-use crate::sip::endpoint::event::{Event, Flow, SessionId};
+use crate::sip::endpoint::event::{Event, Flow, HopFailure, SessionId};
 use crate::sip::endpoint::flow::OurVia;
+use crate::sip::header::has_option;
+use crate::sip::header::rack::{self, RAck};
 use crate::sip::transaction::{ClientId, Failure, T1_64, User};
 use crate::sip::wire::{Message, Method, Name, Writer};
 
 /// What is kept while an INVITE of ours is unanswered.
 #[derive(Debug)]
 pub(super) struct Calling {
-    invite: Invite,
-    client: ClientId,
+    pub(super) invite: Invite,
+    pub(super) client: ClientId,
     call_id: String,
     cseq: u32,
     /// The credentials of the latest attempt.
     lines: Headers,
     challenges: Challenges,
+    /// Where else it may go.
+    pub(super) places: Option<Places>,
     /// The latest attempt has had a provisional response, so it may be cancelled.
     proceeding: bool,
     /// Any attempt has had any response.
     responded: bool,
     cancel: Cancel,
+    /// 100rel is offered.
+    reliable: bool,
     /// The latest provisional response of each early dialog, so that repeated ones are not reported.
-    heard: Vec<Heard>,
+    pub(super) heard: Vec<Heard>,
 }
 
 #[derive(Debug)]
@@ -42,10 +53,14 @@ enum Cancel {
 }
 
 #[derive(Debug)]
-struct Heard {
+pub(super) struct Heard {
     tag: String,
     code: u16,
     sdp: Option<Bytes>,
+    /// Of the latest reliable one.
+    rseq: Option<u32>,
+    /// A reliable one answered our offer.
+    answered: bool,
 }
 
 /// A 2xx that no session takes: it is ACKed, and its dialog ended by BYE (RFC 3261 §13.2.2.4).
@@ -64,27 +79,40 @@ pub struct Stray<'a> {
 }
 
 impl Session {
-    /// Sends an INVITE.
-    pub fn dial(core: &mut Core, now: Mono, invite: Invite) -> Session {
+    /// Sends an INVITE; with `places`, to the first of several that answers.
+    pub fn dial(
+        core: &mut Core,
+        now: Mono,
+        invite: Invite,
+        places: Option<(Vec<Hop>, Duration, Option<Flow>)>,
+    ) -> Session {
         let local_tag = LocalTag::new(&mut core.entropy);
         let id = invite.session;
         let credentials = invite.credentials.clone();
         let give_up_after = invite.give_up_after;
-        let calling = Calling {
+        let mut calling = Calling {
             client: ClientId::new(&mut core.entropy),
             call_id: invite.call_id.clone(),
             cseq: 1,
             lines: Headers::new(),
             challenges: Challenges::default(),
+            places: places.map(|(others, search, large)| Places::new(now, others, search, large)),
             proceeding: false,
             responded: false,
             cancel: Cancel::No,
+            reliable: invite.usage.reliable,
             heard: Vec::new(),
             invite,
         };
-        calling.send(core, now, local_tag);
+        let (said, timing) = (
+            calling.invite.sdp.clone(),
+            Timing::new(calling.invite.usage),
+        );
+        calling.send(core, now, local_tag, &timing);
         let mut session = Session::new(id, local_tag, Phase::Calling(Box::new(calling)));
         session.credentials = credentials;
+        session.said = said;
+        session.timing = Box::new(timing);
         if let Some(limit) = give_up_after {
             session.timers.set(Timer::GiveUp as usize, now + limit);
         }
@@ -108,7 +136,13 @@ impl Session {
         session
             .dialogs
             .push(Dialog::from_response(stray.response, &origin));
-        session.send_ack(core, now, stray.client, Headers::new());
+        session.send_ack(
+            core,
+            now,
+            stray.client,
+            stray.response.cseq(),
+            Headers::new(),
+        );
         session.close(core, now, None);
         session
     }
@@ -129,6 +163,7 @@ impl Session {
         }
         calling.responded = true;
         self.timers.stop(Timer::GiveUp as usize);
+        self.note_life(core, response);
         match response.status() {
             ..200 => self.provisional(core, now, response),
             200..300 => self.succeed(core, now, response),
@@ -137,7 +172,13 @@ impl Session {
     }
 
     /// No final response will come.
-    pub fn invite_failed(&mut self, core: &mut Core, client: ClientId, how: Failure) -> Fate {
+    pub fn invite_failed(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        client: ClientId,
+        how: Failure,
+    ) -> Fate {
         let Phase::Calling(calling) = &self.phase else {
             return Fate::Alive;
         };
@@ -149,6 +190,13 @@ impl Session {
             Failure::Transport => (503, "The far side cannot be reached"),
         };
         let responded = calling.responded;
+        let failure = HopFailure {
+            code,
+            retry_after: None,
+        };
+        if self.try_next_place(core, now, failure) {
+            return Fate::Alive;
+        }
         self.report_refused(core, code, reason, responded, None);
         Fate::Gone
     }
@@ -166,7 +214,16 @@ impl Session {
         }
         let code = response.status();
         let tag = response.to_tag().unwrap_or("");
-        if code == 100 || !calling.note(tag, response) {
+        if code == 100 {
+            return Fate::Alive;
+        }
+        let rseq = rack::reliable(response).filter(|_| !tag.is_empty());
+        if rseq.is_some_and(|rseq| calling.place(tag, rseq) == Place::OutOfTurn) {
+            return Fate::Alive;
+        }
+        let news = calling.note(tag, response);
+        let acknowledge = rseq.is_some_and(|rseq| calling.note_rseq(tag, rseq));
+        if !news && !acknowledge {
             return Fate::Alive;
         }
         if code == EARLY_DIALOG_TERMINATED {
@@ -176,7 +233,15 @@ impl Session {
         if !tag.is_empty() && !self.dialogs.iter().any(|dialog| dialog.remote_tag == tag) {
             self.dialogs.push(calling.dialog(response));
         }
-        if self.reports == Reports::All {
+        if let Some(rseq) = rseq.filter(|_| acknowledge) {
+            let rack = RAck {
+                rseq,
+                cseq: response.cseq(),
+                method: Method::Invite,
+            };
+            self.prack(core, now, tag, rack);
+        }
+        if news && self.reports == Reports::All {
             core.report(Event::Progress {
                 session: self.id,
                 dialog: tag.to_owned(),
@@ -194,6 +259,9 @@ impl Session {
         let Phase::Calling(calling) = std::mem::replace(&mut self.phase, next) else {
             return Fate::Alive;
         };
+        let mut calling = *calling;
+        self.authority = std::mem::take(&mut calling.challenges);
+        self.authority.accepted(response);
         let tag = response.to_tag().unwrap_or("");
         let early = self
             .dialogs
@@ -209,7 +277,9 @@ impl Session {
         };
         self.dialogs = vec![dialog];
         self.timers.clear();
-        self.send_ack(core, now, calling.client, calling.lines);
+        self.send_ack(core, now, calling.client, response.cseq(), calling.lines);
+        self.timing.take(response);
+        self.wind_up(now);
         if self.reports == Reports::Nothing {
             self.close(core, now, Some(LATE_REASON.to_owned()));
             return Fate::Alive;
@@ -247,22 +317,30 @@ impl Session {
             );
             if let Some(lines) = answer {
                 calling.lines = lines;
-                calling.cseq += 1;
-                calling.client = ClientId::new(&mut core.entropy);
-                calling.proceeding = false;
-                calling.heard.clear();
+                calling.begin_again(core);
                 self.dialogs.clear();
-                calling.send(core, now, local_tag);
+                calling.send(core, now, local_tag, &self.timing);
+                if let Some(limit) = calling.invite.give_up_after {
+                    self.timers.set(Timer::GiveUp as usize, now + limit);
+                }
                 return Fate::Alive;
             }
         }
-        self.report_refused(
-            core,
-            code,
-            response.reason_phrase(),
-            true,
-            Some(response.clone()),
-        );
+        if matches!(calling.cancel, Cancel::No)
+            && self.reports == Reports::All
+            && calling.gives_in(response, &mut self.timing)
+        {
+            calling.begin_again(core);
+            self.dialogs.clear();
+            calling.send(core, now, local_tag, &self.timing);
+            return Fate::Alive;
+        }
+        if code == 503 && self.try_next_place(core, now, places::unavailable(response)) {
+            return Fate::Alive;
+        }
+        let why = unanswerable(response, self.credentials.as_ref());
+        let reason = why.unwrap_or(response.reason_phrase());
+        self.report_refused(core, code, reason, true, Some(response.clone()));
         Fate::Gone
     }
 
@@ -307,7 +385,14 @@ impl Session {
     }
 
     /// `give_up_after` has passed without any response. Late ones are still dealt with, silently.
-    pub(super) fn give_up(&mut self, core: &mut Core) {
+    pub(super) fn give_up(&mut self, core: &mut Core, now: Mono) {
+        let failure = HopFailure {
+            code: 408,
+            retry_after: None,
+        };
+        if self.try_next_place(core, now, failure) {
+            return;
+        }
         let Phase::Calling(calling) = &mut self.phase else {
             return;
         };
@@ -331,7 +416,43 @@ impl Session {
 }
 
 impl Calling {
-    fn send(&self, core: &mut Core, now: Mono, local_tag: LocalTag) {
+    /// Whether its end was asked for.
+    pub(super) fn is_cancelled(&self) -> bool {
+        !matches!(self.cancel, Cancel::No)
+    }
+
+    /// A new transaction at another place: nothing of what the last one said holds (RFC 3263 §4.3).
+    pub(super) fn begin_elsewhere(&mut self, core: &mut Core) {
+        self.client = ClientId::new(&mut core.entropy);
+        self.lines.clear();
+        self.challenges = Challenges::default();
+        self.proceeding = false;
+        self.responded = false;
+        self.heard.clear();
+    }
+
+    pub(super) fn send(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        local_tag: LocalTag,
+        timing: &Timing,
+    ) {
+        let mut bytes = self.write(core, local_tag, timing);
+        if bytes.len() > MOST_BY_DATAGRAM
+            && !self.invite.flow.transport.is_reliable()
+            && let Some(large) = self.places.as_ref().and_then(Places::large)
+        {
+            self.invite.flow = large;
+            bytes = self.write(core, local_tag, timing);
+        }
+        let (flow, method) = (self.invite.flow, Method::Invite);
+        let user = User::Invite(self.invite.session, self.invite.routing);
+        core.layer
+            .start(now, self.client, method, flow, user, bytes);
+    }
+
+    fn write(&self, core: &Core, local_tag: LocalTag, timing: &Timing) -> Bytes {
         let invite = &self.invite;
         let flow = &invite.flow;
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
@@ -346,18 +467,63 @@ impl Calling {
             .header(Name::CSeq, format_args!("{} INVITE", self.cseq))
             .header(
                 Name::Contact,
-                contact_value(invite.contact_user.as_deref(), flow),
+                contact_to(invite.contact_user.as_deref(), flow, &invite.uri),
             );
-        writer = core::abilities(writer).header(Name::UserAgent, core.product());
+        writer = match self.reliable {
+            true => core::abilities(writer),
+            false => core::abilities_unreliably(writer),
+        };
+        writer = writer.header(Name::UserAgent, core.product());
+        writer = core::append(writer, &timing.ask());
         writer = core::append(writer, &self.lines);
         writer = core::append(writer, &invite.headers);
         for (name, value) in &invite.other_headers {
             writer = writer.other(name, value);
         }
-        let bytes = writer.finish_with(core::SDP, &invite.sdp);
-        let user = User::Invite(invite.session, invite.routing);
-        core.layer
-            .start(now, self.client, Method::Invite, *flow, user, bytes);
+        writer.finish_with(core::SDP, &invite.sdp)
+    }
+
+    /// Another transaction with the next CSeq takes over.
+    fn begin_again(&mut self, core: &mut Core) {
+        self.cseq += 1;
+        self.client = ClientId::new(&mut core.entropy);
+        self.proceeding = false;
+        self.heard.clear();
+    }
+
+    /// Whether what the far side asks for instead can be done: a longer session interval (RFC 4028 §7.3), reliable provisional
+    /// responses (RFC 3262 §3).
+    fn gives_in(&mut self, response: &Message, timing: &mut Timing) -> bool {
+        match response.status() {
+            422 => timing.raise(response),
+            421 if !self.reliable && has_option(response, Name::Require, "100rel") => {
+                self.reliable = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether our offer was answered reliably in this early dialog, so that the far side may make one (RFC 3311 §5.1).
+    pub(super) fn is_settled(&self, tag: &str) -> bool {
+        self.heard
+            .iter()
+            .any(|heard| heard.tag == tag && heard.answered)
+    }
+
+    fn place(&self, tag: &str, rseq: u32) -> Place {
+        let heard = self.heard.iter().find(|heard| heard.tag == tag);
+        Place::of(rseq, heard.and_then(|heard| heard.rseq))
+    }
+
+    /// Notes a reliable provisional response; false when its early dialog is one too many.
+    fn note_rseq(&mut self, tag: &str, rseq: u32) -> bool {
+        let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) else {
+            return false;
+        };
+        heard.rseq = Some(rseq);
+        heard.answered |= heard.sdp.is_some();
+        true
     }
 
     /// Whether this is its latest transaction.
@@ -391,6 +557,8 @@ impl Calling {
                 tag: tag.to_owned(),
                 code,
                 sdp,
+                rseq: None,
+                answered: false,
             });
         }
         room
@@ -401,3 +569,5 @@ const EARLY_DIALOG_TERMINATED: u16 = 199;
 /// More early dialogs of one INVITE are an attack.
 const MAX_EARLY_DIALOGS: usize = 16;
 const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";
+/// RFC 3261 §18.1.1: what is larger goes by a stream, where one is offered.
+const MOST_BY_DATAGRAM: usize = 1_300;

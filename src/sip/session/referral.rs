@@ -100,7 +100,7 @@ impl Session {
             return Fate::Alive;
         };
         let writer = if is_taken {
-            self.target_response(core, &request, &flow, code)
+            self.target_response(core, now, &request, &flow, code)
         } else {
             Some(core.response(&request, &flow, code, Some(&self.local_tag)))
         };
@@ -201,7 +201,7 @@ impl Session {
         let Some((request, flow)) = core.layer.request(server) else {
             return;
         };
-        if let Some(writer) = self.target_response(core, &request, &flow, 200) {
+        if let Some(writer) = self.target_response(core, now, &request, &flow, 200) {
             let bytes = writer.header(Name::Expires, wanted.as_secs()).finish();
             core.layer.respond(now, server, 200, bytes);
         }

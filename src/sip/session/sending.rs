@@ -9,6 +9,8 @@ use crate::sip::dialog::route::{self, Choice, NextHop};
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow};
+use crate::sip::header::rack::RAck;
+use crate::sip::locate::Wish;
 use crate::sip::transaction::{ClientId, User};
 use crate::sip::wire::{Message, Method, Name};
 
@@ -40,6 +42,16 @@ pub(super) enum Held {
     Offer {
         lines: Headers,
     },
+    /// The UPDATE that refreshes the session.
+    Update {
+        lines: Headers,
+    },
+    /// The PRACK within the early dialog with this remote tag.
+    Prack {
+        rack: RAck,
+        tag: String,
+        lines: Headers,
+    },
 }
 
 impl Session {
@@ -49,9 +61,9 @@ impl Session {
         core: &mut Core,
         now: Mono,
         client: ClientId,
+        cseq: u32,
         lines: Headers,
     ) {
-        let cseq = self.dialogs.first().map_or(1, |dialog| dialog.local_cseq);
         self.submit(
             core,
             now,
@@ -64,18 +76,33 @@ impl Session {
     }
 
     pub(super) fn send_bye(&mut self, core: &mut Core, now: Mono) {
-        let lines = Headers::new();
+        let lines = self.credentials_before(core, Method::Bye);
         self.submit(core, now, Held::Bye { lines });
+    }
+
+    /// What a request within the dialog carries before it is challenged: an answer to the challenges that the INVITE met.
+    pub(super) fn credentials_before(&mut self, core: &mut Core, method: Method) -> Headers {
+        let Some(dialog) = self.dialogs.first() else {
+            return Headers::new();
+        };
+        let credentials = self.credentials.as_ref();
+        let entropy = &mut core.entropy;
+        self.authority
+            .before(method.as_str(), &dialog.target, credentials, entropy)
     }
 
     /// Sends OPTIONS, unless one is under way.
     pub fn probe(&mut self, core: &mut Core, now: Mono) -> Fate {
+        self.ask_alive(core, now);
+        Fate::Alive
+    }
+
+    pub(super) fn ask_alive(&mut self, core: &mut Core, now: Mono) {
         if matches!(self.phase, Phase::Established { .. }) && self.probe.is_none() {
             self.probe = Some(Challenges::default());
-            let lines = Headers::new();
+            let lines = self.credentials_before(core, Method::Options);
             self.submit(core, now, Held::Probe { lines });
         }
-        Fate::Alive
     }
 
     /// BYE has a final response; `None`: it never will.
@@ -144,7 +171,7 @@ impl Session {
         Fate::Alive
     }
 
-    /// The addresses of a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    /// The addresses of a next hop, or none: as `routed`, by the transport of its URI.
     pub fn resolved(
         &mut self,
         core: &mut Core,
@@ -152,6 +179,19 @@ impl Session {
         id: Option<u64>,
         addresses: &[SocketAddr],
     ) {
+        let Some(dialog) = self.dialogs.first() else {
+            return;
+        };
+        let transport = route::transport(dialog);
+        let flows: Vec<Flow> = addresses
+            .iter()
+            .map(|address| dialog.flow.towards(transport, *address))
+            .collect();
+        self.routed(core, now, id, &flows);
+    }
+
+    /// The flows to a next hop, or none: then requests go where the INVITE went, for there the far side was heard. `id` `None`: whichever look-up is under way.
+    pub fn routed(&mut self, core: &mut Core, now: Mono, id: Option<u64>, flows: &[Flow]) {
         let Some(dialog) = self.dialogs.first_mut() else {
             return;
         };
@@ -159,9 +199,10 @@ impl Session {
             NextHop::Resolving(waiting) if id.is_none_or(|id| id == waiting) => {
                 core.resolving.remove(&waiting);
                 let same_family =
-                    |address: &&SocketAddr| address.is_ipv4() == dialog.flow.remote.is_ipv4();
-                let flow = match addresses.iter().find(same_family) {
-                    Some(address) => dialog.flow.towards(route::transport(dialog), *address),
+                    |flow: &&Flow| flow.remote.is_ipv4() == dialog.flow.remote.is_ipv4();
+                let flow = match flows.iter().find(same_family) {
+                    Some(flow) if flow.transport.is_reliable() => *flow,
+                    Some(flow) => dialog.flow.towards(flow.transport, flow.remote),
                     None => dialog.flow,
                 };
                 dialog.next_hop = NextHop::At(flow);
@@ -181,6 +222,39 @@ impl Session {
         }
     }
 
+    /// Sends within an early dialog at once: a host name in its Contact is not waited for, the INVITE's way is good enough until the 2xx.
+    pub(super) fn submit_early(&mut self, core: &mut Core, now: Mono, held: Held) {
+        let Held::Prack { rack, tag, lines } = held else {
+            return self.submit(core, now, held);
+        };
+        let dialog = self
+            .dialogs
+            .iter_mut()
+            .find(|dialog| dialog.remote_tag == tag);
+        let Some(dialog) = dialog else { return };
+        let flow = match route::choose(dialog) {
+            Choice::Send(flow) => flow,
+            Choice::Resolve { .. } => dialog.flow,
+        };
+        let branch = ClientId::new(&mut core.entropy);
+        dialog.local_cseq += 1;
+        let writer = dialog
+            .request(Method::Prack.as_str(), dialog.local_cseq, branch, &flow)
+            .header(Name::RAck, rack)
+            .header(Name::UserAgent, core.product());
+        let bytes = core::append(writer, &lines).finish();
+        let underway = self
+            .pracks
+            .iter_mut()
+            .find(|prack| prack.client.is_none() || prack.rack == rack && prack.tag == tag);
+        if let Some(prack) = underway {
+            prack.client = Some(branch);
+        }
+        let user = User::Prack(self.id);
+        core.layer
+            .start(now, branch, Method::Prack, flow, user, bytes);
+    }
+
     fn next_hop(&mut self, core: &mut Core, now: Mono) -> Option<Flow> {
         let id = self.id;
         let dialog = self.dialogs.first_mut()?;
@@ -194,8 +268,18 @@ impl Session {
                 dialog.next_hop = NextHop::At(flow);
                 Some(flow)
             }
-            Choice::Resolve { host, port } => {
-                dialog.next_hop = NextHop::Resolving(core.resolve(id, host, port));
+            Choice::Resolve {
+                host,
+                port,
+                transport,
+            } => {
+                let wish = Wish {
+                    host,
+                    port,
+                    transport: Some(transport),
+                    secure: false,
+                };
+                dialog.next_hop = NextHop::Resolving(core.resolve(id, wish));
                 self.timers
                     .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
                 None
@@ -228,12 +312,29 @@ impl Session {
                     .request(Method::Invite.as_str(), ours.cseq, branch, flow)
                     .header(Name::Contact, dialog.contact(flow))
                     .header(Name::UserAgent, core.product());
-                let bytes = core::append(core::abilities(writer), &ours.lines)
-                    .finish_with(core::SDP, &ours.sdp);
+                let writer = core::append(core::abilities_unreliably(writer), &self.timing.ask());
+                let bytes = core::append(writer, &ours.lines).finish_with(core::SDP, &ours.sdp);
                 let user = User::Reinvite(self.id);
                 core.layer
                     .start(now, branch, Method::Invite, *flow, user, bytes);
             }
+            Held::Update { lines } => {
+                let Some(update) = &mut self.updating else {
+                    return;
+                };
+                dialog.local_cseq += 1;
+                update.client = branch;
+                let writer = dialog
+                    .request(Method::Update.as_str(), dialog.local_cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::UserAgent, core.product());
+                let writer = core::append(core::abilities_unreliably(writer), &self.timing.ask());
+                let bytes = core::append(writer, &lines).finish();
+                let user = User::Update(self.id);
+                core.layer
+                    .start(now, branch, Method::Update, *flow, user, bytes);
+            }
+            Held::Prack { .. } => self.submit_early(core, now, held),
             Held::Bye { lines } => {
                 let reason = match &self.phase {
                     Phase::Closing { reason, .. } => reason.as_deref(),

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Fate, Phase, Session, TheirOffer, Unacked, sdp_of};
+use super::reliable::Described;
+use super::{Fate, OfferIn, Phase, Session, TheirOffer, Unacked, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::dialog::Order;
 use crate::sip::endpoint::admit;
@@ -25,7 +26,13 @@ impl Session {
         let Some(dialog) = self.dialogs.iter_mut().find(|dialog| dialog.is_of(request)) else {
             return Fate::Alive;
         };
-        if dialog.take_cseq(request) == Order::Late {
+        let order = dialog.take_cseq(request);
+        if order == Order::Fine
+            && let Some(flow) = core.layer.flow_of(server)
+        {
+            dialog.come_by(&flow);
+        }
+        if order == Order::Late {
             let refusal = Refusal::new(
                 500,
                 "The sequence number is lower than that of an earlier request",
@@ -36,20 +43,12 @@ impl Session {
         match request.method() {
             Method::Bye => return self.receive_bye(core, now, server),
             Method::Invite | Method::Update => self.receive_offer(core, now, server, request),
-            Method::Info => {
-                core.accept(now, server, &self.local_tag);
-                if matches!(self.phase, Phase::Established { .. }) {
-                    core.report(Event::Info {
-                        session: self.id,
-                        message: request.clone(),
-                    });
-                }
-            }
+            Method::Info => self.receive_info(core, now, server, request),
             Method::Options => self.answer_options(core, now, server),
-            Method::Prack => self.refuse(core, now, server, &NO_RELIABLE_PROVISIONAL),
             Method::Notify => self.receive_notify(core, now, server, request),
             Method::Refer => self.receive_refer(core, now, server, request),
             Method::Subscribe => self.receive_subscribe(core, now, server, request),
+            Method::Prack => self.receive_prack(core, now, server, request),
             _ => self.refuse(core, now, server, &NOT_AVAILABLE),
         }
         Fate::Alive
@@ -91,17 +90,20 @@ impl Session {
         if matches!(self.phase, Phase::Closing { .. } | Phase::Reporting) {
             return self.refuse(core, now, server, &OVER);
         }
+        if let Some(least) = self.timing.refusal(request) {
+            let seconds = least.to_string();
+            let sentence = "The session interval is too small";
+            let refusal = Refusal::with(422, sentence, Name::MinSe, &seconds);
+            return self.refuse(core, now, server, &refusal);
+        }
         if !invite && sdp.is_none() {
             self.answer_refresh(core, now, server, request);
             return;
         }
-        let ours_pending = matches!(self.phase, Phase::Calling(_))
-            || self.is_offering()
-            || self.unacked.iter().any(|unacked| unacked.we_offered);
-        if ours_pending {
+        if self.is_our_offer_open(request) {
             return self.refuse(core, now, server, &OUR_OFFER_PENDING);
         }
-        if self.theirs.is_some() || matches!(self.phase, Phase::Ringing(_)) {
+        if self.theirs.is_some() || self.is_answer_due(invite) {
             let seconds = core.entropy.below(11).to_string();
             let refusal = Refusal::with(
                 500,
@@ -118,13 +120,35 @@ impl Session {
         self.theirs = Some(TheirOffer {
             server,
             cseq: request.cseq(),
-            invite,
+            carrier: match invite {
+                true => OfferIn::Invite,
+                false => OfferIn::Update,
+            },
             sdp: sdp.is_some(),
         });
         core.report(Event::Offer {
             session: self.id,
             sdp,
         });
+    }
+
+    /// Whether an offer of ours has no answer yet (RFC 3261 §14.2, RFC 3311 §5.2).
+    fn is_our_offer_open(&self, request: &Message) -> bool {
+        match &self.phase {
+            Phase::Calling(calling) => {
+                request.method() == Method::Invite || !calling.is_settled(request.from_tag())
+            }
+            Phase::Ringing(ringing) => !ringing.offered && self.described() == Described::Sent,
+            _ => {
+                let in_a_200 = self.unacked.iter().any(|unacked| unacked.we_offered);
+                self.is_offering() || in_a_200
+            }
+        }
+    }
+
+    /// Whether their INVITE, which is unanswered, still wants our description; a re-INVITE waits for its final response anyway.
+    fn is_answer_due(&self, invite: bool) -> bool {
+        matches!(self.phase, Phase::Ringing(_)) && (invite || self.described() == Described::No)
     }
 
     /// 200 to a re-INVITE or UPDATE.
@@ -135,10 +159,17 @@ impl Session {
         let Some((request, flow)) = core.layer.request(theirs.server) else {
             return Fate::Alive;
         };
-        if let Some(writer) = self.target_response(core, &request, &flow, 200) {
+        let writer = match theirs.carrier {
+            OfferIn::Prack => Some(core.response(&request, &flow, 200, Some(&self.local_tag))),
+            OfferIn::Invite | OfferIn::Update => {
+                self.target_response(core, now, &request, &flow, 200)
+            }
+        };
+        if let Some(writer) = writer {
             let bytes = writer.finish_with(core::SDP, sdp);
+            self.said = sdp.clone();
             core.layer.respond(now, theirs.server, 200, bytes);
-            if theirs.invite {
+            if theirs.carrier == OfferIn::Invite {
                 self.unacked.push(Unacked {
                     cseq: theirs.cseq,
                     server: theirs.server,
@@ -146,6 +177,7 @@ impl Session {
                 });
             }
         }
+        self.accept_at_last(core, now);
         Fate::Alive
     }
 
@@ -169,6 +201,7 @@ impl Session {
             let bytes = core::append(writer, headers).finish();
             core.layer.respond(now, theirs.server, code, bytes);
         }
+        self.accept_at_last(core, now);
         Fate::Alive
     }
 
@@ -183,15 +216,16 @@ impl Session {
         let Some((_, flow)) = core.layer.request(server) else {
             return;
         };
-        if let Some(writer) = self.target_response(core, request, &flow, 200) {
+        if let Some(writer) = self.target_response(core, now, request, &flow, 200) {
             core.layer.respond(now, server, 200, writer.finish());
         }
     }
 
-    /// Begins the 2xx to a target refresh request, and takes its Contact.
+    /// Begins the 2xx to a target refresh request, takes its Contact, and lets the session's time run anew.
     pub(super) fn target_response(
         &mut self,
         core: &Core,
+        now: Mono,
         request: &Message,
         flow: &Flow,
         code: u16,
@@ -201,9 +235,38 @@ impl Session {
             .iter_mut()
             .find(|dialog| dialog.is_of(request))?;
         dialog.refresh_target(request);
+        dialog.follow(flow);
         let contact = dialog.contact(flow);
         let writer = core.response(request, flow, code, Some(&self.local_tag));
-        Some(core::abilities(writer.header(Name::Contact, contact)))
+        let writer = core::abilities(writer.header(Name::Contact, contact));
+        // Only re-INVITE and UPDATE refresh the session (RFC 4028 §7.4).
+        let refreshes = matches!(request.method(), Method::Invite | Method::Update);
+        if !refreshes || !matches!(self.phase, Phase::Established { .. }) {
+            return Some(writer);
+        }
+        let timing = self.timing.answer(request);
+        self.wind_up(now);
+        Some(core::append(writer, &timing))
+    }
+
+    /// INFO carries keys; of other packages and types nothing is known here (RFC 6086 §4.2.2).
+    fn receive_info(&mut self, core: &mut Core, now: Mono, server: ServerId, request: &Message) {
+        if request.header(Name::InfoPackage).is_some() {
+            return self.refuse(core, now, server, &UNKNOWN_PACKAGE);
+        }
+        let is_key = ["application/dtmf-relay", "application/dtmf"]
+            .into_iter()
+            .any(|kind| request.body_of(kind).is_some());
+        if !is_key && !request.body().is_empty() {
+            return self.refuse(core, now, server, &UNKNOWN_INFO);
+        }
+        core.accept(now, server, &self.local_tag);
+        if matches!(self.phase, Phase::Established { .. }) {
+            core.report(Event::Info {
+                session: self.id,
+                message: request.clone(),
+            });
+        }
     }
 
     fn answer_options(&self, core: &mut Core, now: Mono, server: ServerId) {
@@ -228,9 +291,15 @@ impl Session {
     }
 }
 
-const NO_RELIABLE_PROVISIONAL: Refusal<'_> =
-    Refusal::new(481, "No provisional response was sent reliably");
 pub(super) const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
+const UNKNOWN_PACKAGE: Refusal<'_> =
+    Refusal::with(469, "No info packages are served here", Name::RecvInfo, "");
+const UNKNOWN_INFO: Refusal<'_> = Refusal::with(
+    415,
+    "Only keys are read from INFO here",
+    Name::Accept,
+    core::ACCEPT_INFO,
+);
 const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     405,
     "This method is not available in this version",

@@ -23,6 +23,8 @@ pub(super) struct Client {
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Mono>,
     interval: Duration,
+    /// Whether it was sent again because its connection closed.
+    again: Again,
     /// Until the final response.
     request: Bytes,
     /// The ACKs that a repeated final response brings out again.
@@ -36,6 +38,14 @@ enum State {
     Proceeding,
     Completed,
     Accepted,
+}
+
+/// A request is sent on a new connection once, when the one that it was sent on closes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Again {
+    Never,
+    Now,
+    Once,
 }
 
 #[derive(Debug)]
@@ -63,6 +73,7 @@ impl Client {
             timers: Table::default(),
             armed: None,
             interval: T1,
+            again: Again::Never,
             request,
             acks: Vec::new(),
         };
@@ -83,6 +94,26 @@ impl Client {
     /// Whether it only absorbs retransmissions.
     pub(super) fn is_lingering(&self) -> bool {
         matches!(self.state, State::Completed | State::Accepted)
+    }
+
+    /// Its connection closed: sends the request once more.
+    pub(super) fn send_again(&mut self, out: &mut Output) {
+        if self.again == Again::Never {
+            self.again = Again::Now;
+            out.transmit(self.flow, self.request.clone());
+        }
+    }
+
+    /// Whether the closed connection is to be overlooked this time.
+    pub(super) fn is_on_its_way_again(&self) -> bool {
+        self.again == Again::Now
+    }
+
+    /// From now on a closed connection counts.
+    pub(super) fn arrived_again(&mut self) {
+        if self.again == Again::Now {
+            self.again = Again::Once;
+        }
     }
 
     /// Whether no response at all has come yet.

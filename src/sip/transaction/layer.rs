@@ -200,6 +200,11 @@ impl Layer {
         Some((server.request.clone()?, server.flow))
     }
 
+    /// Where the request of a server transaction came from.
+    pub fn flow_of(&self, server: ServerId) -> Option<Flow> {
+        Some(self.servers.get(&server)?.flow)
+    }
+
     /// Sends a response: repeated for repeated requests, and a final one to an INVITE until its ACK. Ignored after a final one.
     pub fn respond(&mut self, now: Mono, id: ServerId, code: u16, response: Bytes) {
         if let Some(server) = self.servers.get_mut(&id) {
@@ -262,6 +267,14 @@ impl Layer {
         }
     }
 
+    /// As `cancel`, once, for an INVITE that nobody waits for any more; its final response is waited for no longer than 64·T1.
+    pub fn cancel_late(&mut self, now: Mono, id: ClientId, reason: Option<&str>) {
+        if !self.clients.contains_key(&id.of_cancel()) {
+            self.cancel(now, id, reason);
+            self.limit(now, id);
+        }
+    }
+
     /// No more retransmissions of the request; a late response is still taken.
     pub fn hush(&mut self, client: ClientId) {
         if let Some(client) = self.clients.get_mut(&client) {
@@ -282,13 +295,31 @@ impl Layer {
         self.clients.remove(&client);
     }
 
+    /// Sends what waits on a closed flow for a first response once more. It has its old branch, so a far side that has read it already takes no harm.
+    pub fn send_again(&mut self, flow: Flow) {
+        let mut ids: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_unanswered() && client.flow.is_cut_by(&flow))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.send_again(&mut self.out);
+            }
+        }
+    }
+
     /// A flow closed: what waits there for a response fails, and responses that were to go there take another way, if there is one.
     pub fn close_flow(&mut self, flow: Flow) {
         // A far side that listens may still answer by a connection of its own (RFC 3261 §18.2.2); one that connected to us cannot.
         let hit = |client: &Client| {
-            (client.is_unanswered()
-                || (client.flow.connection.is_theirs() && !client.is_lingering()))
-                && client.flow.is_cut_by(&flow)
+            client.flow.is_cut_by(&flow)
+                && match client.is_unanswered() {
+                    true => !client.is_on_its_way_again(),
+                    false => client.flow.connection.is_theirs() && !client.is_lingering(),
+                }
         };
         let mut ids: Vec<ClientId> = self
             .clients
@@ -306,6 +337,15 @@ impl Layer {
                 client.fail(id, Failure::Transport, &mut self.out);
             }
         }
+        for client in self.clients.values_mut() {
+            client.arrived_again();
+        }
+    }
+
+    /// The flows of transactions that are under way.
+    pub fn flows(&self) -> impl Iterator<Item = &Flow> {
+        let clients = self.clients.values().map(|client| &client.flow);
+        clients.chain(self.servers.values().map(|server| &server.flow))
     }
 
     /// Time passed.
@@ -330,6 +370,12 @@ impl Layer {
                 self.remove_server(id);
             }
         }
+    }
+
+    /// Forgets a server transaction that was answered finally: a retransmission of its request is a new one. For requests without INVITE's ACK, where
+    /// answering anew does no harm.
+    pub fn forget(&mut self, id: ServerId) {
+        self.remove_server(id);
     }
 
     fn remove_server(&mut self, id: ServerId) {

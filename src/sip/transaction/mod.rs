@@ -98,6 +98,10 @@ pub enum User {
     Notify(RequestId),
     /// Nobody asks (CANCEL).
     Nobody,
+    /// An UPDATE that refreshes a session.
+    Update(SessionId),
+    /// The PRACK of a reliable provisional response.
+    Prack(SessionId),
 }
 
 /// Why a client transaction ended without a final response.

@@ -112,7 +112,9 @@ impl Server {
     /// Its flow closed: responses go to the sent-by of its Via at the address it came from (RFC 3261 §18.2.2). Who opened a WebSocket listens nowhere.
     pub(super) fn leave(&mut self, closed: &Flow) {
         let flow = self.flow;
-        if flow.connection.is_none() || flow.transport.is_web_socket() || !flow.is_cut_by(closed) {
+        // One that we opened opens again.
+        if !flow.connection.is_theirs() || flow.transport.is_web_socket() || !flow.is_cut_by(closed)
+        {
             return;
         }
         self.flow = Flow {

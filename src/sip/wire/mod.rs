@@ -1,7 +1,8 @@
 //! Messages on the wire (RFC 3261 §7): one pass over the bytes gives an index, nothing is copied; and a writer.
 //!
-//! What header values mean is `header`'s and `uri`'s; who answers a defect is the endpoint's. Framing of streams is not here.
+//! What header values mean is `header`'s and `uri`'s; who answers a defect is the endpoint's.
 
+pub mod framer;
 mod index;
 mod message;
 pub mod method;

@@ -10,7 +10,9 @@ use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::event::EventType;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry, RecordingKind, RecordingRecord};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, OutboundDay, RecordingKind, RecordingRecord,
+};
 use crate::ledger::leg::LegRecord;
 use crate::store::row::CallRow;
 
@@ -59,6 +61,8 @@ pub(super) struct Book<'a> {
     missed: Latest<CallId, MissedRow>,
     recordings: Latest<RecordingId, RecordingRecord>,
     bindings: BTreeMap<(Name, String), Option<BindingRecord>>,
+    bans: BTreeMap<String, Option<BanRecord>>,
+    talked: BTreeMap<(Name, String), OutboundDay>,
 }
 
 impl<'a> Book<'a> {
@@ -72,6 +76,8 @@ impl<'a> Book<'a> {
             missed: Latest::default(),
             recordings: Latest::default(),
             bindings: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            talked: BTreeMap::new(),
         }
     }
 
@@ -98,7 +104,7 @@ impl<'a> Book<'a> {
             Entry::RecordingEnded(recording) => self.recording_ended(recording),
             Entry::BindingSaved(binding) => {
                 let key = (binding.operator.clone(), binding.contact.clone());
-                self.bindings.insert(key, Some(binding.clone()));
+                self.bindings.insert(key, Some((**binding).clone()));
                 Ok(())
             }
             Entry::BindingRemoved { operator, contact } => {
@@ -113,6 +119,10 @@ impl<'a> Book<'a> {
             Entry::OperatorState { .. }
             | Entry::TrunkState { .. }
             | Entry::ConfigReloaded { .. } => self.state(entry),
+            Entry::Banned(_)
+            | Entry::Unbanned { .. }
+            | Entry::OutboundTalked(_)
+            | Entry::OutboundLimit { .. } => self.security(entry),
         }
     }
 
@@ -325,6 +335,38 @@ impl<'a> Book<'a> {
         Ok(())
     }
 
+    fn security(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
+        let (kind, tenant, at, data) = match entry {
+            Entry::Banned(ban) => {
+                self.bans.insert(ban.address.clone(), Some(ban.clone()));
+                let data = serde_json::to_value(ban)?;
+                (EventType::SecurityBanned, &ban.tenant, ban.banned_at, data)
+            }
+            Entry::OutboundLimit {
+                tenant,
+                operator,
+                reason,
+                at,
+            } => {
+                let data = serde_json::json!({"tenant": tenant, "operator": operator, "reason": reason, "at": at});
+                (EventType::SecurityOutboundLimit, tenant, *at, data)
+            }
+            Entry::Unbanned { address } => {
+                self.bans.insert(address.clone(), None);
+                return Ok(());
+            }
+            Entry::OutboundTalked(day) => {
+                let key = (day.operator.clone(), day.day.clone());
+                self.talked.insert(key, day.clone());
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let event = event(kind, tenant, at, None, data, self.entropy)?;
+        self.effects.events.push(event);
+        Ok(())
+    }
+
     fn raise_call(
         &mut self,
         kind: EventType,
@@ -349,6 +391,13 @@ impl<'a> Book<'a> {
                 None => effects.unbound.push(key),
             }
         }
+        for (address, ban) in self.bans {
+            match ban {
+                Some(ban) => effects.bans.push(ban),
+                None => effects.unbanned.push(address),
+            }
+        }
+        effects.talked = self.talked.into_values().collect();
         effects
     }
 }

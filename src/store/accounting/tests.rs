@@ -261,7 +261,7 @@ fn the_last_of_a_binding_wins() {
         operator: "anna".into(),
         contact: "sip:anna@192.0.2.1".to_owned(),
     };
-    let saved = Entry::BindingSaved(binding());
+    let saved = Entry::BindingSaved(Box::new(binding()));
     let (effects, _) = run(&[removed.clone(), saved.clone()], Known::default());
     assert_eq!((effects.bindings.len(), effects.unbound.len()), (1, 0));
     let (effects, _) = run(&[saved, removed], Known::default());
@@ -280,5 +280,6 @@ pub(crate) fn binding() -> BindingRecord {
         expires_at: second(120),
         user_agent: Some("baresip".to_owned()),
         granted: std::time::Duration::from_secs(120),
+        path: vec!["<sip:edge.example;lr>".to_owned()],
     }
 }

@@ -21,6 +21,13 @@ pub(super) fn log(entry: &Entry) {
         Entry::OperatorState {
             operator, state, ..
         } => tracing::debug!(%operator, "operator {state}"),
+        Entry::Banned(ban) => {
+            tracing::warn!(address = %ban.address, until = %ban.until, "banned: {}", ban.reason);
+        }
+        Entry::Unbanned { address } => tracing::info!(%address, "the ban is lifted"),
+        Entry::OutboundLimit {
+            operator, reason, ..
+        } => tracing::warn!(%operator, "a call to the outside is refused: {reason}"),
         _ => {}
     }
 }

@@ -241,9 +241,9 @@ async fn every_kind_of_entry_survives_the_spool() {
     let record = call(1, Some("+79161234567"), 0);
     journal.write(Entry::CallStarted(Box::new(record.clone())));
     journal.write(ended(record, 5, false));
-    journal.write(Entry::BindingSaved(
+    journal.write(Entry::BindingSaved(Box::new(
         crate::store::accounting::tests::binding(),
-    ));
+    )));
     assert_eq!(journal.flush().await, Flushed::Spooled);
     lock.rollback().await.unwrap();
     stored(&journal).await;

@@ -205,11 +205,12 @@ pub(super) fn binding(row: &SqliteRow) -> Result<BindingRecord, StoreError> {
         expires_at: columns.wall("expires_at")?,
         user_agent: columns.maybe_text("user_agent")?,
         granted: std::time::Duration::from_millis(columns.number("granted_ms")?),
+        path: columns.json("path")?,
     })
 }
 
 impl Columns<'_> {
-    fn tenant(&self) -> Result<crate::ledger::id::Tenant, StoreError> {
+    pub(super) fn tenant(&self) -> Result<crate::ledger::id::Tenant, StoreError> {
         let text = self.text("tenant")?;
         let word: StrDeserializer<'_, WordError> = text.as_str().into_deserializer();
         crate::ledger::id::Tenant::deserialize(word)

@@ -5,6 +5,7 @@
 
 mod column;
 mod crash;
+mod defence;
 mod outbox;
 mod read;
 mod schema;
@@ -33,7 +34,7 @@ use super::{Answer, Closed, Position, Store, StoreError};
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BindingRecord, Entry, RecordingRecord};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 
 /// A store in a SQLite file.
 pub struct SqliteStore {
@@ -121,6 +122,14 @@ impl Store for SqliteStore {
 
     fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>> {
         Box::pin(self.read_messages(tenant))
+    }
+
+    fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>> {
+        Box::pin(self.read_bans(now))
+    }
+
+    fn outbound_days<'a>(&'a self, day: &'a str) -> Answer<'a, Vec<OutboundDay>> {
+        Box::pin(self.read_outbound_days(day))
     }
 
     fn last_sign_of_life(&self) -> Answer<'_, Option<Wall>> {
@@ -229,8 +238,11 @@ fn migrator() -> Migrator {
 }
 
 /// Never edited once released: a change of the tables is a new file.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (6, "defence", include_str!("../migrations/0006_defence.sql")),
+    (30, "paths", include_str!("../migrations/0030_paths.sql")),
+];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);

@@ -41,7 +41,7 @@ pub(super) fn call_row(row: CallRow) -> Vec<Value> {
     ]
 }
 
-/// A JSON array. Flags and paths are lists of plain words, which always serialise.
+/// A JSON array. Flags, paths and routes are lists of text, which always serialise.
 fn list<T: serde::Serialize>(words: &[T]) -> Value {
     Value::Text(serde_json::to_string(words).unwrap_or_else(|_| "[]".to_owned()))
 }
@@ -107,6 +107,7 @@ pub(super) fn binding_row(binding: BindingRecord) -> Vec<Value> {
         binding.expires_at.into(),
         binding.user_agent.into(),
         Value::number(granted),
+        list(&binding.path),
     ]
 }
 
@@ -252,6 +253,7 @@ pub(super) const BINDINGS: Table = Table {
         "expires_at",
         "user_agent",
         "granted_ms",
+        "path",
     ],
     key: &["operator", "contact"],
     fixed: &[],

@@ -337,7 +337,7 @@ async fn bindings_survive_until_they_end() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder).await;
     store
-        .apply(&[Entry::BindingSaved(binding())])
+        .apply(&[Entry::BindingSaved(Box::new(binding()))])
         .await
         .unwrap();
     assert_eq!(store.bindings(second(0)).await.unwrap(), [binding()]);

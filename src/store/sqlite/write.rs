@@ -53,8 +53,9 @@ impl SqliteStore {
     async fn write_effects(
         &self,
         connection: &mut SqliteConnection,
-        effects: Effects,
+        mut effects: Effects,
     ) -> Result<bool, StoreError> {
+        super::defence::write(connection, &mut effects).await?;
         let deliveries = self.deliveries(&effects.events);
         let written = !deliveries.is_empty();
         let mut traces = Vec::new();

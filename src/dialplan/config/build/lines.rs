@@ -4,22 +4,26 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::Parts;
 use super::server::{country as read_country, network};
+use super::{Parts, provider};
 use crate::dialplan::config::entry::{Entry, number as read_number};
 use crate::dialplan::config::problem::{Severity, Span};
 use crate::dialplan::config::values::{self, Wrong};
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::{
-    AnswerPolicy, CallerIdPolicy, CodecName, HostPort, Number, NumberFrom, Registration, Secret,
-    Trunk,
+    AnswerPolicy, CallerIdPolicy, CodecName, HostPort, Number, NumberFrom, Trunk,
 };
 use crate::ledger::id::Name;
 
 pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
-    let peer = entry.read("peer", values::host_port);
+    let reached = provider::peers(entry);
     let accept = entry.list("accept", network);
-    let register = registration(entry);
+    let certificate = entry.read("certificate", |text| match values::is_host_name(text) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(Wrong::new(format!("\"{text}\" is no DNS name"))
+            .hint("write the name that the provider's client certificate has")),
+    });
+    let register = provider::registration(entry);
     let number_from = entry.word("number_from").map(|word| match word.as_str() {
         "request-uri" => NumberFrom::RequestUri,
         "to" => NumberFrom::To,
@@ -43,25 +47,37 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let max_calls = entry.integer("max_calls");
     let transfer = entry.boolean("transfer");
     let redirect = entry.boolean("redirect");
+    let session_expires = super::server::session_expires(entry);
+    let reliable = entry.boolean("reliable");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
     };
-    let reachable = entry.has("peer") || accept.as_ref().is_some_and(|accept| !accept.is_empty());
-    if !reachable && !entry.has("peers") {
+    let has_peer = entry.has("peer") || entry.has("peers");
+    let reachable = has_peer || accept.as_ref().is_some_and(|accept| !accept.is_empty());
+    if !reachable {
         let wrong = Wrong::new(format!("the trunk {} has no address", entry.name))
             .hint("add peer = \"sip.provider.example:5060\", or accept = [\"203.0.113.0/24\"]");
         entry.check.error(entry.at, wrong);
     }
-    if entry.has("register") && !entry.has("peer") && reachable {
+    if entry.has("register") && !has_peer && reachable {
         let wrong = Wrong::new("there is nobody to register with")
             .hint("add peer = \"sip.provider.example:5060\"");
         entry.check.error(entry.place("register"), wrong);
     }
+    let number_format = provider::number_format(entry);
+    let identity = provider::identity(entry);
+    let caller_from = provider::headers(entry, "caller_from");
+    let diversion = provider::diversion(entry);
+    let options = entry.duration("options");
+    let calls_per_second = entry.integer("calls_per_second");
+    let account = provider::account(entry, register.as_ref());
+    let (peers, weights) = reached?;
     Some(Trunk {
         name: Name::from(entry.name),
-        peer,
+        peer: peers.first().map(provider::host_and_port),
         accept: accept?,
+        certificate,
         register: register?,
         number_from: number_from?,
         caller_id: caller_id?,
@@ -71,23 +87,18 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         country: country?,
         transfer: transfer?,
         redirect: redirect?,
+        peers,
+        weights,
+        options,
+        calls_per_second,
+        account: account?,
+        number_format: number_format?,
+        identity: identity?,
+        caller_from: caller_from?,
+        diversion: diversion?,
+        session_expires,
+        reliable: reliable?,
     })
-}
-
-/// `None`: wrong, and reported.
-fn registration(entry: &Entry<'_>) -> Option<Option<Registration>> {
-    if !entry.has("register") {
-        return Some(None);
-    }
-    let register = entry.inner("register")?;
-    let user = register.read("user", |text| Ok(text.to_owned()));
-    let password = register.secret("password");
-    let expires = register.duration("expires");
-    Some(Some(Registration {
-        user: user?,
-        password: Secret(password?),
-        expires: expires?,
-    }))
 }
 
 /// What only two trunks together can do wrong: the same source twice.
@@ -100,14 +111,23 @@ pub(super) fn look_at_trunks(parts: &Parts<'_>) {
             crate::dialplan::config::tree::Value::Text(text) => Some(text.clone()),
             _ => None,
         };
-        let peer = item("peer").and_then(|item| {
-            let peer = values::host_port(&text(&item.node)?).ok()?;
-            Some((peer, raw.table.item("register").is_some(), item.node.at))
+        let registers = raw.table.item("register").is_some();
+        let written = [item("peer"), item("peers")].into_iter().flatten();
+        let nodes = written.flat_map(|item| match &item.node.value {
+            crate::dialplan::config::tree::Value::List(nodes) => nodes.iter().collect(),
+            _ => vec![&item.node],
         });
-        if let Some((peer, registers, at)) = peer {
+        let own: Vec<(HostPort, bool, Span)> = nodes
+            .filter_map(|node| {
+                let peer = values::peer(&text(node)?).ok()?;
+                Some((provider::host_and_port(&peer), registers, node.at))
+            })
+            .collect();
+        for (peer, registers, at) in &own {
+            let (registers, at) = (*registers, *at);
             // Two accounts at one address are told apart by the registration's contact.
             let other = peers.iter().find(|(other, other_registers, _)| {
-                *other == peer && !(registers && *other_registers)
+                other == peer && !(registers && *other_registers)
             });
             if let Some((_, _, first)) = other {
                 let wrong = Wrong::new("another trunk has the same peer, and not both register: its calls cannot be told apart")
@@ -115,8 +135,8 @@ pub(super) fn look_at_trunks(parts: &Parts<'_>) {
                 let also = Some((*first, "the other one"));
                 parts.checker.report(Severity::Error, at, wrong, also);
             }
-            peers.push((peer, registers, at));
         }
+        peers.extend(own);
         let accept = item("accept").map(|item| &item.node.value);
         if let Some(crate::dialplan::config::tree::Value::List(nodes)) = accept {
             for node in nodes {

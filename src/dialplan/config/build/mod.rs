@@ -4,6 +4,8 @@ mod destinations;
 mod lines;
 mod outside;
 mod people;
+mod provider;
+mod security;
 mod server;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,7 @@ pub(crate) fn plan(
     let server = server::server(&parts.single("server"));
     // Numbers are still looked at when the server's country is wrong.
     let country = server.as_ref().map_or(Country::RU, |server| server.country);
+    let security = security::security(&parts.single("security"));
     let recordings = server::recordings(&parts.single("recordings"));
     let trunks = parts.named("trunks", |entry| lines::trunk(entry, country));
     let operators = parts.named("operators", people::operator);
@@ -55,6 +58,7 @@ pub(crate) fn plan(
         Some(Plan {
             version,
             server: server?,
+            security: security?,
             recordings: recordings?,
             trunks,
             operators,

@@ -30,6 +30,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let wrap_up = entry.duration("wrap_up");
     let auth = entry.word("auth");
     let may = may(entry);
+    let session_expires = super::server::session_expires(entry);
+    let outbound = super::security::outbound_limits(entry);
     Some(Operator {
         id: Name::from(entry.name),
         name: name?,
@@ -41,6 +43,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         wrap_up: wrap_up?,
         md5_only: auth? == "md5",
         may: may?,
+        session_expires,
+        outbound,
     })
 }
 
@@ -135,6 +139,7 @@ pub(super) fn outbound(entry: &Entry<'_>, country: Country) -> Option<OutboundRu
     let trunks = entry.many_of("trunks");
     let caller_id = entry.number("caller_id", country);
     let allow = entry.many_of("allow");
+    let max_calls = entry.integer("max_calls");
     if let Some(caller_id) = &caller_id {
         warn_if_foreign(entry, caller_id, country);
     }
@@ -144,6 +149,7 @@ pub(super) fn outbound(entry: &Entry<'_>, country: Country) -> Option<OutboundRu
         trunks: trunks?,
         caller_id,
         allow: allow?,
+        max_calls,
     })
 }
 

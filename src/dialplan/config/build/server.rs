@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -9,11 +10,16 @@ use crate::audio::clip::Clip;
 use crate::audio::tone;
 use crate::dialplan::config::entry::Entry;
 use crate::dialplan::config::values::{self, Wrong};
+use crate::dialplan::listener::{Listener, TlsFiles};
 use crate::dialplan::number::Country;
 use crate::dialplan::plan::{Recordings, Server};
 
 pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let sip = entry.some("sip", values::listener);
+    let tls = tls(entry, sip.as_deref().unwrap_or_default());
+    let connections = entry.integer("connections");
+    let per_source = entry.integer("connections_per_source");
+    let keep_alive = entry.duration("keep_alive");
     let domain = match entry.has("domain") {
         true => entry.read("domain", domain),
         false => Some(host_name(entry)),
@@ -26,6 +32,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         })
     });
     let local_networks = entry.list("local_networks", network);
+    let dns = entry.list("dns", values::name_server);
     let http = entry.read("http", |text| {
         text.parse().map_err(|_| {
             Wrong::new(format!("\"{text}\" is no IP address and port"))
@@ -43,6 +50,12 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let country = entry.read("country", country);
     let music = entry.sound("music");
     let max_call = entry.duration("max_call");
+    let session_expires = session_expires(entry);
+    let min_session_expires = entry.duration("min_session_expires");
+    if let (Some(asked), Some(least)) = (session_expires, min_session_expires) {
+        look_at_session(entry, asked, least);
+    }
+    let max_calls = entry.integer("max_calls");
     let api_token = entry.secret("api_token");
     let http: std::net::SocketAddr = http?;
     if !http.ip().is_loopback() && !entry.has("api_token") {
@@ -55,6 +68,9 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let country = country?;
     Some(Server {
         sip: sip?,
+        tls: tls?,
+        connections: (connections?, per_source?),
+        keep_alive: keep_alive?,
         domain: domain?,
         rtp_ports: rtp_ports?,
         public_address,
@@ -69,8 +85,78 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         beep: Clip::from_samples("beep", &tone::beep()),
         max_call: max_call?,
         api_tokens: api_token.into_iter().collect(),
+        dns: dns?,
+        session_expires: session_expires?,
+        min_session_expires: min_session_expires?,
+        max_calls,
     })
 }
+
+/// `None`: wrong, and reported.
+fn tls(entry: &Entry<'_>, listeners: &[Listener]) -> Option<Option<TlsFiles>> {
+    if !entry.has("tls") {
+        let secure = listeners
+            .iter()
+            .find(|listener| listener.transport.is_secure());
+        if let Some(listener) = secure {
+            let wrong = Wrong::new(format!("{listener} needs a certificate"))
+                .hint("add tls = { certificate = \"tls/certificate.pem\", key = \"tls/key.pem\" }");
+            entry.check.error(entry.value_place("sip"), wrong);
+            return None;
+        }
+        return Some(None);
+    }
+    let inner = entry.inner("tls")?;
+    let edge = entry.check.edge;
+    let file = |key: &str| inner.read(key, |text| Ok(edge.file(text)));
+    let (certificate, key) = (file("certificate"), file("key"));
+    let (client_ca, ca) = (file("client_ca"), file("ca"));
+    let files = TlsFiles {
+        certificate: certificate?,
+        key: key?,
+        client_ca,
+        ca,
+    };
+    if let Err(why) = edge.tls(&files) {
+        let wrong = Wrong::new(why)
+            .hint("give PEM files; the certificate first, then those between it and its root");
+        entry.check.error(inner.value_place("certificate"), wrong);
+        return None;
+    }
+    Some(Some(files))
+}
+
+/// `session_expires`, here or of a trunk or operator.
+pub(super) fn session_expires(entry: &Entry<'_>) -> Option<Duration> {
+    let asked = entry.duration("session_expires")?;
+    if !asked.is_zero() && asked < Duration::from_secs(2) {
+        let wrong = Wrong::new("`session_expires` must be 0s, or 2s at least");
+        entry
+            .check
+            .error(entry.value_place("session_expires"), wrong);
+        return None;
+    }
+    Some(asked)
+}
+
+fn look_at_session(entry: &Entry<'_>, asked: Duration, least: Duration) {
+    if !asked.is_zero() && asked < least {
+        let wrong = Wrong::new("`session_expires` is below `min_session_expires`")
+            .hint("ask for as much at least as the far side must");
+        entry
+            .check
+            .error(entry.value_place("session_expires"), wrong);
+    }
+    if least < RFC_4028_LEAST {
+        let wrong = Wrong::new("RFC 4028 wants 90s at least; less is for tests")
+            .hint("providers may refuse such calls");
+        entry
+            .check
+            .warn(entry.value_place("min_session_expires"), wrong);
+    }
+}
+
+const RFC_4028_LEAST: Duration = Duration::from_secs(90);
 
 pub(super) fn recordings(entry: &Entry<'_>) -> Option<Recordings> {
     let format = entry.word("format");

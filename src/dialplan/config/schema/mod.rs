@@ -135,6 +135,10 @@ pub enum Kind {
     Absent,
     /// A menu's keys.
     Keypad,
+    /// Where a provider is reached.
+    Peer,
+    /// An IP address, with or without a port.
+    NameServer,
     /// A table with these keys.
     Table(&'static [Key]),
     /// A list of these.
@@ -185,6 +189,10 @@ impl Kind {
             Kind::Presses => "keys in order such as \"12\", \"-\" for none",
             Kind::Expected => "a destination, or \"unknown\"",
             Kind::Absent => "an operator's name, or \"forward:NAME\"",
+            Kind::Peer => {
+                "a host such as \"sip.provider.example\" or \"203.0.113.7:5060\", with \"udp://\", \"tcp://\" or \"tls://\" before it where the transport is fixed"
+            }
+            Kind::NameServer => "an IP address such as \"192.0.2.53\" or \"127.0.0.1:5353\"",
             Kind::Keypad => "a table of keys such as { 1 = \"hunt:sales\" }",
             Kind::Table(keys) => {
                 let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
@@ -258,7 +266,7 @@ This page is written from the same table that the checker uses.
   `callback:NAME` and `conference:NAME` are not available in this version.
 - Names are letters, digits, `_`, `-` and `.`.
 - A reload (`SIGHUP`, or `POST /api/v1/reload`) puts all of a changed configuration in force or, if anything is wrong, nothing. Running calls keep the plan that they
-  began with. `server.sip`, `server.http`, `server.rtp_ports`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.
+  began with. `server.sip`, `server.connections`, `server.http`, `server.rtp_ports`, `server.dns`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.
 ";
 
 #[cfg(test)]

@@ -19,6 +19,12 @@ pub const SECTIONS: &[Section] = &[
         keys: SERVER,
     },
     Section {
+        name: "security",
+        shape: Shape::Single,
+        doc: "Strangers: how much they may ask, and when they are banned. Trunks, `allow` and addresses with a registered phone are never banned; there each wrong user is slowed down alone.",
+        keys: SECURITY,
+    },
+    Section {
         name: "recordings",
         shape: Shape::Single,
         doc: "Where conversations and messages are kept.",
@@ -123,12 +129,17 @@ pub const SECTIONS: &[Section] = &[
 ];
 
 const SERVER: &[Key] = keys! {
-    "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens; port 0 is any free one. tcp, tls, ws and wss are not available in this version.";
+    "sip": Kind::List(&Kind::Listener), Default(r#"["udp://0.0.0.0:5060"]"#), "Where SIP listens: udp://, tcp://, tls://, ws:// or wss://; port 0 is any free one.";
+    "tls": Kind::Table(TLS), Optional("no TLS is accepted"), "The certificate of tls:// and wss:// listeners. The files are read again at every reload.";
+    "connections": Kind::Integer(1, 1_000_000), Default("10000"), "The most SIP connections at once that others may open to us.";
+    "connections_per_source": Kind::Integer(1, 1_000_000), Default("200"), "The same from one IPv4 address or one IPv6 network of 64 bits.";
+    "keep_alive": Kind::Duration("0s", "10m"), Default(r#""25s""#), "How often a phone behind address translation is sent an OPTIONS over UDP, so that it can still be rung; 0s: never.";
     "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
     "rtp_ports": Kind::Ports, Default(r#""20000-29999""#), "Ports for audio, two per side of a call: from an even port to an odd one.";
     "public_address": Kind::Address, Optional("the listening address"), "What Contact, Via and SDP carry towards peers outside `local_networks`.";
     "local_networks": Kind::List(&Kind::Network), Default(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"]"#), "Networks that reach us without address translation.";
     "http": Kind::Socket, Default(r#""127.0.0.1:8080""#), "The API and the console.";
+    "dns": Kind::List(&Kind::NameServer), Default("[]"), "Name servers; none: those of the system.";
     "api_token": Kind::MadeSecret, Optional("no token: only this machine may use the API"), "The API's bearer token.";
     "database": Kind::Database, Default(r#""sqlite://data/vats.db""#), "Where calls, events and registrations are kept. postgres:// is not available in this version.";
     "drain": Kind::Duration("0s", "24h"), Default(r#""60s""#), "How long running calls may finish after SIGTERM.";
@@ -136,7 +147,25 @@ const SERVER: &[Key] = keys! {
     "country": Kind::Country, Default(r#""RU""#), "How national numbers are read, and the ring-back tone.";
     "music": Kind::Sound, Optional("silence"), "What a held party hears.";
     "max_call": Kind::Duration("1m", "24h"), Default(r#""4h""#), "The longest call.";
+    "session_expires": Kind::Duration("0s", "24h"), Default(r#""30m""#), "How long a conversation's phone or trunk may be gone unnoticed (RFC 4028): it is asked at half of this time. 0s: only where the far side asks for it.";
+    "min_session_expires": Kind::Duration("2s", "1h"), Default(r#""90s""#), "The shortest such time that a far side may ask for.";
+    "max_calls": Kind::Integer(1, 1_000_000), Optional("what open files and `rtp_ports` allow"), "The most calls at once; further ones get 503 with Retry-After and are accounted with the cause `overload`.";
     "watch": Kind::Bool, Later("reload with SIGHUP or the API"), "Reload when a file changes.";
+};
+
+const SECURITY: &[Key] = keys! {
+    "allow": Kind::List(&Kind::Network), Default("[]"), "Networks that are neither limited nor banned.";
+    "requests": Kind::Integer(1, 100_000), Default("100"), "SIP messages a second from an address (IPv6: a network of 64 bits), four times as many at once; more are dropped. An address with a registered phone may send fifty times as many.";
+    "failures": Kind::Integer(2, 1_000), Default("10"), "So many failed log-ins of an address within `window` ban it; each further user that it tries counts twice. A challenge is no failure.";
+    "window": Kind::Duration("10s", "24h"), Default(r#""10m""#), "How long failed log-ins are remembered.";
+    "ban": Kind::Duration("1s", "720h"), Default(r#""1h""#), "How long a ban lasts. A banned address gets no answer.";
+};
+
+const TLS: &[Key] = keys! {
+    "certificate": Kind::Path, Required, "PEM file with our certificate and those between it and its root, relative to the configuration directory.";
+    "key": Kind::Path, Required, "PEM file with its private key.";
+    "client_ca": Kind::Path, Optional("clients are asked for no certificate"), "PEM file of the authorities whose certificates clients may show; `trunks.NAME.certificate` demands one.";
+    "ca": Kind::Path, Optional("those that the system trusts"), "PEM file of the authorities that must have signed the certificates of the peers that we connect to.";
 };
 
 const RECORDINGS: &[Key] = keys! {
@@ -145,24 +174,43 @@ const RECORDINGS: &[Key] = keys! {
 };
 
 const TRUNKS: &[Key] = keys! {
-    "peer": Kind::HostPort, Optional("no calls go out"), "Calls go out to here, and requests from here are this trunk's. Port 5060 unless written.";
-    "peers": Kind::List(&Kind::HostPort), Later("name one with peer, further sources with accept"), "Several addresses of the provider.";
+    "peer": Kind::Peer, Optional("no calls go out"), "Calls go out to here, and requests from here are this trunk's. A name without port is located by NAPTR and SRV records, else its addresses at port 5060.";
+    "peers": Kind::List(&Kind::Peer), Optional("`peer` alone"), "Several of them in the stead of `peer`: the next one is tried when one does not answer within `timeout`, cannot be reached or says 503.";
+    "weights": Kind::List(&Kind::Integer(0, 65_535)), Optional("peers are tried in order"), "One for each of `peers`: its share of the calls.";
+    "options": Kind::Duration("5s", "1h"), Optional("only an address that failed is asked"), "How often each address is asked by OPTIONS whether it lives; any answer but 408 and 503 is life.";
     "accept": Kind::List(&Kind::Network), Default("[]"), "Further networks that this trunk's calls come from.";
+    "certificate": Kind::Domain, Optional("no certificate is asked for"), "The DNS name that the client certificate of this trunk's TLS connections must have; calls without it are not this trunk's. Needs `server.tls.client_ca`.";
     "register": Kind::Table(REGISTER), Optional("no registration"), "The account that we register; it also answers the provider's challenges.";
     "number_from": Kind::OneOf(&["auto", "request-uri", "to", "p-called-party-id"], &[]), Default(r#""auto""#), "Where the dialled number stands; auto takes the first of the others that is ours.";
     "caller_id": Kind::OneOf(&["ours", "caller"], &[]), Default(r#""ours""#), "The number that a forward shows: the dialled one of ours, or the caller's.";
     "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu"], &["g722", "opus", "g729", "gsm"])), Default(r#"["pcma", "pcmu"]"#), "Codecs in order of preference.";
     "timeout": Kind::Duration("500ms", "32s"), Default(r#""3s""#), "After so long without a response the address is given up.";
     "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls at once.";
+    "calls_per_second": Kind::Integer(1, 10_000), Optional("no limit"), "The most calls a second that go out; what is more goes over the next trunk.";
     "country": Kind::Country, Optional("`server.country`"), "How this trunk's national numbers are read.";
     "transfer": Kind::Bool, Default("false"), "Whether its far sides may pass calls on (REFER): to numbers of ours, and between calls of this trunk.";
     "redirect": Kind::Bool, Default("false"), "Whether its 3xx is obeyed: the number that it names is dialled over this trunk, if an [outbound.*] of this trunk has a prefix of it.";
+    "auth": Kind::Table(AUTH), Optional("`register` answers challenges"), "What answers the provider's challenges where we do not register, or where calls need another account.";
+    "number_format": Kind::OneOf(&["international", "digits", "dialled", "national"], &[]), Default(r#""international""#), "How numbers are written towards the provider: +74951000001, 74951000001, as dialled in `country` (84951000001), or 4951000001.";
+    "identity": Kind::List(&Kind::OneOf(&["from", "p-asserted-identity", "p-preferred-identity", "remote-party-id"], &[])), Default(r#"["from", "p-asserted-identity"]"#), "The headers that show the caller's number to the provider. Without from, From names the account.";
+    "caller_from": Kind::List(&Kind::OneOf(&["p-asserted-identity", "remote-party-id", "from"], &[])), Default(r#"["p-asserted-identity", "remote-party-id", "from"]"#), "Where the provider names the caller: the first of these that does.";
+    "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
+    "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
 };
 
 const REGISTER: &[Key] = keys! {
     "user": Kind::Text, Required, "The account's user.";
     "password": Kind::Secret, Required, "Its password.";
     "expires": Kind::Duration("60s", "24h"), Default(r#""5m""#), "How long a registration is asked for.";
+    "auth_user": Kind::Text, Optional("`user`"), "The user in credentials, where it is another one.";
+    "realm": Kind::Text, Optional("the one that the provider names"), "The only realm whose challenges are answered.";
+};
+
+const AUTH: &[Key] = keys! {
+    "user": Kind::Text, Required, "The user in credentials.";
+    "password": Kind::Secret, Required, "The password.";
+    "realm": Kind::Text, Optional("the one that the provider names"), "The only realm whose challenges are answered.";
 };
 
 const OPERATORS: &[Key] = keys! {
@@ -173,8 +221,15 @@ const OPERATORS: &[Key] = keys! {
     "ring": Kind::Duration("1s", "5m"), Default(r#""20s""#), "How long `operator:NAME` rings.";
     "otherwise": Kind::Destination, Default(r#""hangup""#), "Where `operator:NAME` goes when the operator cannot be had.";
     "wrap_up": Kind::Duration("0s", "1h"), Default(r#""0s""#), "Rest after a conversation, before the next call of a hunt.";
+    "outbound": Kind::Table(OPERATOR_OUTBOUND), Optional("no limits"), "Limits on calls to the outside, however they are placed.";
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
     "may": Kind::List(&Kind::OneOf(&["transfer", "pick-up", "park"], &[])), Default(r#"["transfer", "pick-up", "park"]"#), "Pass calls on, take calls that ring at colleagues' phones, park calls and take parked ones. Where a call is passed on to is bound by what the operator may dial.";
+    "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
+};
+
+const OPERATOR_OUTBOUND: &[Key] = keys! {
+    "calls": Kind::Integer(1, 10_000), Optional("no limit"), "The most calls to the outside at once.";
+    "minutes_per_day": Kind::Integer(1, 1_440_000), Optional("no limit"), "When so many minutes have been talked to the outside on a day in `server.time_zone`, no further call is placed; running ones go on.";
 };
 
 const NUMBERS: &[Key] = keys! {
@@ -236,6 +291,7 @@ const OUTBOUND: &[Key] = keys! {
     "trunks": Kind::List(&Kind::Of("trunks")), Required, "Trunks in order of preference.";
     "caller_id": Kind::Number, Optional("the provider decides"), "The number that is shown; one of ours.";
     "allow": Kind::List(&Kind::Of("operators")), Required, "The operators who may dial by this rule.";
+    "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls by this rule at once, of all operators together.";
 };
 
 const FEATURES: &[Key] = keys! {

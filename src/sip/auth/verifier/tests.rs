@@ -48,6 +48,7 @@ fn answer(values: &[String], user: &str, password: &str, uri: &str, count: u32) 
     let credentials = Credentials {
         user: user.to_owned(),
         password: password.to_owned(),
+        realm: None,
     };
     let mut entropy = Entropy::from_number(u64::from(count));
     answer_challenge(
@@ -216,4 +217,24 @@ fn unknown_users_are_challenged_like_known_ones() {
     verifier.set_md5_only(2, 2);
     let verdict = verifier.check(START, &request("ghost", None), lookup);
     assert_eq!(values(verdict).0.len(), 1);
+}
+
+#[test]
+fn a_nonce_is_good_only_where_it_was_sent() {
+    let mut verifier = verifier();
+    let challenge = verifier.check_from(START, b"here", &request("anna", None), lookup);
+    let (challenges, _) = values(challenge);
+    let wrong = request(
+        "anna",
+        Some(answer(&challenges, "anna", "guess", "sip:shop", 1)),
+    );
+    let (elsewhere, failed) = values(verifier.check_from(START, b"there", &wrong, lookup));
+    assert!(!failed && elsewhere[0].ends_with("stale=true"));
+    let (here, failed) = values(verifier.check_from(START, b"here", &wrong, lookup));
+    assert!(failed && !here[0].contains("stale"));
+    // What is not looked at gets what is wrong.
+    let unseen = verifier.refuse(START, b"here", &wrong, lookup);
+    let (unseen, failed) = values(unseen);
+    assert!(!failed && unseen.len() == here.len() && !unseen[0].contains("stale"));
+    assert_eq!(verifier.user_of(&wrong), Some("anna"));
 }

@@ -89,10 +89,16 @@ fn other_schemes_get_416() {
 
 #[test]
 fn required_extensions_get_420() {
-    let text = INVITE.replace("Max-Forwards", "Require: 100rel, timer\nMax-Forwards");
+    let text = INVITE.replace(
+        "Max-Forwards",
+        "Require: precondition, timer, eventlist\nMax-Forwards",
+    );
     let refusal = refusal_of(&text);
     assert_eq!(refusal.status(), 420);
-    assert_eq!(refusal.header(Name::Unsupported), Some("100rel, timer"));
+    assert_eq!(
+        refusal.header(Name::Unsupported),
+        Some("precondition, eventlist")
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn credentials() -> Option<Credentials> {
     Some(Credentials {
         user: "shop".to_owned(),
         password: "secret".to_owned(),
+        realm: None,
     })
 }
 

@@ -5,8 +5,12 @@ mod credentials;
 mod fuzz;
 mod incoming;
 mod outgoing;
+mod places;
 mod referral;
+mod reliable;
 mod routing;
+mod session_timer;
+mod streams;
 mod transactions;
 mod within;
 
@@ -60,6 +64,10 @@ impl Rig {
     }
 
     fn receive_from(&mut self, remote: &str, text: &str) {
+        self.receive_on(flow_to(remote), text);
+    }
+
+    fn receive_on(&mut self, flow: Flow, text: &str) {
         let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
         let body = body.trim_start_matches('\n');
         let head = head
@@ -71,7 +79,7 @@ impl Rig {
         let body = body.replace('\n', "\r\n");
         let whole = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         self.endpoint
-            .handle_message(self.now, flow_to(remote), Bytes::from(whole));
+            .handle_message(self.now, flow, Bytes::from(whole));
     }
 
     fn command(&mut self, command: Command) {
@@ -194,6 +202,7 @@ fn outgoing_invite() -> Invite {
         headers: vec![(Name::Subject, "Sofas".to_owned())],
         other_headers: vec![("X-Vats-Call".to_owned(), "1".to_owned())],
         give_up_after: None,
+        usage: command::Usage::default(),
     }
 }
 

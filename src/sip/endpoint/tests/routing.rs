@@ -80,23 +80,15 @@ fn a_host_name_is_resolved_once_and_requests_wait_for_it() {
     );
     assert!(sent.is_empty());
     let events = rig.events();
+    let wanted = crate::sip::locate::Wish {
+        host: "gw.example".to_owned(),
+        port: Some(5071),
+        transport: Some(Transport::Udp),
+        secure: false,
+    };
     let id = match events.as_slice() {
-        [
-            Event::Answered { .. },
-            Event::ResolveNeeded {
-                id,
-                host,
-                port: 5071,
-            },
-        ] if host == "gw.example" => *id,
-        [
-            Event::ResolveNeeded {
-                id,
-                host,
-                port: 5071,
-            },
-            Event::Answered { .. },
-        ] if host == "gw.example" => *id,
+        [Event::Answered { .. }, Event::ResolveNeeded { id, wish }] if *wish == wanted => *id,
+        [Event::ResolveNeeded { id, wish }, Event::Answered { .. }] if *wish == wanted => *id,
         other => panic!("{other:?}"),
     };
     rig.command(Command::End {

@@ -1,0 +1,260 @@
+//! The addresses of one trunk: in which order a call tries them, which of them are passed over for now, and when each is asked by
+//! OPTIONS whether it lives.
+//!
+//! Not here: the look-up of names (`sip::locate`), the messages themselves.
+
+mod health;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub use self::health::Standing;
+use self::health::{Health, Signs};
+use crate::ledger::clock::Mono;
+use crate::ledger::entropy::Entropy;
+use crate::sip::locate::{Server, Servers, Wish, draw};
+
+/// One address to try, and which of the trunk's peers it belongs to.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The address.
+    pub server: Server,
+    /// Its peer's place in the plan's list.
+    pub peer: usize,
+}
+
+/// The trunk can be reached no more, or again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Every address is down: why the last one is.
+    Lost(String),
+    /// One lives again.
+    Back,
+}
+
+/// The peers of one trunk. After each `handle_*` and `located`, drain `poll_probe` and `poll_change`, then ask `poll_timeout`.
+#[derive(Debug)]
+pub struct Peers {
+    wishes: Vec<Wish>,
+    weights: Vec<u16>,
+    options: Option<Duration>,
+    patience: Duration,
+    located: BTreeMap<Wish, Servers>,
+    health: BTreeMap<Server, Health>,
+    probes: VecDeque<Server>,
+    changes: VecDeque<Change>,
+    lost: bool,
+    entropy: Entropy,
+}
+
+impl Peers {
+    /// Peers in order, or by `weights` if there are any. Each address is asked every `options`; one that does not answer within
+    /// `patience`, or within four seconds if that is longer, is down.
+    pub fn new(
+        wishes: Vec<Wish>,
+        weights: Vec<u16>,
+        options: Option<Duration>,
+        patience: Duration,
+        entropy: Entropy,
+    ) -> Peers {
+        Peers {
+            wishes,
+            weights,
+            options,
+            patience: patience.max(SHORTEST_PATIENCE),
+            located: BTreeMap::new(),
+            health: BTreeMap::new(),
+            probes: VecDeque::new(),
+            changes: VecDeque::new(),
+            lost: false,
+            entropy,
+        }
+    }
+
+    /// Whether these settings are the ones it was made with.
+    pub fn is_for(&self, wishes: &[Wish], weights: &[u16], options: Option<Duration>) -> bool {
+        self.wishes == wishes && self.weights == weights && self.options == options
+    }
+
+    /// What has to be located.
+    pub fn wishes(&self) -> &[Wish] {
+        &self.wishes
+    }
+
+    /// What a wish leads to. Nothing: what was found before stays, for a name server that is away must not end calls.
+    pub fn located(&mut self, now: Mono, wish: &Wish, servers: Servers) {
+        if !self.wishes.contains(wish) {
+            return;
+        }
+        if servers.is_empty() && self.located.contains_key(wish) {
+            return;
+        }
+        self.located.insert(wish.clone(), servers);
+        let known: Vec<Server> = self.located.values().flat_map(Servers::all).collect();
+        self.health.retain(|server, _| known.contains(server));
+        for server in known {
+            let jitter = self.entropy.below(FIRST_PROBE_WITHIN);
+            let first = self.options.map(|_| now + Duration::from_millis(jitter));
+            self.health
+                .entry(server)
+                .or_insert_with(|| Health::new(first));
+        }
+        self.look(String::new());
+    }
+
+    /// Whether every address is down.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Every address, in no order that means anything.
+    pub fn all(&self) -> impl Iterator<Item = Server> + '_ {
+        self.located.values().flat_map(Servers::all)
+    }
+
+    /// The host that an address belongs to: whom a certificate there must name.
+    pub fn host_of(&self, server: Server) -> Option<&str> {
+        let mut located = self.located.iter();
+        let (wish, _) = located.find(|(_, servers)| servers.all().any(|one| one == server))?;
+        Some(&wish.host)
+    }
+
+    /// The addresses to try now, each once, the best first. Those that failed lately come last: better than nothing.
+    pub fn choose(&mut self, now: Mono) -> Vec<Choice> {
+        let order = if self.weights.is_empty() {
+            (0..self.wishes.len()).collect()
+        } else {
+            draw(&self.weights, &mut self.entropy)
+        };
+        let mut choices: Vec<Choice> = Vec::new();
+        for peer in order {
+            let servers = self
+                .wishes
+                .get(peer)
+                .and_then(|wish| self.located.get(wish));
+            let Some(servers) = servers else { continue };
+            for server in servers.order(&mut self.entropy) {
+                if !choices.iter().any(|choice| choice.server == server) {
+                    choices.push(Choice { server, peer });
+                }
+            }
+        }
+        // A stable sort: the order among equals stays.
+        choices.sort_by_key(|choice| self.is_resting(now, choice.server));
+        choices
+    }
+
+    fn is_resting(&self, now: Mono, server: Server) -> bool {
+        self.health
+            .get(&server)
+            .is_some_and(|health| health.is_resting(now))
+    }
+
+    /// A request to the address failed: no answer, no way to it, or 503 with perhaps a Retry-After.
+    pub fn handle_failure(
+        &mut self,
+        now: Mono,
+        server: Server,
+        why: &str,
+        retry_after: Option<Duration>,
+    ) {
+        let jitter = self.entropy.below(200);
+        if let Some(health) = self.health.get_mut(&server) {
+            health.fail(now, why, retry_after, jitter);
+            self.look(why.to_owned());
+        }
+    }
+
+    /// The address answered something that is life.
+    pub fn handle_life(&mut self, now: Mono, server: Server) {
+        let signs = self.signs();
+        if let Some(health) = self.health.get_mut(&server) {
+            health.live(now, signs);
+            self.look(String::new());
+        }
+    }
+
+    /// An OPTIONS of `poll_probe` was answered, or timed out (408). Any answer but 408 and 503 is life.
+    pub fn handle_probe(
+        &mut self,
+        now: Mono,
+        server: Server,
+        code: u16,
+        retry_after: Option<Duration>,
+    ) {
+        match code {
+            408 => self.handle_failure(now, server, NO_ANSWER, None),
+            503 => self.handle_failure(now, server, UNAVAILABLE, retry_after),
+            _ => self.handle_life(now, server),
+        }
+    }
+
+    /// `poll_timeout` has passed.
+    pub fn handle_timeout(&mut self, now: Mono) {
+        let patience = self.patience;
+        let mut silent = Vec::new();
+        for (server, health) in &mut self.health {
+            if health.is_silent(now) {
+                silent.push(*server);
+            } else if health.begin_probe(now, patience) {
+                self.probes.push_back(*server);
+            }
+        }
+        for server in silent {
+            self.handle_failure(now, server, NO_ANSWER, None);
+        }
+    }
+
+    /// Which address is to be asked next.
+    pub fn poll_probe(&mut self) -> Option<Server> {
+        self.probes.pop_front()
+    }
+
+    /// What to tell next.
+    pub fn poll_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// When to call `handle_timeout`.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        self.health.values().filter_map(Health::next).min()
+    }
+
+    /// How every address stands, in the order of the addresses.
+    pub fn standings(&self) -> impl Iterator<Item = (Server, &Standing)> {
+        self.health
+            .iter()
+            .map(|(server, health)| (*server, health.standing()))
+    }
+
+    fn signs(&mut self) -> Signs {
+        let options = self.options;
+        Signs {
+            every: options,
+            jitter: options.map_or(0, |every| {
+                let tenth = u64::try_from(every.as_millis() / 10).unwrap_or(0);
+                self.entropy.below(tenth.max(1))
+            }),
+        }
+    }
+
+    /// Notes whether any address is left.
+    fn look(&mut self, why: String) {
+        let lost = !self.health.is_empty() && self.health.values().all(Health::is_down);
+        if lost && !self.lost {
+            self.changes.push_back(Change::Lost(why));
+        } else if !lost && self.lost {
+            self.changes.push_back(Change::Back);
+        }
+        self.lost = lost;
+    }
+}
+
+/// UDP sends a request four times within this.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(4);
+/// The first OPTIONS goes out within so many milliseconds, so that not all trunks ask at once.
+const FIRST_PROBE_WITHIN: u64 = 500;
+const NO_ANSWER: &str = "it does not answer OPTIONS";
+const UNAVAILABLE: &str = "it answers OPTIONS with 503";

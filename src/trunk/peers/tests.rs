@@ -1,0 +1,173 @@
+//! Order, rest and probes in virtual time.
+
+use super::*;
+use crate::sip::endpoint::Transport;
+use crate::sip::locate::Search;
+
+fn wish(ip: &str) -> Wish {
+    Wish {
+        host: ip.into(),
+        port: None,
+        transport: None,
+        secure: false,
+    }
+}
+
+fn server(ip: &str) -> Server {
+    Server {
+        transport: Transport::Udp,
+        address: format!("{ip}:5060").parse().unwrap(),
+    }
+}
+
+fn peers(ips: &[&str], weights: &[u16], options: Option<u64>) -> Peers {
+    let wishes: Vec<Wish> = ips.iter().map(|ip| wish(ip)).collect();
+    let mut peers = Peers::new(
+        wishes.clone(),
+        weights.to_vec(),
+        options.map(Duration::from_secs),
+        Duration::from_secs(3),
+        Entropy::from_number(3),
+    );
+    for wish in wishes {
+        let servers = Search::new(wish.clone(), &[Transport::Udp]).finish();
+        peers.located(Mono::ZERO, &wish, servers);
+    }
+    peers
+}
+
+fn order(peers: &mut Peers, now: Mono) -> Vec<String> {
+    let choices = peers.choose(now);
+    choices
+        .iter()
+        .map(|choice| choice.server.address.ip().to_string())
+        .collect()
+}
+
+fn at(seconds: u64) -> Mono {
+    Mono::ZERO + Duration::from_secs(seconds)
+}
+
+fn asked(peers: &mut Peers) -> Vec<Server> {
+    std::iter::from_fn(|| peers.poll_probe()).collect()
+}
+
+fn told(peers: &mut Peers) -> Vec<Change> {
+    std::iter::from_fn(|| peers.poll_change()).collect()
+}
+
+const A: &str = "192.0.2.1";
+const B: &str = "192.0.2.2";
+
+#[test]
+fn who_failed_comes_last_for_a_while() {
+    let mut peers = peers(&[A, B], &[], None);
+    assert_eq!(order(&mut peers, at(0)), [A, B]);
+    peers.handle_failure(at(0), server(A), "silence", None);
+    assert_eq!(order(&mut peers, at(1)), [B, A]);
+    assert_eq!(order(&mut peers, at(30)), [A, B]);
+    assert!(told(&mut peers).is_empty(), "the other one is there");
+}
+
+#[test]
+fn retry_after_is_obeyed() {
+    let mut peers = peers(&[A, B], &[], None);
+    peers.handle_failure(at(0), server(A), "503", Some(Duration::from_secs(120)));
+    assert_eq!(order(&mut peers, at(119)), [B, A]);
+    assert!(peers.poll_timeout().unwrap() >= at(120));
+    assert_eq!(order(&mut peers, at(121)), [A, B]);
+}
+
+#[test]
+fn an_answer_ends_the_rest() {
+    let mut peers = peers(&[A, B], &[], None);
+    assert_eq!(peers.poll_timeout(), None, "nobody is asked without need");
+    peers.handle_failure(at(0), server(A), "silence", None);
+    let probe = peers.poll_timeout().unwrap();
+    assert!((at(5)..at(6)).contains(&probe), "{probe:?}");
+    peers.handle_timeout(probe);
+    assert_eq!(asked(&mut peers), [server(A)]);
+    peers.handle_probe(at(6), server(A), 404, None);
+    assert_eq!(order(&mut peers, at(6)), [A, B]);
+    assert_eq!(peers.poll_timeout(), None);
+}
+
+#[test]
+fn the_trunk_is_lost_and_back() {
+    let mut peers = peers(&[A, B], &[], Some(30));
+    let mut now = at(0);
+    let mut questions = 0;
+    while questions < 2 {
+        now = peers.poll_timeout().unwrap();
+        peers.handle_timeout(now);
+        questions += asked(&mut peers).len();
+    }
+    peers.handle_probe(now, server(A), 200, None);
+    peers.handle_probe(now, server(B), 503, Some(Duration::from_secs(1)));
+    assert!(told(&mut peers).is_empty());
+    // A goes silent: at its next OPTIONS that is found out within four seconds.
+    let mut lost = None;
+    while lost.is_none() {
+        now = peers.poll_timeout().unwrap();
+        peers.handle_timeout(now);
+        for server in asked(&mut peers) {
+            if server != self::server(A) {
+                peers.handle_probe(now, server, 503, None);
+            }
+        }
+        lost = told(&mut peers).pop();
+    }
+    assert_eq!(
+        lost,
+        Some(Change::Lost("it does not answer OPTIONS".into()))
+    );
+    assert!(now <= at(35), "{now:?}");
+    // Its late 200 is life all the same.
+    peers.handle_probe(now, server(A), 200, None);
+    assert_eq!(told(&mut peers), [Change::Back]);
+}
+
+#[test]
+fn probes_become_rare_but_never_end() {
+    let mut peers = peers(&[A], &[], None);
+    peers.handle_failure(at(0), server(A), "silence", None);
+    let mut pauses = Vec::new();
+    let mut last = at(0);
+    for _ in 0..8 {
+        let now = peers.poll_timeout().unwrap();
+        pauses.push(now.since(last).as_secs());
+        peers.handle_timeout(now);
+        assert_eq!(asked(&mut peers).len(), 1);
+        last = peers.poll_timeout().unwrap();
+        peers.handle_timeout(last);
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60, 60]);
+    assert_eq!(told(&mut peers).len(), 1);
+}
+
+#[test]
+fn weights_share_the_calls() {
+    let mut peers = peers(&[A, B], &[3, 1], None);
+    let first = (0..1_000)
+        .filter(|_| order(&mut peers, at(0))[0] == A)
+        .count();
+    assert!((700..800).contains(&first), "{first}");
+}
+
+#[test]
+fn a_name_that_is_gone_keeps_its_addresses() {
+    let mut peers = peers(&[A], &[], None);
+    peers.located(at(1), &wish(A), Servers::default());
+    assert_eq!(order(&mut peers, at(1)), [A]);
+}
+
+#[test]
+fn an_address_that_left_the_dns_is_forgotten() {
+    let mut peers = peers(&[A], &[], None);
+    peers.handle_failure(at(0), server(A), "silence", None);
+    assert_eq!(told(&mut peers).len(), 1);
+    let other = Search::new(wish(B), &[Transport::Udp]).finish();
+    peers.located(at(1), &wish(A), other);
+    assert_eq!(order(&mut peers, at(1)), [B]);
+    assert_eq!(told(&mut peers), [Change::Back]);
+}
