@@ -268,7 +268,9 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
         times.len(),
         times[times.len() / 2],
         times.iter().rev().take(8).collect::<Vec<_>>(),
-        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
+        std::fs::read_to_string("/proc/loadavg")
+            .unwrap_or_default()
+            .trim()
     );
     assert!(times.len() > RUNNING + 20, "{} calls", times.len());
     assert!(slowest < SETUP, "{slowest:?}");

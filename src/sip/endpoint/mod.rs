@@ -11,9 +11,11 @@ pub mod event;
 pub mod flow;
 
 mod form;
+mod lookup;
 mod outcome;
 mod outside;
 mod receive;
+mod referral;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +36,7 @@ use crate::sip::transaction::timer::Deadlines;
 
 pub use self::event::SessionId;
 pub use self::flow::{ConnectionId, Flow, ListenerId, Transport};
+pub use self::lookup::{DialogIdentity, Found};
 pub use self::receive::Drops;
 
 /// Bytes to be sent on a flow.
@@ -220,6 +223,7 @@ impl Endpoint {
                     });
                 }
             }
+            command => self.handle_referral(at, command),
         }
         self.settle(now);
     }

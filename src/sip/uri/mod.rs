@@ -128,6 +128,14 @@ impl Uri {
         self.slice(0..self.headers)
     }
 
+    /// The value of a header behind `?`, unescaped.
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let found = self
+            .headers()
+            .find(|(written, _)| escape::unescape(written).eq_ignore_ascii_case(name));
+        found.map(|(_, value)| escape::unescape(value))
+    }
+
     /// With this parameter added or replaced; an empty value adds the name alone (`lr`).
     pub fn with_param(self, name: &str, value: &str) -> Uri {
         let mut text = String::with_capacity(self.text.len() + name.len() + value.len() + 2);
