@@ -207,22 +207,12 @@ impl Endpoint {
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
             }
-            Command::Routed { id, flows } => {
-                if let Some(session) = self.core.resolving.remove(&id) {
-                    self.with_session(session, |session, core| {
-                        session.routed(core, at, Some(id), &flows);
-                        Fate::Alive
-                    });
-                }
-            }
-            Command::Resolved { id, addresses } => {
-                if let Some(session) = self.core.resolving.remove(&id) {
-                    self.with_session(session, |session, core| {
-                        session.resolved(core, at, Some(id), &addresses);
-                        Fate::Alive
-                    });
-                }
-            }
+            Command::Routed { id, flows } => self.with_resolving(id, |session, core| {
+                session.routed(core, at, Some(id), &flows);
+            }),
+            Command::Resolved { id, addresses } => self.with_resolving(id, |session, core| {
+                session.resolved(core, at, Some(id), &addresses);
+            }),
             command => self.handle_referral(at, command),
         }
         self.settle(now);
@@ -293,6 +283,16 @@ impl Endpoint {
         self.sessions.insert(id, session);
         // A stray's tag is that of the session that its INVITE belongs to.
         self.tags.entry(tag).or_insert(id);
+    }
+
+    /// Does something with the session that waits for a look-up, if it still does.
+    fn with_resolving(&mut self, id: u64, act: impl FnOnce(&mut Session, &mut Core)) {
+        if let Some(session) = self.core.resolving.remove(&id) {
+            self.with_session(session, |session, core| {
+                act(session, core);
+                Fate::Alive
+            });
+        }
     }
 
     /// Does something with a session; false when it is gone.
