@@ -20,10 +20,11 @@ mod referral;
 mod tests;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::command::Command;
+use self::command::{Command, Hop, Invite};
 use self::core::Core;
 use self::event::{Event, RequestId};
 use self::outside::Outside;
@@ -38,6 +39,9 @@ pub use self::event::SessionId;
 pub use self::flow::{ConnectionId, Flow, ListenerId, Transport};
 pub use self::lookup::{DialogIdentity, Found};
 pub use self::receive::Drops;
+
+/// The further places of an INVITE, for how long they are tried, and the first one's flow for large messages.
+type Further = (Vec<Hop>, Duration, Option<Flow>);
 
 /// Bytes to be sent on a flow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,20 +132,13 @@ impl Endpoint {
     pub fn handle_command(&mut self, now: Now, command: Command) {
         let at = now.mono;
         match command {
-            Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite, None);
-                self.add_session(session);
-            }
+            Command::Invite(invite) => self.dial(at, *invite, None),
             Command::InviteAny {
                 invite,
                 others,
                 search,
                 large,
-            } => {
-                let places = Some((others, search, large));
-                let session = Session::dial(&mut self.core, at, *invite, places);
-                self.add_session(session);
-            }
+            } => self.dial(at, *invite, Some((others, search, large))),
             Command::Progress { session, code, sdp } => {
                 self.with_session(session, |session, core| {
                     session.progress(core, at, code, sdp)
@@ -274,6 +271,11 @@ impl Endpoint {
     /// The messages dropped so far.
     pub fn drops(&self) -> Drops {
         self.drops
+    }
+
+    fn dial(&mut self, now: Mono, invite: Invite, places: Option<Further>) {
+        let session = Session::dial(&mut self.core, now, invite, places);
+        self.add_session(session);
     }
 
     fn add_session(&mut self, session: Session) {
