@@ -7,14 +7,18 @@ CONFIG ?= config
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES :=
-TEST_PACKAGES := sip-tester baresip-core sox iproute2 nftables
+TEST_PACKAGES := sip-tester baresip-core sipsak sox iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm
 # Most of a minute of this is waiting for a phone that is gone: it runs beside the others.
 WAITING_TESTS := vanished_phone
 
-.PHONY: help run test lint unit end-to-end quiet bench build-packages test-packages
+# Each fuzz target runs for so many seconds; each of the soak's worlds has 20 calls.
+FUZZ_SECONDS ?= 60
+SOAK_WORLDS ?= 5000
+
+.PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -53,6 +57,18 @@ quiet: build-packages test-packages ## Tests of time and load, one after the oth
 	  cargo test --locked --test $$name || failed=yes; \
 	done; [[ -z $$failed ]]
 
+soak: build-packages ## 100,000 random calls in virtual time, some minutes
+	VATS_WORLDS=$(SOAK_WORLDS) cargo test --locked --test whole_calls -- --nocapture
+
+# On a stable toolchain, without sanitizers: coverage guides the fuzzer all the same, and memory safety is the compiler's.
+fuzz: build-packages fuzz-packages ## Fuzz every parser and the SIP endpoint, a minute each
+	@cd fuzz; for path in targets/*.rs; do \
+	  name=$${path#targets/}; name=$${name%.rs}; mkdir -p corpus/$$name; \
+	  echo cargo fuzz run $$name; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$name corpus/$$name seeds/$$name -- \
+	    -dict=sip.dict -max_len=8192 -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1; \
+	done
+
 # One after the other, b2bua last: it prints the table of all.
 bench: build-packages ## Speed and size against the budgets, nine minutes after the build
 	cargo build --release --locked
@@ -65,6 +81,10 @@ build-packages:
 	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "needed and not installed: a C compiler (Debian: build-essential)" >&2; exit 1; }
 	@$(call install,$(BUILD_PACKAGES))
+
+fuzz-packages:
+	@command -v c++ >/dev/null || { echo "needed and not installed: a C++ compiler (Debian: build-essential)" >&2; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 
 test-packages:
 	@$(call install,$(TEST_PACKAGES))

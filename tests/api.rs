@@ -163,6 +163,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
                 reply.send(Err("No such destination".to_owned())).unwrap()
             }
             Ask::Census { reply } => reply.send(Census::default()).unwrap(),
+            Ask::Unban { reply, .. } => reply.send(false).unwrap(),
             Ask::Install { .. } | Ask::Drain { .. } => {}
         }
     }

@@ -396,7 +396,7 @@ async fn an_operator_calls_out_within_his_limits() {
     ]
     .concat();
     let mut pbx = Pbx::start(&toml).await;
-    let mut far = Peer::bound(&pbx, provider);
+    let far = Peer::bound(&pbx, provider);
     let mut phone = Peer::new(&pbx, HOME);
 
     try_out(&mut phone, "+79160000001");

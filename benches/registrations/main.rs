@@ -173,6 +173,7 @@ impl Phones {
         let credentials = Credentials {
             user: format!("phone{phone}"),
             password: format!("secret-{phone}"),
+            realm: None,
         };
         let (name, value) = answer_challenge(
             &response,

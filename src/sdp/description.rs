@@ -169,6 +169,8 @@ impl Stream {
         let address: IpAddr = address
             .parse()
             .map_err(|_| malformed(&format!("`{address}` is not an IP address")))?;
+        // An IPv4 address written as an IPv6 one is reached over IPv4 (RFC 5118 §4.9).
+        let address = address.to_canonical();
         if address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST) {
             return Err(malformed(&format!("{address} is not one host's address")));
         }

@@ -31,7 +31,9 @@ use crate::net::stun;
 use crate::sip::auth::Verifier;
 use crate::sip::endpoint::command::Command;
 use crate::sip::endpoint::event::{Ended, Event};
-use crate::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit};
+use crate::sip::endpoint::{
+    Census, Drops, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit,
+};
 use crate::sip::locate::Servers;
 use crate::sip::notifier::Notifier;
 use crate::sip::registrar::Registrar;
@@ -176,7 +178,13 @@ impl Core {
                 self.effects
                     .push_back(Effect::Transmit(Transmit { flow, bytes }));
             }
-            _ => self.endpoint.handle_message(now, flow, bytes),
+            _ => {
+                let before = self.endpoint.drops();
+                self.endpoint.handle_message(now, flow, bytes);
+                if let Some(reason) = self.endpoint.drops().since(before) {
+                    tracing::debug!(remote = %flow.remote, "a SIP message was dropped: {reason}");
+                }
+            }
         }
         self.pump(now);
     }
@@ -299,6 +307,11 @@ impl Core {
     /// What the SIP endpoint holds, for tests and metrics.
     pub fn census(&self) -> Census {
         self.endpoint.census()
+    }
+
+    /// SIP messages that were dropped so far, by reason.
+    pub fn drops(&self) -> Drops {
+        self.endpoint.drops()
     }
 
     /// Waiting calls and claims at the desk, for tests and metrics.

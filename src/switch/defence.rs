@@ -17,7 +17,7 @@ use crate::net::access::source::Source;
 use crate::net::access::{Admission, Consequence, Offence, Standing};
 use crate::net::stream::Heard;
 use crate::sip::endpoint::command::Headers;
-use crate::sip::endpoint::{Flow, ListenerId};
+use crate::sip::endpoint::{Flow, ListenerId, Transport};
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name as HeaderName};
 
@@ -219,7 +219,9 @@ impl Core {
         let trunks = self.trunks.addresses().map(|address| address.ip());
         let fixed = self.plan.operators.values().filter_map(|operator| {
             let contact = Uri::parse(operator.contact.as_deref()?).ok()?;
-            let place = (contact.host().to_owned(), contact.port().unwrap_or(5060));
+            let transport = Transport::of_uri(&contact).unwrap_or(Transport::Udp);
+            let port = contact.port().unwrap_or(transport.default_port());
+            let place = (contact.host().to_owned(), port);
             self.names.get(&place).cloned()
         });
         let addresses: Vec<IpAddr> = trunks

@@ -108,7 +108,10 @@ impl Core {
             session: SessionId(leg.as_u128()),
             flow,
             routing: Routing::Flow,
-            uri: phone.contact().to_owned(),
+            uri: Uri::parse(phone.contact()).map_or_else(
+                |_| phone.contact().to_owned(),
+                |uri| uri.without_headers().to_owned(),
+            ),
             from: name_addr(dial.display_name.as_deref(), dial.caller.as_deref(), domain),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             contact_user: Some("vats".to_owned()),

@@ -2,7 +2,7 @@
 
 use crate::dialplan::plan::NumberFrom;
 use crate::sip::header::name_addr::NameAddr;
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 use crate::sip::wire::{Message, Name};
 
 /// What an INVITE names as dialled: the users of its URIs, unescaped, without parameters; empty where there is none.
@@ -48,11 +48,30 @@ fn named(invite: &Message, name: Name) -> Option<String> {
     user(&NameAddr::parse(invite.header(name)?).ok()?.uri)
 }
 
-/// The user of a SIP URI or the number of a tel URI, without user parameters (`;phone-context=…`, RFC 3966).
+/// The user of a SIP URI or the number of a tel URI, without user parameters. A local number whose `phone-context` is the beginning of a global one
+/// is that global number (RFC 3966 §5.1.5).
 pub(super) fn user(uri: &Uri) -> Option<String> {
     let user = uri.user()?;
-    let plain = user.split(';').next().unwrap_or_default();
-    (!plain.is_empty()).then(|| plain.to_owned())
+    let (plain, params) = user.split_once(';').unwrap_or((&*user, ""));
+    if plain.is_empty() {
+        return None;
+    }
+    let context = match uri.scheme() {
+        Scheme::Tel => uri.param("phone-context"),
+        _ => params.split(';').find_map(|param| {
+            let (name, value) = param.split_once('=')?;
+            name.eq_ignore_ascii_case("phone-context").then_some(value)
+        }),
+    };
+    let prefix = context.filter(|context| context.starts_with('+') && !plain.starts_with('+'));
+    Some(prefix.map_or_else(
+        || plain.to_owned(),
+        |prefix| format!("{}{plain}", without_separators(prefix)),
+    ))
+}
+
+fn without_separators(number: &str) -> String {
+    number.replace(['-', '.', '(', ')'], "")
 }
 
 #[cfg(test)]
@@ -77,5 +96,23 @@ mod tests {
                 .candidates(NumberFrom::PCalledPartyId)
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_local_number_is_completed_by_its_context() {
+        let number = |text: &str| user(&Uri::parse(text).unwrap()).unwrap();
+        for (uri, read) in [
+            ("tel:+7(495)100-00-01;ext=5", "+74951000001"),
+            ("tel:100-0001;phone-context=+7-495", "+74951000001"),
+            ("tel:101;phone-context=shop.example", "101"),
+            (
+                "sip:1000001;phone-context=+7495@h;user=phone",
+                "+74951000001",
+            ),
+            ("sip:+74951000001;phone-context=+1@h", "+74951000001"),
+            ("sip:anna;isub=1@h", "anna"),
+        ] {
+            assert_eq!(number(uri), read, "{uri}");
+        }
     }
 }

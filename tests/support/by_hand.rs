@@ -67,6 +67,7 @@ impl Peer {
         let credentials = Credentials {
             user: user.to_owned(),
             password: password.to_owned(),
+            realm: None,
         };
         let mut words = request.split(' ');
         let (method, uri) = (words.next().unwrap(), words.next().unwrap());

@@ -24,7 +24,10 @@ pub fn faults_of(call: &CallRecord, legs: &[LegRecord]) -> Vec<&'static str> {
     let answered = call.result == Some(CallResult::Answered);
     let inbound = call.direction == Direction::Inbound;
     let missed = call.result == Some(CallResult::Missed);
-    let refused = matches!(call.cause, Some(Cause::Overload | Cause::TrunkCapacity));
+    let refused = matches!(
+        call.cause,
+        Some(Cause::Overload | Cause::TrunkCapacity | Cause::NoCodec)
+    );
     let rejected = call.result == Some(CallResult::Rejected);
     let events = 2 + u32::from(call.answered_at.is_some());
     let every = |ok: fn(&LegRecord) -> bool| legs.iter().all(ok);

@@ -1,5 +1,5 @@
 //! Whole calls in virtual time: the real core of the switch between simulated far sides, over a network that loses, repeats and
-//! reorders. Every call ends with one result; nothing is left. A failing seed is printed; `VATS_SEED=n` replays it.
+//! reorders. Every call ends with one result; nothing is left. A failing seed is printed; `VATS_SEED=n` replays it, `VATS_WORLDS=n` runs so many.
 
 mod account;
 mod media;
@@ -9,44 +9,63 @@ mod traffic;
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vats::sip::endpoint::command::Usage;
 use world::{Outcome, World};
 
-/// Worlds per run, and calls in each: a thousand calls together.
-const WORLDS: u64 = 50;
+/// Worlds per run, and calls in each: ten thousand calls together.
+const WORLDS: u64 = 500;
 const CALLS: u32 = 20;
 
+/// Results and deeds of all worlds, and what was wrong in some.
+#[derive(Default)]
+struct Sum {
+    results: BTreeMap<String, u32>,
+    deeds: BTreeMap<&'static str, u32>,
+    failures: Vec<String>,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: Outcome) {
+        for (result, times) in outcome.results {
+            *self.results.entry(result).or_default() += times;
+        }
+        for (deed, times) in outcome.deeds {
+            *self.deeds.entry(deed).or_default() += times;
+        }
+    }
+}
+
 #[test]
-fn a_thousand_random_calls_end_in_one_result_each() {
-    if let Some(seed) = std::env::var("VATS_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-    {
-        let outcome = check(seed);
+fn ten_thousand_random_calls_end_in_one_result_each() {
+    if let Some(seed) = number("VATS_SEED") {
+        let outcome = check(seed).unwrap_or_else(|failure| panic!("{failure}"));
         println!("{:#?} {:#?}", outcome.results, outcome.deeds);
         return;
     }
-    let mut results: BTreeMap<String, u32> = BTreeMap::new();
-    let mut deeds: BTreeMap<&str, u32> = BTreeMap::new();
-    for seed in 1..=WORLDS {
-        let outcome = check(seed);
-        for (result, times) in outcome.results {
-            *results.entry(result).or_default() += times;
-        }
-        for (deed, times) in outcome.deeds {
-            *deeds.entry(deed).or_default() += times;
-        }
-    }
+    let worlds = number("VATS_WORLDS").unwrap_or(WORLDS);
+    let sum = run(worlds);
+    println!("{:#?} {:#?}", sum.results, sum.deeds);
+    assert!(sum.failures.is_empty(), "{}", sum.failures.join("\n"));
     // The worlds must be worth the name: most ways in which a call can end occur, and many calls are answered.
-    let count = |result: &str| results.get(result).copied().unwrap_or(0);
-    assert!(count("Some(Answered) None") >= 200, "{results:#?}");
-    assert!(count("Some(Missed) Some(WaitLimit)") >= 20, "{results:#?}");
-    assert!(count("Some(NotReached) None") >= 20, "{results:#?}");
+    let least = |times: u64| u32::try_from(times * worlds / 50).unwrap();
+    let count = |result: &str| sum.results.get(result).copied().unwrap_or(0);
+    let results = &sum.results;
+    assert!(count("Some(Answered) None") >= least(200), "{results:#?}");
+    assert!(
+        count("Some(Missed) Some(WaitLimit)") >= least(20),
+        "{results:#?}"
+    );
+    assert!(count("Some(NotReached) None") >= least(20), "{results:#?}");
     assert!(results.len() >= 10, "{results:#?}");
-    assert!(results.values().sum::<u32>() >= CALLS * 45, "{results:#?}");
-    for (deed, least) in [
+    assert!(
+        results.values().sum::<u32>() >= least(u64::from(CALLS) * 45),
+        "{results:#?}"
+    );
+    for (deed, times) in [
         ("offer", 100),
         ("transfer", 50),
         ("hangup", 20),
@@ -60,8 +79,8 @@ fn a_thousand_random_calls_end_in_one_result_each() {
         ("their UPDATE", 20),
         ("their PRACK", 20),
     ] {
-        let times = deeds.get(deed).copied().unwrap_or(0);
-        assert!(times >= least, "{deed}: {deeds:#?}");
+        let done = sum.deeds.get(deed).copied().unwrap_or(0);
+        assert!(done >= least(times), "{deed}: {:#?}", sum.deeds);
     }
 }
 
@@ -95,17 +114,50 @@ fn calls_last_fifteen_minutes_half_an_hour_and_four_hours() {
     }
 }
 
+/// Runs that many worlds on all cores.
+fn run(worlds: u64) -> Sum {
+    let sum = Mutex::new(Sum::default());
+    let next = AtomicU64::new(1);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > worlds {
+                        return;
+                    }
+                    let outcome = check(seed);
+                    let mut sum = sum.lock().unwrap();
+                    match outcome {
+                        Ok(outcome) => sum.add(outcome),
+                        Err(failure) => sum.failures.push(failure),
+                    }
+                }
+            });
+        }
+    });
+    sum.into_inner().unwrap()
+}
+
 /// Runs one world; fails with its seed when anything is wrong at the end.
-fn check(seed: u64) -> Outcome {
+fn check(seed: u64) -> Result<Outcome, String> {
     // A third of the worlds has a perfect network, where nothing may be explained by loss.
     let loss = if seed.is_multiple_of(3) { 0 } else { 10 };
-    let outcome = std::panic::catch_unwind(|| World::new(seed, loss, CALLS).run());
-    let outcome =
-        outcome.unwrap_or_else(|_| panic!("seed {seed} panicked: replay with VATS_SEED={seed}"));
+    let outcome = std::panic::catch_unwind(|| World::new(seed, loss, CALLS).run())
+        .map_err(|_| format!("seed {seed} panicked: replay with VATS_SEED={seed}"))?;
     let faults = &outcome.faults;
-    assert!(
-        faults.is_empty(),
-        "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}"
-    );
-    outcome
+    if faults.is_empty() {
+        Ok(outcome)
+    } else {
+        Err(format!(
+            "seed {seed} (replay with VATS_SEED={seed}): {faults:#?}"
+        ))
+    }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }

@@ -19,6 +19,8 @@ pub struct Datagram {
 pub struct Network {
     entropy: Entropy,
     loss: u64,
+    /// Where some datagrams arrive spoilt.
+    spoilt: Option<SocketAddr>,
     underway: BTreeMap<(Mono, u64), Datagram>,
     serial: u64,
 }
@@ -29,9 +31,16 @@ impl Network {
         Network {
             entropy,
             loss,
+            spoilt: None,
             underway: BTreeMap::new(),
             serial: 0,
         }
+    }
+
+    /// Of the datagrams to this address one in fifty arrives with some bytes replaced.
+    pub fn spoiling(mut self, to: SocketAddr) -> Network {
+        self.spoilt = Some(to);
+        self
     }
 
     /// Takes a datagram.
@@ -44,13 +53,22 @@ impl Network {
         for _ in 0..copies {
             let delay = Duration::from_micros(1_000 + self.entropy.below(59_000));
             self.serial += 1;
-            let datagram = Datagram {
-                from,
-                to,
-                bytes: bytes.clone(),
+            let bytes = match self.spoilt == Some(to) && self.entropy.below(50) == 0 {
+                true => self.spoil(&bytes),
+                false => bytes.clone(),
             };
+            let datagram = Datagram { from, to, bytes };
             self.underway.insert((now + delay, self.serial), datagram);
         }
+    }
+
+    fn spoil(&mut self, bytes: &Bytes) -> Bytes {
+        let mut spoilt = bytes.to_vec();
+        for _ in 0..=self.entropy.below(4) {
+            let place = self.entropy.below(spoilt.len() as u64) as usize;
+            spoilt[place] = (self.entropy.u64() & 0x7f) as u8;
+        }
+        Bytes::from(spoilt)
     }
 
     /// When the next datagram arrives.

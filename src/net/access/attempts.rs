@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_tenth_failure_slows_down_for_a_minute() {
-        let at = |seconds| Mono::from_micros(seconds * 1_000_000);
+        let at = |seconds: u64| Mono::from_micros(seconds * 1_000_000);
         let mut attempts = Attempts::new(10, Duration::from_secs(600), 100);
         for _ in 0..9 {
             assert_eq!(attempts.failed(at(1), &"anna"), None);

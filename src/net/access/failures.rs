@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn further_users_count_twice_and_old_failures_not_at_all() {
-        let at = |seconds| Mono::from_micros(seconds * 1_000_000);
+        let at = |seconds: u64| Mono::from_micros(seconds * 1_000_000);
         let window = Duration::from_secs(60);
         let mut failures = Failures::begin(at(0));
         for second in 0..5 {

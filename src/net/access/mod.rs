@@ -148,7 +148,7 @@ impl Access {
         networks: impl IntoIterator<Item = IpNet>,
     ) -> Vec<Source> {
         self.trusted = addresses.into_iter().map(|ip| ip.to_canonical()).collect();
-        self.networks = self.settings.allow.iter().copied().collect();
+        self.networks = self.settings.allow.to_vec();
         self.networks.extend(networks);
         let lifted: Vec<Source> = self
             .bans

@@ -277,7 +277,5 @@ pub fn contact_to(user: Option<&str>, flow: &Flow, uri: &str) -> String {
 fn contact(message: &Message) -> Option<String> {
     let value = message.header(Name::Contact)?;
     let first = NameAddr::parse_list(value).ok()?.into_iter().next()?;
-    // Headers in the URI are not for a Request-URI (RFC 3261 §19.1.5).
-    let uri = first.uri.as_str().split('?').next().unwrap_or("");
-    (!first.uri.host().is_empty()).then(|| uri.to_owned())
+    (!first.uri.host().is_empty()).then(|| first.uri.without_headers().to_owned())
 }

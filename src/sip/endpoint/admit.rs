@@ -1,17 +1,18 @@
 //! Whether a request can be served at all (RFC 3261 §8.2): what is wrong with it, as a refusal.
 
 use super::core::{self, Refusal};
+use super::form;
 use crate::sip::uri::{Scheme, Uri};
 use crate::sip::wire::{Message, Method, Name};
 
-/// What is wrong with a request's method or Request-URI.
+/// What is wrong with a request's method, its Request-URI or the form of its headers.
 pub fn inspect(request: &Message) -> Option<Refusal<'static>> {
     if request.method() == Method::Other {
         return Some(UNKNOWN_METHOD);
     }
     match Uri::parse(request.request_uri()).map(|uri| uri.scheme()) {
         Ok(Scheme::Other) => Some(WRONG_SCHEME),
-        Ok(_) => None,
+        Ok(_) => form::problem(request),
         // A scheme that we do not know may have any form.
         Err(_) if !has_known_scheme(request.request_uri()) => Some(WRONG_SCHEME),
         Err(_) => Some(BAD_URI),
@@ -41,12 +42,6 @@ pub fn unsupported(request: &Message) -> Option<String> {
     (!lacking.is_empty()).then_some(lacking)
 }
 
-fn is_supported(tag: &str) -> bool {
-    core::SUPPORTED
-        .split(", ")
-        .any(|known| known.eq_ignore_ascii_case(tag))
-}
-
 /// Whether the request has travelled as far as it may.
 pub fn is_exhausted(request: &Message) -> bool {
     request.method() != Method::Options
@@ -56,25 +51,28 @@ pub fn is_exhausted(request: &Message) -> bool {
             == Some(0)
 }
 
-/// What is wrong with the body of an INVITE or UPDATE: a type that we do not read and that is not optional, or an encoding.
+/// What is wrong with the content of an INVITE or UPDATE: a type that we do not read and that is not optional, an encoding, or that the far side
+/// would not read our description.
 pub fn body_problem(request: &Message) -> Option<Refusal<'static>> {
+    if !form::accepts(request, core::SDP) {
+        return Some(NOT_ACCEPTED);
+    }
+    if request.body().is_empty() || form::is_optional(request) {
+        return None;
+    }
     let encoded = request
         .header(Name::ContentEncoding)
         .is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity"));
-    if request.body().is_empty() {
-        return None;
+    if encoded {
+        return Some(ENCODED);
     }
-    if !encoded && request.body_of(core::SDP).is_some() {
-        return None;
-    }
-    let optional = request
-        .header(Name::ContentDisposition)
-        .is_some_and(|disposition| {
-            disposition
-                .to_ascii_lowercase()
-                .contains("handling=optional")
-        });
-    (!optional).then_some(UNKNOWN_BODY)
+    request.body_of(core::SDP).is_none().then_some(UNKNOWN_BODY)
+}
+
+fn is_supported(tag: &str) -> bool {
+    core::SUPPORTED
+        .split(',')
+        .any(|known| known.trim().eq_ignore_ascii_case(tag))
 }
 
 fn has_known_scheme(uri: &str) -> bool {
@@ -97,4 +95,14 @@ const UNKNOWN_BODY: Refusal<'_> = Refusal::with(
     "Only session descriptions (application/sdp) are read here",
     Name::Accept,
     core::ACCEPT,
+);
+const ENCODED: Refusal<'_> = Refusal::with(
+    415,
+    "Bodies are read here without any encoding",
+    Name::AcceptEncoding,
+    "identity",
+);
+const NOT_ACCEPTED: Refusal<'_> = Refusal::new(
+    406,
+    "Accept leaves out application/sdp, and nothing else is sent here",
 );

@@ -10,6 +10,7 @@ pub mod core;
 pub mod event;
 pub mod flow;
 
+mod form;
 mod lookup;
 mod outcome;
 mod outside;

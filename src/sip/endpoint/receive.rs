@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::core::Refusal;
+use super::core::{self, Refusal};
 use super::event::{Event, Flow, RequestId, SessionId};
 use super::{Endpoint, admit};
 use crate::ledger::clock::Now;
@@ -24,6 +24,32 @@ pub struct Drops {
     pub stray_responses: u64,
     /// ACKs to nothing we answered.
     pub stray_acks: u64,
+}
+
+impl Drops {
+    /// Why the latest of the messages was dropped that were counted after `before`; `None`: there is none.
+    pub fn since(&self, before: Drops) -> Option<&'static str> {
+        let reasons = [
+            (self.unreadable, before.unreadable, "it is no SIP"),
+            (
+                self.malformed,
+                before.malformed,
+                "it is malformed and cannot be answered",
+            ),
+            (
+                self.stray_responses,
+                before.stray_responses,
+                "it answers nothing that was asked",
+            ),
+            (
+                self.stray_acks,
+                before.stray_acks,
+                "it acknowledges nothing that was answered",
+            ),
+        ];
+        let grown = reasons.into_iter().find(|(now, before, _)| now > before);
+        grown.map(|(_, _, reason)| reason)
+    }
 }
 
 impl Endpoint {
@@ -54,7 +80,10 @@ impl Endpoint {
                 return;
             }
             // Without a transaction: nothing of it can be relied on.
-            let refusal = Refusal::new(code, sentence);
+            let refusal = match code {
+                405 | 501 => Refusal::with(code, sentence, Name::Allow, core::ALLOW),
+                _ => Refusal::new(code, sentence),
+            };
             let response = self.core.refusal(request, &flow, None, &refusal);
             self.core.layer.send(flow, response);
             return;
@@ -143,6 +172,9 @@ impl Endpoint {
         if merged {
             return self.core.refuse(now.mono, server, None, &MERGED);
         }
+        if !inside && request.method() == Method::Invite && self.core.layer.is_loop(request) {
+            return self.core.refuse(now.mono, server, None, &LOOP);
+        }
         if let Some(tags) = admit::unsupported(request) {
             let refusal = Refusal::with(
                 420,
@@ -198,4 +230,8 @@ impl Endpoint {
 const NO_DIALOG: Refusal<'_> = Refusal::new(481, "There is no such dialog");
 const NOTHING_TO_CANCEL: Refusal<'_> = Refusal::new(481, "There is no INVITE to cancel");
 const MERGED: Refusal<'_> = Refusal::new(482, "The same request came another way already");
+const LOOP: Refusal<'_> = Refusal::new(
+    482,
+    "This request was sent from here and came back unchanged",
+);
 const TOO_MANY_HOPS: Refusal<'_> = Refusal::new(483, "Max-Forwards is used up");

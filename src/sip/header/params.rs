@@ -8,7 +8,7 @@ use crate::sip::wire::scan::{self, Params};
 pub type ParamList = Vec<(String, Option<String>)>;
 
 /// Reads `;name=value;name…` from offset `at` of `text` to its end. `None`: something else stands there.
-pub(super) fn read(text: &str, at: usize) -> Option<ParamList> {
+pub(in crate::sip) fn read(text: &str, at: usize) -> Option<ParamList> {
     let mut params = Params::new(text.as_bytes(), at);
     let mut list = ParamList::new();
     for param in params.by_ref() {
@@ -26,7 +26,10 @@ pub(super) fn read(text: &str, at: usize) -> Option<ParamList> {
 }
 
 /// The value of a parameter, `Some("")` for one without.
-pub(super) fn find<'a>(list: &'a [(String, Option<String>)], name: &str) -> Option<&'a str> {
+pub(in crate::sip) fn find<'a>(
+    list: &'a [(String, Option<String>)],
+    name: &str,
+) -> Option<&'a str> {
     list.iter()
         .find(|(written, _)| written.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.as_deref().unwrap_or_default())

@@ -1,6 +1,7 @@
 //! Via (RFC 3261 §20.42, RFC 3581).
 
 use super::params::{self, ParamList};
+use crate::sip::wire::scan;
 
 /// One Via value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,21 +19,28 @@ pub struct Via {
 impl Via {
     /// Reads one value.
     pub fn parse(text: &str) -> Option<Via> {
-        let sent_end = text.find(';').unwrap_or(text.len());
-        let mut protocol = text.get(..sent_end)?.splitn(3, '/');
-        let name = protocol.next()?.trim();
-        let version = protocol.next()?.trim();
-        if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
-            return None;
-        }
-        let (transport, sent_by) = protocol.next()?.trim_start().split_once([' ', '\t'])?;
-        let (host, port) = read_sent_by(sent_by.trim())?;
+        let (transport, host, port, params) = read_hop(text)?;
         Some(Via {
             transport: transport.to_ascii_uppercase(),
             host: host.to_owned(),
             port,
-            params: params::read(text, sent_end)?,
+            params: params::read(text, params)?,
         })
+    }
+
+    /// Whether a line is a list of values, as far as their hops go; nothing is copied.
+    pub fn is_list(line: &str) -> bool {
+        let mut from = 0;
+        while from <= line.len() {
+            let Ok(end) = scan::element_end(line.as_bytes(), from) else {
+                return false;
+            };
+            if read_hop(line.get(from..end).unwrap_or_default()).is_none() {
+                return false;
+            }
+            from = end + 1;
+        }
+        true
     }
 
     /// Reads a comma-separated list.
@@ -47,6 +55,20 @@ impl Via {
     pub fn param(&self, name: &str) -> Option<&str> {
         params::find(&self.params, name)
     }
+}
+
+/// Transport, host, port, and where the parameters begin.
+fn read_hop(text: &str) -> Option<(&str, &str, Option<u16>, usize)> {
+    let sent_end = text.find(';').unwrap_or(text.len());
+    let mut protocol = text.get(..sent_end)?.splitn(3, '/');
+    let name = protocol.next()?.trim();
+    let version = protocol.next()?.trim();
+    if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
+        return None;
+    }
+    let (transport, sent_by) = protocol.next()?.trim_start().split_once([' ', '\t'])?;
+    let (host, port) = read_sent_by(sent_by.trim())?;
+    Some((transport, host, port, sent_end))
 }
 
 fn read_sent_by(sent_by: &str) -> Option<(&str, Option<u16>)> {
@@ -99,6 +121,23 @@ mod tests {
         assert_eq!(first.param("rport"), Some(""));
         assert_eq!(first.param("Received"), Some("2001:db8::1"));
         assert_eq!((list[1].host.as_str(), list[1].port), ("h", None));
+    }
+
+    #[test]
+    fn a_list_is_one_without_being_read_whole() {
+        for (line, is_one) in [
+            ("SIP/2.0/UDP h;branch=z9hG4bK1", true),
+            (
+                "SIP / 2.0 / UNKNOWN [2001:db8::1]:5060 ;;rport, SIP/2.0/TCP h",
+                true,
+            ),
+            ("SIP/2.0/UDP 192.0.2.15;;,;,,", false),
+            ("SIP/2.0/UDP h,", false),
+            ("", false),
+            ("SIP/2.0/UDP h;x=\"a", false),
+        ] {
+            assert_eq!(Via::is_list(line), is_one, "{line}");
+        }
     }
 
     #[test]

@@ -78,6 +78,10 @@ impl Wish {
         if !matches!(address.uri.scheme(), Scheme::Sip | Scheme::Sips) {
             return Err(Refusal::BadContact);
         }
+        // Whose the part behind `?` is cannot be told without brackets (RFC 3261 §20.10).
+        if !text.contains('<') && address.uri.headers().next().is_some() {
+            return Err(Refusal::BadContact);
+        }
         // A value that is no number counts as the default (RFC 3261 §10.2.1.1, §20.19).
         let asked = address
             .param("expires")

@@ -91,6 +91,12 @@ impl Client {
         self.method
     }
 
+    /// Whether its request has this Request-URI, while it awaits the final response.
+    pub(super) fn is_for(&self, uri: &str) -> bool {
+        let mut words = self.request.split(|byte| *byte == b' ');
+        words.nth(1) == Some(uri.as_bytes())
+    }
+
     /// Whether it only absorbs retransmissions.
     pub(super) fn is_lingering(&self) -> bool {
         matches!(self.state, State::Completed | State::Accepted)

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use super::client::Client;
 use super::server::Server;
 use super::timer::Deadlines;
-use super::{ClientId, Failure, ServerId, User, key};
+use super::{ClientId, Failure, ServerId, User, key, via};
 use crate::ledger::clock::Mono;
 use crate::sip::endpoint::{Flow, SessionId, Transmit};
-use crate::sip::wire::{Message, Method};
+use crate::sip::wire::{Message, Method, Name};
 
 /// What a transaction tells its user.
 #[derive(Debug)]
@@ -180,6 +180,15 @@ impl Layer {
             self.merges.insert(hash, id);
         }
         (id, merged)
+    }
+
+    /// Whether a request is one of ours that came back as it left (RFC 3261 §16.3 step 4). With another Request-URI it is a spiral, which is none.
+    pub fn is_loop(&self, request: &Message) -> bool {
+        request
+            .headers(Name::Via)
+            .flat_map(via::our_branches)
+            .filter_map(|branch| self.clients.get(&branch))
+            .any(|client| client.is_for(request.request_uri()))
     }
 
     /// Ties a server transaction to its session.

@@ -56,6 +56,20 @@ impl ClientId {
         }
     }
 
+    /// The one that a text names which begins with a branch's cookie.
+    fn of_branch(text: &str) -> Option<ClientId> {
+        let rest = text.strip_prefix(COOKIE)?;
+        let digits = rest.get(..16)?;
+        let ends = !rest
+            .as_bytes()
+            .get(16)
+            .is_some_and(u8::is_ascii_alphanumeric);
+        Some(ClientId {
+            branch: hexadecimal(digits).filter(|_| ends)?,
+            cancel: false,
+        })
+    }
+
     /// The transaction that a response names (RFC 3261 §17.1.3); `None` when its branch was never ours.
     pub fn of_response(response: &Message) -> Option<ClientId> {
         let digits = response.branch().strip_prefix(COOKIE)?;

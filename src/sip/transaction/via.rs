@@ -1,6 +1,8 @@
-//! The sent-by of the topmost Via (RFC 3261 §18.2.1), read without copying.
+//! The sent-by of the topmost Via (RFC 3261 §18.2.1) and branches of ours, read without copying.
 
 use std::net::IpAddr;
+
+use super::{COOKIE, ClientId};
 
 /// The sent-by part of a Via value, as written: `host` or `host:port`.
 pub fn sent_by(via: &str) -> &str {
@@ -51,6 +53,12 @@ pub fn came_directly(via: &str, source: IpAddr) -> bool {
         .is_ok_and(|host| host == source)
 }
 
+/// The transactions whose branches stand in a Via line and may be ours.
+pub fn our_branches(line: &str) -> impl Iterator<Item = ClientId> + '_ {
+    line.match_indices(COOKIE)
+        .filter_map(move |(at, _)| ClientId::of_branch(line.get(at..)?))
+}
+
 /// The first value of a Via line.
 pub fn first_value(line: &str) -> &str {
     &line[..first_value_end(line)]
@@ -91,6 +99,14 @@ mod tests {
         );
         assert_eq!(sent_by_port("SIP/2.0/TCP [2001:db8::1];rport"), None);
         assert_eq!(sent_by_port("SIP/2.0/TCP host;branch=a:7"), None);
+    }
+
+    #[test]
+    fn branches_that_may_be_ours_are_found_anywhere_in_a_line() {
+        let line = "SIP/2.0/UDP a;branch=z9hG4bK1, SIP/2.0/UDP b;branch=z9hG4bK0123456789abcdef;rport,\
+            SIP/2.0/UDP c;branch=z9hG4bK0123456789abcdef0, SIP/2.0/UDP d;branch=z9hG4bK0123456789ABCDEF";
+        let found: Vec<String> = our_branches(line).map(|id| id.to_string()).collect();
+        assert_eq!(found, ["z9hG4bK0123456789abcdef"]);
     }
 
     #[test]

@@ -52,8 +52,12 @@ fn host_matches(one: &str, other: &str) -> bool {
 
 fn params_match(one: &Uri, other: &Uri, deciding: &[&str]) -> bool {
     let agree = |from: &Uri, with: &Uri| {
-        from.params().all(|(name, value)| match with.param(name) {
-            Some(found) => unescaped(value).eq_ignore_ascii_case(&unescaped(found)),
+        // Of a name that comes more than once, which none may, the first counts.
+        from.params().all(|(name, _)| match with.param(name) {
+            Some(found) => {
+                let value = from.param(name).unwrap_or_default();
+                unescaped(value).eq_ignore_ascii_case(&unescaped(found))
+            }
             None => !deciding
                 .iter()
                 .any(|param| param.eq_ignore_ascii_case(name)),

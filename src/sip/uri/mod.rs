@@ -131,6 +131,11 @@ impl Uri {
         found.map(|(_, value)| escape::unescape(value))
     }
 
+    /// Without the headers behind `?`: they are not for a Request-URI (RFC 3261 §19.1.5).
+    pub fn without_headers(&self) -> &str {
+        self.slice(0..self.headers)
+    }
+
     /// With this parameter added or replaced; an empty value adds the name alone (`lr`).
     pub fn with_param(self, name: &str, value: &str) -> Uri {
         let mut text = String::with_capacity(self.text.len() + name.len() + value.len() + 2);

@@ -384,7 +384,13 @@ impl Index {
             self.method_text = Span::new(start, start + method.len());
             self.method = Method::from_bytes(method);
         } else if text.get(self.method_text.range()) != Some(method) {
-            self.fault(400, "CSeq names another method than the request line");
+            // RFC 4475 §3.1.2.18 prefers 501 where nobody here knows the method either.
+            let status = if self.method == Method::Other {
+                501
+            } else {
+                400
+            };
+            self.fault(status, "CSeq names another method than the request line");
         }
     }
 
@@ -394,7 +400,12 @@ impl Index {
         let value = text.get(line.value.range())?;
         match scan::address_params(value) {
             Ok(at) => {
-                let tag = Params::new(value, at).value_of(b"tag")?;
+                let (tag, end) = Params::new(value, at).value_and_end(b"tag");
+                if end < value.len() {
+                    // Our own tag could not be added to it.
+                    self.fault(400, format!("Something other than parameters ends {name}"));
+                }
+                let tag = tag?;
                 let start = line.value.range().start;
                 Some(Span::new(start + tag.start, start + tag.end))
             }
@@ -417,8 +428,12 @@ impl Index {
         let value = text.get(line.value.range()).unwrap_or_default();
         let start = line.value.range().start;
         let params = memchr::memchr2(b';', b',', value).unwrap_or(value.len());
-        if let Some(branch) = Params::new(value, params).value_of(b"branch") {
+        let (branch, end) = Params::new(value, params).value_and_end(b"branch");
+        if let Some(branch) = branch {
             self.branch = Span::new(start + branch.start, start + branch.end);
+        }
+        if !matches!(value.get(end), None | Some(b',')) {
+            self.fault(400, "Something other than parameters ends the first Via");
         }
         if value.is_empty() {
             self.fault(400, "Via is empty");

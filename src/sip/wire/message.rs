@@ -32,7 +32,7 @@ pub enum ParseError {
 
 impl Message {
     /// Reads one datagram. Compact names, folded lines, leading CRLF, white space before colons and bytes that are not UTF-8 are taken in;
-    /// what can be answered parses, with `defect()` naming the first thing that is wrong (its status is 400, 505 or 513).
+    /// what can be answered parses, with `defect()` naming the first thing that is wrong (its status is 400, 501, 505 or 513).
     pub fn parse(datagram: Bytes) -> Result<Message, ParseError> {
         let start = datagram
             .iter()

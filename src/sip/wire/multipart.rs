@@ -32,7 +32,10 @@ fn find_within(body: Bytes, content_type: Option<&str>, wanted: &str, depth: u8)
     }
     let bytes = content_type.as_bytes();
     let boundary = bytes.get(Params::new(bytes, params).value_of(b"boundary")?)?;
-    parts(&body, boundary).find_map(|(start, end)| part(body.slice(start..end), wanted, depth - 1))
+    parts(&body, boundary)
+        .filter_map(|(start, end)| part(body.slice(start..end), wanted, depth - 1))
+        // An empty part says nothing; another one may.
+        .find(|found| !found.is_empty())
 }
 
 /// `a / b` is `A/b`: RFC 3261 allows blanks around the slash.

@@ -86,19 +86,37 @@ impl<'a> Params<'a> {
     /// The value of the parameter of that name, without quotes; an empty range for one without value.
     pub(in crate::sip) fn value_of(mut self, name: &[u8]) -> Option<Range<usize>> {
         let bytes = self.bytes;
-        let param = self.find(|param| {
-            bytes
-                .get(param.name.clone())
-                .is_some_and(|written| written.eq_ignore_ascii_case(name))
-        })?;
-        let end = param.name.end;
-        let value = param.value.unwrap_or(end..end);
-        let quoted = bytes.get(value.start) == Some(&b'"') && value.len() >= 2;
-        Some(if quoted {
-            value.start + 1..value.end - 1
-        } else {
-            value
-        })
+        let param = self.find(|param| is_named(bytes, param, name))?;
+        Some(value_in(bytes, &param))
+    }
+
+    /// As `value_of`, and where the parameters end.
+    pub(in crate::sip) fn value_and_end(mut self, name: &[u8]) -> (Option<Range<usize>>, usize) {
+        let bytes = self.bytes;
+        let mut value = None;
+        for param in self.by_ref() {
+            if value.is_none() && is_named(bytes, &param, name) {
+                value = Some(value_in(bytes, &param));
+            }
+        }
+        (value, self.at)
+    }
+}
+
+fn is_named(bytes: &[u8], param: &Param, name: &[u8]) -> bool {
+    bytes
+        .get(param.name.clone())
+        .is_some_and(|written| written.eq_ignore_ascii_case(name))
+}
+
+fn value_in(bytes: &[u8], param: &Param) -> Range<usize> {
+    let end = param.name.end;
+    let value = param.value.clone().unwrap_or(end..end);
+    let quoted = bytes.get(value.start) == Some(&b'"') && value.len() >= 2;
+    if quoted {
+        value.start + 1..value.end - 1
+    } else {
+        value
     }
 }
 

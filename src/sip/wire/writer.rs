@@ -166,6 +166,10 @@ impl Writer {
             }
         }
         let rest = line.get(params.stopped_at()..).unwrap_or_default();
+        // What is no parameter must not grow together with the last one.
+        if !rest.is_empty() && !rest.starts_with(',') {
+            kept.push(' ');
+        }
         let address = source.ip().to_canonical();
         let port = source.port();
         let named = sent_by_host(line.get(..sent_by_end).unwrap_or_default());
