@@ -9,7 +9,7 @@ use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
 use vats::sip::auth::Credentials;
-use vats::sip::endpoint::command::{Command, Headers, Invite, Request, Routing};
+use vats::sip::endpoint::command::{Command, Headers, Invite, Request, Routing, Usage};
 use vats::sip::endpoint::event::{Event, RequestId};
 use vats::sip::endpoint::{Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Method, Name};
@@ -95,6 +95,7 @@ impl Softphone {
             headers,
             other_headers: Vec::new(),
             give_up_after: None,
+            usage: Usage::default(),
         };
         self.command(Command::Invite(Box::new(invite)));
         session
@@ -304,6 +305,7 @@ impl Softphone {
         Some(Credentials {
             user: self.user.clone(),
             password: format!("secret-{}", self.user),
+            realm: None,
         })
     }
 

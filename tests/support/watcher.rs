@@ -80,6 +80,7 @@ impl Watcher {
         let credentials = Credentials {
             user: self.user.clone(),
             password: format!("secret-{}", self.user),
+            realm: None,
         };
         let mut entropy = Entropy::from_number(u64::from(self.count) + 11);
         let uri = &subscription.contact;

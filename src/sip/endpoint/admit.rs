@@ -42,12 +42,6 @@ pub fn unsupported(request: &Message) -> Option<String> {
     (!lacking.is_empty()).then_some(lacking)
 }
 
-fn is_supported(tag: &str) -> bool {
-    core::SUPPORTED
-        .split(", ")
-        .any(|known| known.eq_ignore_ascii_case(tag))
-}
-
 /// Whether the request has travelled as far as it may.
 pub fn is_exhausted(request: &Message) -> bool {
     request.method() != Method::Options
