@@ -10,11 +10,12 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 /// Every check with the folder of its seeds.
-const CHECKS: [(&str, fn(&[u8])); 5] = [
+const CHECKS: [(&str, fn(&[u8])); 6] = [
     ("message", checks::message),
     ("uri", checks::uri),
     ("sdp", checks::sdp),
     ("digest", checks::digest),
+    ("framing", checks::framing),
     ("endpoint", checks::endpoint),
 ];
 
@@ -190,4 +191,9 @@ fn no_credentials_and_no_challenge_do_harm() {
 #[test]
 fn no_sequence_of_datagrams_does_harm() {
     run("endpoint", 1_500);
+}
+
+#[test]
+fn no_stream_does_harm() {
+    run("framing", 10_000);
 }

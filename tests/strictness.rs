@@ -211,8 +211,8 @@ const INVITES: [(&str, &str, u16, (Name, &str)); 27] = [
     ),
     ("RTP/AVP 0 8", "RTP/AVP 9 18", 488, (Name::Warning, "399")),
     (
-        "Content-Length: 1",
-        "Content-Length: 9991",
+        "Content-Length: ",
+        "Content-Length: 99",
         400,
         (Name::Warning, "larger than what came"),
     ),

@@ -26,6 +26,7 @@ pub fn digest(bytes: &[u8]) {
     let anna = Credentials {
         user: "anna".to_owned(),
         password: "anna-password".to_owned(),
+        realm: None,
     };
     let uri = "sip:pbx.example";
     let answer = answer_challenge(&challenge, "REGISTER", uri, &anna, 1, &mut entropy);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
-use vats::sip::endpoint::command::{Command, Headers, Invite, Routing};
+use vats::sip::endpoint::command::{Command, Headers, Invite, Routing, Usage};
 use vats::sip::endpoint::event::Event;
 use vats::sip::endpoint::{Census, Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Name, Writer};
@@ -183,6 +183,7 @@ impl World {
             headers: Headers::new(),
             other_headers: Vec::new(),
             give_up_after: None,
+            usage: Usage::default(),
         };
         self.endpoint
             .handle_command(self.now, Command::Invite(Box::new(invite)));

@@ -3,12 +3,14 @@
 
 mod digest;
 mod endpoint;
+mod framing;
 mod message;
 mod sdp;
 mod uri;
 
 pub use digest::digest;
 pub use endpoint::endpoint;
+pub use framing::framing;
 pub use message::message;
 pub use sdp::sdp;
 pub use uri::uri;

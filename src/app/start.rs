@@ -1,5 +1,6 @@
 //! Bringing the parts up, lowest first.
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::clock::Clock;
 use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
+use crate::ledger::id::{Name, Tenant};
 use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
@@ -45,6 +47,7 @@ pub(super) struct Accounts {
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
+    pub messages: BTreeMap<Name, u32>,
     pub bans: Vec<BanRecord>,
     pub outbound: Vec<OutboundDay>,
 }
@@ -97,6 +100,10 @@ pub(super) async fn accounts(
         .bindings(now)
         .await
         .context("the registered phones cannot be read")?;
+    let messages = store
+        .messages(&Tenant::default())
+        .await
+        .context("the voicemail messages cannot be counted")?;
     let bans = store
         .bans(now)
         .await
@@ -108,6 +115,7 @@ pub(super) async fn accounts(
         .await
         .context("today's calls to the outside cannot be read")?;
     Ok(Accounts {
+        messages,
         store,
         journal,
         journal_task,
@@ -286,6 +294,7 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.set_messages(std::mem::take(&mut accounts.messages));
     core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
     core.restore_outbound(std::mem::take(&mut accounts.outbound));
     core.set_call_ceiling(most_calls);

@@ -2,7 +2,7 @@
 
 use super::leg::Leg;
 use super::lifecycle::Goodbye;
-use super::output::{EndReason, LegAct, MovedLeg, Output, Side};
+use super::output::{EndReason, LegAct, MovedLeg, Output, Seat};
 use super::{Call, First};
 use crate::call::media::MediaAct;
 use crate::desk::request::Request;
@@ -12,7 +12,7 @@ use crate::dialplan::plan::{Destination, Member};
 use crate::dialplan::routing::{self, Entry};
 use crate::ledger::cause::{Direction, EndedBy};
 use crate::ledger::clock::Now;
-use crate::ledger::id::{CallId, LegId, Name};
+use crate::ledger::id::{CallId, LegId};
 
 /// A guest talks with a person.
 #[derive(Debug)]
@@ -48,6 +48,7 @@ impl Call {
 
     /// Joins the guest and a connected person.
     fn talk(&mut self, now: Now, person: LegId, back: Option<Destination>) {
+        self.passed_on(now);
         let state = &mut self.state;
         state.stop_guest();
         state.connect(now);
@@ -107,6 +108,9 @@ impl Call {
             self.hang_up(now, by, goodbye);
             return;
         }
+        if self.passer_gone(now, leg) {
+            return;
+        }
         let back = match &mut self.stage {
             Stage::Talking(conversation) if conversation.person == leg => conversation.back.take(),
             _ => {
@@ -128,25 +132,17 @@ impl Call {
         }
     }
 
-    /// Lets go of the operator whose leg this is.
-    fn release_operator(&mut self, leg: LegId) {
-        if let Some(operator) = self.operator_of(leg) {
-            let call = self.state.id;
-            self.state.ask(Request::Release { call, operator });
-        }
-    }
-
-    fn operator_of(&self, leg: LegId) -> Option<Name> {
-        self.state.leg(leg)?.record.operator.clone()
-    }
-
     /// Whether there is somebody who can be sent to another destination.
     pub fn can_transfer(&self) -> bool {
         let is_nobody_there = matches!(
             self.stage,
-            Stage::Opening | Stage::Outbound(_) | Stage::Summon(_) | Stage::Nowhere
+            Stage::Opening
+                | Stage::Outbound(_)
+                | Stage::Summon(_)
+                | Stage::Joining(..)
+                | Stage::Nowhere
         );
-        !is_nobody_there && self.state.guest.is_some()
+        !is_nobody_there && self.state.guest.is_some() && self.state.passing.is_none()
     }
 
     /// The outside party goes to another destination; whom it talked with is out of the call.
@@ -181,8 +177,18 @@ impl Call {
         self.advance(now, Next::Go { to, failed: None });
     }
 
+    /// The guest takes his seat in another call, once his media is agreed.
+    pub(super) fn join_if_ready(&mut self, now: Now, leg: LegId) {
+        let Stage::Joining(into, seat) = self.stage else {
+            return;
+        };
+        if self.state.guest == Some(leg) && self.state.leg(leg).is_some_and(|leg| leg.agreed) {
+            self.hand_over(now, leg, into, seat);
+        }
+    }
+
     /// Gives a connected leg to another call; the other side of this one ends.
-    pub(super) fn move_leg(&mut self, now: Now, leg: LegId, into: CallId) {
+    pub(super) fn hand_over(&mut self, now: Now, leg: LegId, into: CallId, seat: Seat) {
         let is_ready = self
             .state
             .leg(leg)
@@ -197,7 +203,7 @@ impl Call {
             // He goes on elsewhere: nobody was missed and nobody was turned away here.
             self.state.informed = true;
         }
-        let operator = self.operator_of(leg);
+        let operator = self.operator_on(leg).cloned();
         if let Some(operator) = operator {
             // The other call has him before this one lets go, so that the desk finds him free at no moment.
             self.state.ask(Request::Occupy {
@@ -220,6 +226,7 @@ impl Call {
                 leg,
                 record: given.record,
                 negotiation: Box::new(negotiation),
+                seat,
             };
             state.out.push_back(Output::Move(into, Box::new(moved)));
         }
@@ -227,16 +234,12 @@ impl Call {
         self.hang_up(now, EndedBy::System, Goodbye::normal());
     }
 
-    /// A leg that another call gave away: its person takes the place of whoever the guest talks with or waits for.
+    /// A leg that another call gave away takes its seat; whoever had it leaves.
     pub(super) fn adopt(&mut self, now: Now, moved: MovedLeg) {
         let id = moved.leg;
-        let guest_side = match &self.stage {
-            Stage::Opening | Stage::Summon(_) | Stage::Nowhere => None,
-            _ => self.state.guest_leg().map(|leg| leg.side),
-        };
-        let Some(guest_side) = guest_side else {
+        if !self.has_seat(moved.seat) {
             self.state
-                .note(now, "A leg cannot be taken: nobody is there");
+                .note(now, "A leg cannot be taken: its seat is not there any more");
             self.state.act(id, LegAct::End(EndReason::Normal));
             self.state.media(MediaAct::Close { leg: id });
             if let Some(operator) = moved.record.operator {
@@ -244,19 +247,23 @@ impl Call {
                 self.state.ask(Request::Release { call, operator });
             }
             return;
-        };
-        let mut leg = Leg::adopted(moved);
-        leg.side = match guest_side {
-            Side::Left => Side::Right,
-            Side::Right => Side::Left,
-        };
+        }
+        let seat = moved.seat;
+        let leg = Leg::adopted(moved);
         let operator = leg.record.operator.clone();
         self.state.legs.push(leg);
         let call = self.state.id;
         match std::mem::replace(&mut self.stage, Stage::Nowhere) {
             Stage::Talking(before) => {
-                self.release_operator(before.person);
-                self.state.end(now, before.person, EndReason::Normal);
+                let leaving = match self.state.guest {
+                    Some(guest) if seat == Seat::Of(guest) => {
+                        self.state.guest = Some(before.person);
+                        guest
+                    }
+                    _ => before.person,
+                };
+                self.release_operator(leaving);
+                self.state.end(now, leaving, EndReason::Normal);
             }
             stage => {
                 stage.leave(&mut self.state, now, Leaving::Taken);
@@ -264,11 +271,29 @@ impl Call {
                 self.state.ask(Request::LeaveHunt { call });
             }
         }
+        let side = self.state.far_side();
+        if let Some(leg) = self.state.leg_mut(id) {
+            leg.side = side;
+        }
         if let Some(operator) = operator {
             let member = Member::Operator(operator);
             self.state.ask(Request::Accepted { call, member });
         }
         self.talk(now, id, None);
+    }
+
+    /// Whether a leg of another call can sit down there.
+    fn has_seat(&self, seat: Seat) -> bool {
+        let is_free = match seat {
+            Seat::Any => !matches!(
+                self.stage,
+                Stage::Opening | Stage::Summon(_) | Stage::Joining(..) | Stage::Nowhere
+            ),
+            Seat::Of(leg) => self.other_than(leg).is_some(),
+            Seat::Ringing => self.is_seeking(),
+            Seat::Parked => self.parked().is_some(),
+        };
+        is_free && self.state.guest_leg().is_some()
     }
 
     /// Dials an outside number for the operator who is this call's guest, or will be.

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::media::MediaEvent;
+use super::output::Seat;
 use crate::desk::notice::Notice;
 use crate::dialplan::number::E164;
 use crate::dialplan::plan::Destination;
+use crate::dialplan::routing::Entry;
 use crate::ledger::id::{CallId, LegId, Name};
 
 /// One thing that happened, handed to `Call::handle` with `now`.
@@ -66,6 +68,13 @@ pub enum LegEvent {
     },
     /// A key by INFO (`application/dtmf-relay` or `application/dtmf`).
     Key(char),
+    /// Outgoing leg: a 3xx that is obeyed (RFC 3261 §8.1.3.4). The leg's dialog is gone, the leg stays.
+    Redirected {
+        /// What its Contact names.
+        dialled: String,
+        /// What that means for whoever the leg belongs to.
+        to: Entry,
+    },
     /// The in-dialog OPTIONS that was asked for: answered or not.
     Alive(bool),
     /// For the call's trace: an address of the trunk was given up for the next one.
@@ -114,6 +123,30 @@ pub enum Command {
         leg: LegId,
         /// The call that takes it.
         into: CallId,
+    },
+    /// As `MoveLeg`, to a certain seat.
+    HandOver {
+        /// The leg.
+        leg: LegId,
+        /// The call that takes it.
+        into: CallId,
+        /// Its seat there.
+        seat: Seat,
+    },
+    /// The far side of `by` asks that whom it talks with go elsewhere (REFER); it hears how that goes by `LegAct::ReferNotice`, and gets the
+    /// party back when nobody takes it.
+    Refer {
+        /// Who asks.
+        by: LegId,
+        /// Where to.
+        to: Entry,
+    },
+    /// As `Refer`, into a free slot.
+    Park {
+        /// Who asks.
+        by: LegId,
+        /// The slot.
+        slot: String,
     },
     /// Attach an operator's leg that another call gave away.
     Adopt(Box<super::output::MovedLeg>),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::leg::{Dialling, Leg, LegState, Port};
 use super::media::MediaAct;
-use super::output::{Dial, EndReason, LegAct, Output, Target};
+use super::output::{Dial, EndReason, LegAct, Output, Side, Target};
 use super::state::State;
 use super::timer::Timer;
 use crate::dialplan::plan::{CallerIdPolicy, CodecName, Trunk};
@@ -136,6 +136,7 @@ impl State {
         let session = self.entropy.u64();
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
+        let referred_by = self.referred_by.clone();
         let diverted = self.diverted();
         let Some(leg) = self.leg_mut(id) else {
             return;
@@ -157,10 +158,44 @@ impl State {
             max_forwards,
             call,
             landing_page: landing_page.filter(|_| is_phone),
+            referred_by: referred_by.filter(|_| is_phone),
             diverted: diverted.filter(|_| !is_phone),
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
         self.leg_changed(id);
+    }
+
+    /// The leg rings an outside number instead of what it rang so far, for the rest of its time, from a port of its own.
+    pub(crate) fn dial_instead(
+        &mut self,
+        id: LegId,
+        trunk: Name,
+        number: String,
+        shown: Option<String>,
+    ) {
+        let caller = shown.or_else(|| self.shown_number(&trunk));
+        let codecs = self.trunk_codecs(&trunk);
+        let target = Target::Trunk {
+            trunk: trunk.clone(),
+            number,
+        };
+        let towards = self.towards(Some(&target));
+        let Some(leg) = self.leg_mut(id) else { return };
+        let Some(dialling) = leg.dialling.as_mut() else {
+            return;
+        };
+        dialling.target = target;
+        dialling.caller = caller;
+        dialling.display_name = None;
+        dialling.codecs = codecs;
+        leg.record.trunk = Some(trunk);
+        leg.state = LegState::Preparing;
+        leg.negotiation = None;
+        leg.agreed = false;
+        leg.towards = towards;
+        self.leave_bridge(id);
+        self.media(MediaAct::Close { leg: id });
+        self.open(id);
     }
 
     /// What a provider is told of an inbound call that goes on to an outside number.
@@ -314,9 +349,22 @@ impl State {
 
     /// Who is shown to an operator whose phone rings: the outside party, or the calling colleague.
     pub(crate) fn shown_caller(&self) -> Option<String> {
+        // An operator who was passed on, or who calls.
+        let guest = self.guest_leg().and_then(|leg| leg.record.operator.clone());
+        if let Some(operator) = guest {
+            return Some(operator.to_string());
+        }
         match self.record.direction {
             Direction::Outbound => self.record.party.clone(),
             Direction::Inbound | Direction::Internal => self.record.caller.clone(),
+        }
+    }
+
+    /// The side of the recording opposite to the guest's.
+    pub(crate) fn far_side(&self) -> Side {
+        match self.guest_leg().map(|leg| leg.side) {
+            Some(Side::Right) => Side::Left,
+            Some(Side::Left) | None => Side::Right,
         }
     }
 

@@ -97,7 +97,11 @@ impl Call {
             self.refuse(now, cause, cause.sentence().to_owned());
             return;
         }
-        match self.first_of(now, arrival.entry) {
+        let first = match arrival.join {
+            Some((into, seat)) => Ok(First::Join(into, seat)),
+            None => self.first_of(now, arrival.entry),
+        };
+        match first {
             Ok(first) => self.first = Some(first),
             Err((cause, sentence)) => {
                 self.state.rejected = Some(cause);
@@ -128,7 +132,7 @@ impl Call {
     }
 
     /// What an entry begins with, or why it is refused by rule.
-    fn first_of(&mut self, now: Now, entry: Entry) -> Result<First, (Cause, String)> {
+    pub(super) fn first_of(&mut self, now: Now, entry: Entry) -> Result<First, (Cause, String)> {
         use crate::dialplan::plan::Destination;
         match entry {
             Entry::Number(number) => match self.state.plan.numbers.get(&number) {
@@ -151,6 +155,9 @@ impl Call {
                 Err((Cause::Blocked, why))
             }
             Entry::Unknown => Err(rejection(Cause::UnknownNumber)),
+            Entry::Destination(to) => Ok(First::Go(to)),
+            Entry::PickUp(_) => Err((Cause::UnknownNumber, "No call rings there".to_owned())),
+            Entry::Slot(_) => Err((Cause::UnknownNumber, "Nobody is parked there".to_owned())),
         }
     }
 
@@ -159,7 +166,13 @@ impl Call {
         if self.state.policy == AnswerPolicy::AtOnce {
             self.state.connect(now);
         }
-        match self.first.take() {
+        let first = self.first.take();
+        self.begin(now, first);
+    }
+
+    /// The guest goes where he is to begin.
+    pub(super) fn begin(&mut self, now: Now, first: Option<First>) {
+        match first {
             Some(First::Go(to)) => self.advance(now, Next::Go { to, failed: None }),
             Some(First::Dial {
                 number,
@@ -172,6 +185,13 @@ impl Call {
                 self.state.changed();
                 self.advance(now, next);
             }
+            Some(First::Join(into, seat)) => {
+                self.stage = Stage::Joining(into, seat);
+                self.state.connect(now);
+                if let Some(guest) = self.state.guest {
+                    self.join_if_ready(now, guest);
+                }
+            }
             None => self.advance(now, Next::fault()),
         }
     }
@@ -183,6 +203,9 @@ impl Call {
                 Next::Stay => return,
                 Next::Go { to, failed } => {
                     self.leave_stage(now, Leaving::Over);
+                    if failed.is_some() && self.is_passing() {
+                        return self.give_back(now, failed, None);
+                    }
                     if let Some(cause) = failed {
                         self.state.failed(now, cause);
                     }
@@ -192,9 +215,16 @@ impl Call {
                     }
                     (self.stage, next) = Stage::enter(&mut self.state, now, &to);
                     self.state.changed();
+                    if self.stage.is_ours() {
+                        self.passed_on(now);
+                    }
                 }
                 Next::Person(leg) => return self.converse(now, leg, false),
                 Next::Summoned(leg) => return self.summoned(now, leg),
+                Next::End(ending) if self.is_passing() => {
+                    self.leave_stage(now, Leaving::Over);
+                    return self.give_back(now, ending.failed, Some(&ending));
+                }
                 Next::End(ending) => return self.end_by_plan(now, ending),
             }
         }
@@ -282,6 +312,7 @@ impl Call {
             _ => None,
         };
         self.state.is_closing = true;
+        self.passing_over();
         self.leave_stage(now, Leaving::Over);
         let state = &mut self.state;
         state.forget_given_up(now);

@@ -14,6 +14,8 @@ pub(crate) mod legs;
 mod lifecycle;
 pub mod media;
 pub mod output;
+mod passing;
+pub mod shown;
 mod signals;
 mod sound;
 pub(crate) mod state;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::input::Input;
-use self::output::{Output, Target};
+use self::output::{Output, Seat, Target};
 use self::state::State;
 use crate::destination::Stage;
 use crate::dialplan::number::E164;
@@ -64,6 +66,8 @@ pub struct Arrival {
     pub sip_call_id: String,
     /// The far side's signalling address.
     pub peer: IpAddr,
+    /// It takes a seat in a running call instead of going where the entry leads (pick-up, a parked call, Replaces).
+    pub join: Option<(CallId, Seat)>,
     /// The caller acknowledges provisional responses (RFC 3262): without an offer in the INVITE, ours may stand in one.
     pub reliable: bool,
     /// The call must be refused at once for this cause (overload, draining); it is accounted all the same.
@@ -100,6 +104,8 @@ enum First {
         trunks: Vec<Name>,
         caller_id: Option<E164>,
     },
+    /// Another call.
+    Join(CallId, Seat),
 }
 
 impl Call {

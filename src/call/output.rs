@@ -73,6 +73,13 @@ pub enum LegAct {
     },
     /// Send an OPTIONS within the dialog; answered by `LegEvent::Alive`.
     Probe,
+    /// How the REFER of the leg's far side goes; a final status is the last.
+    ReferNotice {
+        /// The status.
+        code: u16,
+        /// The phrase; empty: the standard one.
+        phrase: String,
+    },
     /// As `Reject` with 488, for what the offer says.
     RejectMedia {
         /// What is wrong with it.
@@ -113,6 +120,8 @@ pub struct Dial {
     pub call: CallId,
     /// The landing page, for operators' phones.
     pub landing_page: Option<String>,
+    /// The operator who passed the call on (RFC 3892).
+    pub referred_by: Option<String>,
     /// A caller's call goes on to an outside number: what the provider is told of it.
     pub diverted: Option<Diverted>,
 }
@@ -203,4 +212,19 @@ pub struct MovedLeg {
     pub record: LegRecord,
     /// Its side of offer/answer.
     pub negotiation: Box<Negotiation>,
+    /// Where it sits in the call that takes it.
+    pub seat: Seat,
+}
+
+/// Where a leg sits in the call that takes it. When that is not so any more, the leg is ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Seat {
+    /// Instead of whoever the guest talks with or waits for.
+    Any,
+    /// Instead of this leg, which talks.
+    Of(LegId),
+    /// With a caller for whom phones ring.
+    Ringing,
+    /// With a caller who is parked.
+    Parked,
 }

@@ -8,7 +8,7 @@ use super::leg::{KeySource, LegState, Port};
 use super::legs::{Failure, GivenUp};
 use super::lifecycle::Goodbye;
 use super::media::{MediaEvent, PlayMode};
-use super::output::{EndReason, LegAct};
+use super::output::{EndReason, LegAct, Seat};
 use super::timer::Timer;
 use crate::desk::notice::Notice;
 use crate::desk::request::{Request, Unanswered};
@@ -48,6 +48,7 @@ impl Call {
             LegEvent::Progress { sdp, .. } => {
                 if state == LegState::Ringing {
                     let early = self.state.leg_rings(now, leg, sdp.as_ref());
+                    self.passing_rings();
                     self.happens(now, Happening::Rings { leg, early });
                 }
             }
@@ -75,6 +76,13 @@ impl Call {
             LegEvent::Noted { text } => self.state.note(now, text),
             LegEvent::Refreshed { sdp } => self.refreshed(now, leg, sdp.as_ref()),
             LegEvent::Key(key) => self.key(now, leg, key, KeySource::Signalling),
+            LegEvent::Redirected { dialled, to } => {
+                if state == LegState::Ringing {
+                    self.redirected(now, leg, dialled, to);
+                } else {
+                    self.leg_refused(now, leg, 302, "Moved".to_owned(), true);
+                }
+            }
             LegEvent::Alive(true) => {
                 if let Some(leg) = self.state.leg_mut(leg) {
                     leg.probing = false;
@@ -116,6 +124,7 @@ impl Call {
         if accepted {
             self.state.agree(id);
             self.state.refresh_hold();
+            self.join_if_ready(now, id);
         } else if !had_agreed {
             self.state.note(now, Cause::NoCodec.sentence());
             self.state
@@ -196,7 +205,14 @@ impl Call {
         }
     }
 
-    fn leg_refused(&mut self, now: Now, leg: LegId, code: u16, reason: String, responded: bool) {
+    pub(super) fn leg_refused(
+        &mut self,
+        now: Now,
+        leg: LegId,
+        code: u16,
+        reason: String,
+        responded: bool,
+    ) {
         let Some((state, rang)) = self.state.leg(leg).map(|leg| (leg.state, leg.rang)) else {
             return;
         };
@@ -404,7 +420,7 @@ impl Call {
                 self.happens(now, Happening::Failed(leg, Failure::rang_out(rang)));
             }
             Timer::Linger(leg) => self.state.drop_leg(now, leg, None, None),
-            Timer::Wait | Timer::Key | Timer::Message | Timer::Comfort => {
+            Timer::Wait | Timer::Key | Timer::Message | Timer::Comfort | Timer::Park => {
                 self.happens(now, Happening::Timer(timer));
             }
         }
@@ -426,7 +442,10 @@ impl Call {
             }
             Command::Transfer { to } => self.transfer(now, to),
             Command::DialOut { to } => self.dial_out(now, &to),
-            Command::MoveLeg { leg, into } => self.move_leg(now, leg, into),
+            Command::MoveLeg { leg, into } => self.hand_over(now, leg, into, Seat::Any),
+            Command::HandOver { leg, into, seat } => self.hand_over(now, leg, into, seat),
+            Command::Refer { by, to } => self.refer(now, by, to),
+            Command::Park { by, slot } => self.park(now, by, slot),
             Command::Adopt(moved) => self.adopt(now, *moved),
             Command::OperatorGone(operator) => {
                 self.state

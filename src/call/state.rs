@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::account::Facts;
 use super::leg::Leg;
 use super::output::Output;
+use super::passing::Passing;
 use super::timer::{Timer, Timers};
 use super::{Arrival, Source};
 use crate::desk::request::Request;
@@ -61,6 +62,12 @@ pub(crate) struct State {
     pub(crate) message_begun: bool,
     /// The call ends: its legs are written with it.
     pub(crate) is_closing: bool,
+    /// Who has passed the guest on and waits for what comes of it.
+    pub(crate) passing: Option<Passing>,
+    /// The operator who passed the guest on, for those who are rung.
+    pub(crate) referred_by: Option<String>,
+    /// Where phones have sent the call on.
+    pub(crate) redirects: Vec<String>,
     pub(crate) arrived: Mono,
     pub(crate) answered: Option<Mono>,
     trace: Vec<TraceLine>,
@@ -172,6 +179,9 @@ impl State {
             echoed: false,
             message_begun: false,
             is_closing: false,
+            passing: None,
+            referred_by: None,
+            redirects: Vec::new(),
             arrived: now.mono,
             answered: None,
             trace: Vec::new(),
@@ -226,12 +236,16 @@ impl State {
             self.note(now, "The dial plan goes round in a circle without waiting");
             return false;
         }
-        let name = to.to_string();
+        self.passed_through(now, &to.to_string());
+        true
+    }
+
+    /// Notes a destination in the trace and the path.
+    pub(crate) fn passed_through(&mut self, now: Now, name: &str) {
         self.note(now, format!("Enters {name}"));
         if self.record.path.len() < MOST_LINES {
-            self.record.path.push(name);
+            self.record.path.push(name.to_owned());
         }
-        true
     }
 
     /// The caller begins to wait in a hunt.

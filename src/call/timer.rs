@@ -16,6 +16,8 @@ pub(crate) enum Timer {
     Message,
     /// The caller in a hunt's line has heard nothing yet: he gets ring-back although no phone rings.
     Comfort,
+    /// The parked call has waited long enough.
+    Park,
     /// The leg has rung long enough.
     Ring(LegId),
     /// An operator's phone that holds the others is asked whether it is still there: no media would tell.
@@ -29,7 +31,7 @@ impl Timer {
     const fn is_of_destination(self) -> bool {
         matches!(
             self,
-            Timer::Wait | Timer::Key | Timer::Message | Timer::Comfort
+            Timer::Wait | Timer::Key | Timer::Message | Timer::Comfort | Timer::Park
         )
     }
 }

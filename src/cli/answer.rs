@@ -50,6 +50,12 @@ pub struct Args {
     /// Hang up so long after the answer
     #[arg(long = "for", value_name = "DURATION", value_parser = super::duration)]
     length: Option<Duration>,
+    /// Pass the caller on (REFER) so long after the answer: 102@5s
+    #[arg(long, value_name = "TARGET@DURATION", value_parser = transfer)]
+    transfer: Option<(String, Duration)>,
+    /// Send every call elsewhere (302) instead of ringing
+    #[arg(long, value_name = "NUMBER")]
+    forward: Option<String>,
     /// Take one call and end
     #[arg(long)]
     once: bool,
@@ -89,6 +95,8 @@ struct Call {
     offer: Option<bytes::Bytes>,
     answer_at: Instant,
     answered: Option<Instant>,
+    /// Passing the caller on was asked for, or will not be.
+    passed_on: bool,
 }
 
 async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
@@ -155,7 +163,13 @@ impl Desk<'_> {
     fn deadline(&self) -> Instant {
         let call = self.call.as_ref().and_then(|call| match call.answered {
             None => Some(call.answer_at),
-            Some(at) => self.length.map(|length| at + length),
+            Some(at) => {
+                let transfer = self.args.transfer.as_ref();
+                let transfer = transfer.filter(|_| !call.passed_on);
+                let length = self.length.map(|length| at + length);
+                let transfer = transfer.map(|(_, after)| at + *after);
+                length.into_iter().chain(transfer).min()
+            }
         });
         call.into_iter()
             .chain(self.patience)
@@ -219,7 +233,24 @@ impl Desk<'_> {
                 Ok(None)
             }
             Some(at) if self.length.is_some_and(|length| at + length <= now) => self.hang_up(phone),
-            _ => Ok(None),
+            Some(at) => {
+                if let Some((target, after)) = &self.args.transfer
+                    && !call.passed_on
+                    && at + *after <= now
+                {
+                    call.passed_on = true;
+                    println!("passes the caller on to {target}");
+                    let (host, _) = super::phone::host_port(&self.args.server)?;
+                    let domain = self.args.domain.as_deref().unwrap_or(&host);
+                    phone.command(Command::Refer {
+                        session: call.session,
+                        to: format!("<{}>", Uri::sip(Some(target), domain, None)),
+                        headers: Vec::new(),
+                    });
+                }
+                Ok(None)
+            }
+            None => Ok(None),
         }
     }
 
@@ -257,6 +288,10 @@ impl Desk<'_> {
                     phone.agree(call.leg, &agreed);
                 }
             }
+            Event::ReferAnswered { code, .. } if code >= 300 => {
+                println!("passing on is refused ({code})");
+            }
+            Event::ReferReport { code, .. } => println!("the target: {code}"),
             Event::Offer { session, sdp } => {
                 if let Some(call) = self.call.as_mut().filter(|call| call.session == session) {
                     call.answer_offer(phone, sdp.as_deref())?;
@@ -304,7 +339,21 @@ impl Desk<'_> {
             reject(phone, session, 486);
             return Ok(());
         }
+        if let Some(target) = &self.args.forward {
+            println!("a call from {} is sent to {target}", caller(invite));
+            let domain = self.args.domain.as_deref().unwrap_or("localhost");
+            let contact = format!("<{}>", Uri::sip(Some(target), domain, None));
+            phone.command(Command::Reject {
+                session,
+                code: 302,
+                headers: vec![(HeaderName::Contact, contact)],
+            });
+            return Ok(());
+        }
         println!("ringing: a call from {}", caller(invite));
+        if let Some(by) = invite.header(HeaderName::ReferredBy) {
+            println!("passed on by {by}");
+        }
         let leg = LegId::from_u128(session.0);
         let negotiation = phone.open(leg, remote.ip()).await?;
         phone.command(Command::Progress {
@@ -319,6 +368,7 @@ impl Desk<'_> {
             offer: invite.body_of("application/sdp"),
             answer_at: Instant::now() + self.after,
             answered: None,
+            passed_on: false,
         });
         Ok(())
     }
@@ -356,6 +406,15 @@ fn caller(invite: &Message) -> String {
         (None, Some(user)) => user,
         _ => address.uri.to_string(),
     }
+}
+
+/// Reads `102@5s`.
+fn transfer(text: &str) -> Result<(String, Duration), String> {
+    let (target, after) = text
+        .rsplit_once('@')
+        .filter(|(target, _)| !target.is_empty())
+        .ok_or("write TARGET@TIME such as 102@5s")?;
+    Ok((target.to_owned(), super::duration(after)?))
 }
 
 fn reject(phone: &mut Phone, session: SessionId, code: u16) {

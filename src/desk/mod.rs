@@ -129,6 +129,11 @@ impl Desk {
         self.operators.state(operator)
     }
 
+    /// The calls that an operator rings, talks or is placed in.
+    pub fn calls_of(&self, operator: &Name) -> Vec<CallId> {
+        self.operators.calls_of(operator)
+    }
+
     /// Waiting calls and claims alive: both 0 when no call is.
     pub fn census(&self) -> (usize, usize) {
         (self.line.len(), self.operators.claims())

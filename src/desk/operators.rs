@@ -125,6 +125,18 @@ impl Operators {
         self.by_name.get(name).map(Operator::state)
     }
 
+    /// The calls that hold him.
+    pub(super) fn calls_of(&self, name: &Name) -> Vec<CallId> {
+        let Some(operator) = self.by_name.get(name) else {
+            return Vec::new();
+        };
+        let claimed = operator.claim.map(|claim| claim.call);
+        let mut calls: Vec<CallId> = operator.own.keys().copied().chain(claimed).collect();
+        calls.sort_unstable();
+        calls.dedup();
+        calls
+    }
+
     /// Claims an operator for whom `is_free` holds; gives his phones.
     pub(super) fn claim(&mut self, name: &Name, call: CallId) -> Vec<Phone> {
         let Some(operator) = self.by_name.get_mut(name) else {

@@ -2,7 +2,6 @@
 
 use super::dial_out::{DialOut, Outcome};
 use super::{Ending, Happening, Leaving, Next, Stage, missing};
-use crate::call::output::Side;
 use crate::call::state::State;
 use crate::dialplan::plan::Destination;
 use crate::ledger::clock::Now;
@@ -27,7 +26,7 @@ impl Forward {
             caller_id: None,
             limit: settings.ring,
             from: Some(Destination::Forward(name.clone())),
-            side: Side::Right,
+            side: state.far_side(),
             leg: None,
             until: None,
         };

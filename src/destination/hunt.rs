@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::claim::{self, Claim, Ring};
 use super::{Happening, Leaving, Next, Stage, missing};
 use crate::call::legs::GivenUp;
-use crate::call::output::Side;
 use crate::call::state::State;
 use crate::call::timer::Timer;
 use crate::desk::notice::{Notice, Phone};
@@ -165,7 +164,7 @@ impl Hunt {
         let ring = Ring {
             from: Some(Destination::Hunt(self.name.clone())),
             caller: state.shown_caller(),
-            side: Side::Right,
+            side: state.far_side(),
             limit,
         };
         match Claim::begin(state, now, member, phones, &ring) {

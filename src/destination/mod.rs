@@ -13,11 +13,13 @@ mod hunt;
 mod menu;
 mod operator;
 mod outbound;
+mod parked;
 mod schedule;
 mod summon;
 mod voicemail;
 
 pub(crate) use self::outbound::Outbound;
+pub(crate) use self::parked::Parked;
 pub(crate) use self::summon::Summon;
 
 use self::announcement::Announcement;
@@ -29,13 +31,14 @@ use self::operator::Operator;
 use self::voicemail::Voicemail;
 use crate::call::conversation::Conversation;
 use crate::call::legs::Failure;
+use crate::call::output::Seat;
 use crate::call::state::State;
 use crate::call::timer::Timer;
 use crate::desk::notice::Notice;
 use crate::dialplan::plan::Destination;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::Now;
-use crate::ledger::id::{LegId, Name};
+use crate::ledger::id::{CallId, LegId, Name};
 
 /// What a call is doing.
 #[derive(Debug)]
@@ -55,6 +58,10 @@ pub(crate) enum Stage {
     Summon(Summon),
     /// A person is there.
     Talking(Conversation),
+    /// Waits in a slot.
+    Parked(Parked),
+    /// The guest takes a seat in another call as soon as his media is agreed.
+    Joining(CallId, Seat),
     /// Between two others, and at the end.
     Nowhere,
 }
@@ -160,7 +167,12 @@ impl Stage {
             Stage::Announcement(announcement) => announcement.handle(state, what),
             Stage::Outbound(outbound) => outbound.handle(state, now, what),
             Stage::Summon(summon) => summon.handle(state, now, what),
-            Stage::Opening | Stage::Echo(_) | Stage::Talking(_) | Stage::Nowhere => Next::Stay,
+            Stage::Parked(parked) => parked.handle(state, now, &what),
+            Stage::Opening
+            | Stage::Echo(_)
+            | Stage::Talking(_)
+            | Stage::Joining(..)
+            | Stage::Nowhere => Next::Stay,
         }
     }
 
@@ -179,8 +191,18 @@ impl Stage {
             | Stage::Menu(_)
             | Stage::Announcement(_)
             | Stage::Talking(_)
+            | Stage::Parked(_)
+            | Stage::Joining(..)
             | Stage::Nowhere => {}
         }
+    }
+
+    /// Whether something of ours has taken the call: whoever passed it on is not needed any more.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Stage::Menu(_) | Stage::Voicemail(_) | Stage::Announcement(_) | Stage::Echo(_)
+        )
     }
 
     /// What it counts as when the caller leaves now; `None`: he had what he wanted, or the earlier failure counts.
@@ -197,7 +219,12 @@ impl Stage {
                 Some(Cause::AbandonedRinging)
             }
             Stage::Announcement(announcement) => announcement.abandoned(state),
-            Stage::Voicemail(_) | Stage::Echo(_) | Stage::Talking(_) | Stage::Nowhere => None,
+            Stage::Voicemail(_)
+            | Stage::Echo(_)
+            | Stage::Talking(_)
+            | Stage::Parked(_)
+            | Stage::Joining(..)
+            | Stage::Nowhere => None,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::claim::{self, Claim, Ring};
 use super::{Happening, Leaving, Next, Stage, missing};
-use crate::call::output::Side;
 use crate::call::state::State;
 use crate::desk::notice::{Notice, Refusal};
 use crate::desk::request::{Request, Unanswered};
@@ -52,7 +51,7 @@ impl Operator {
                 let ring = Ring {
                     from: Some(Destination::Operator(self.name.clone())),
                     caller: state.shown_caller(),
-                    side: Side::Right,
+                    side: state.far_side(),
                     limit,
                 };
                 self.claim = Claim::begin(state, now, member, phones, &ring);

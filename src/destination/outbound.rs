@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::dial_out::{DialOut, Outcome};
 use super::{Ending, Happening, Leaving, Next, Stage};
-use crate::call::output::Side;
 use crate::call::state::State;
 use crate::dialplan::number::E164;
-use crate::ledger::cause::Cause;
+use crate::ledger::cause::{Cause, Direction};
 use crate::ledger::clock::Now;
 use crate::ledger::id::Name;
 
@@ -30,14 +29,18 @@ impl Outbound {
         caller_id: Option<E164>,
     ) -> (Stage, Next) {
         state.wait_sound(now, None);
-        state.record.trunk = trunks.first().cloned();
+        // A call that came in and is passed on keeps the trunk that it came over.
+        let is_outbound = state.record.direction == Direction::Outbound;
+        if is_outbound {
+            state.record.trunk = trunks.first().cloned();
+        }
         let mut dial = DialOut {
             number: number.as_str().to_owned(),
             trunks: trunks.into(),
             caller_id: caller_id.map(|number| number.as_str().to_owned()),
             limit: LIMIT,
             from: None,
-            side: Side::Left,
+            side: state.far_side(),
             leg: None,
             until: None,
         };
@@ -55,7 +58,8 @@ impl Outbound {
     pub(super) fn handle(&mut self, state: &mut State, now: Now, what: Happening) -> Next {
         let before = self.dial.leg;
         let outcome = self.dial.handle(state, now, what);
-        if self.dial.leg != before {
+        let is_outbound = state.record.direction == Direction::Outbound;
+        if is_outbound && self.dial.leg != before {
             let leg = self.dial.leg.and_then(|leg| state.leg(leg));
             if let Some(trunk) = leg.and_then(|leg| leg.record.trunk.clone()) {
                 state.record.trunk = Some(trunk);

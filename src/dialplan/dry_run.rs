@@ -173,7 +173,8 @@ impl<'a> Walk<'a> {
             Entry::Outbound { number, .. } => End::Outside(number),
             Entry::Echo => End::Echo,
             Entry::NotAllowed { why } => End::NotAllowed(why),
-            Entry::Unknown => End::Unknown,
+            Entry::Unknown | Entry::PickUp(_) | Entry::Slot(_) => End::Unknown,
+            Entry::Destination(to) => self.follow(to),
         }
     }
 

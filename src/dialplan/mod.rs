@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod dry_run;
+pub mod features;
 pub mod graph;
 pub mod listener;
 pub mod number;

@@ -56,6 +56,8 @@ pub struct Plan {
     pub webhooks: BTreeMap<Name, Webhook>,
     /// `[[test]]`, in order.
     pub tests: Vec<PlanTest>,
+    /// `[features]`.
+    pub features: Features,
 }
 
 impl Plan {
@@ -247,6 +249,10 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// How this trunk's national numbers are read.
     pub country: Country,
+    /// Its far sides may pass calls on (REFER), to numbers of ours and between its own calls.
+    pub transfer: bool,
+    /// A 3xx of its is obeyed.
+    pub redirect: bool,
     /// Where INVITEs go; requests from there are this trunk's.
     pub peers: Vec<Wish>,
     /// Each peer's share of the calls; empty: they are tried in order.
@@ -357,11 +363,15 @@ pub struct Operator {
     pub wrap_up: Duration,
     /// Challenge with MD5 alone, for old phones (`auth = "md5"`).
     pub md5_only: bool,
+    /// What he may do with others' calls.
+    pub may: May,
     /// The session interval that we ask this operator's phones for; `None`: the server's.
     pub session_expires: Option<Duration>,
     /// Limits on calls to the outside.
     pub outbound: OutboundLimits,
 }
+
+pub use super::features::{Features, May};
 
 /// When an inbound call is answered (DESIGN.md section 5).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -495,6 +505,8 @@ pub struct Voicemail {
     pub prompt: Arc<Clip>,
     /// The longest message.
     pub max: Duration,
+    /// On whose phones a lamp tells of messages; operators whose `otherwise` leads here come besides.
+    pub lamp: Vec<Name>,
 }
 
 /// `[outbound.*]`: what operators may dial.

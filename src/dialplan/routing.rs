@@ -1,7 +1,7 @@
 //! Which entry of the plan a dialled text means: for calls from a trunk, and for what an operator dials.
 
 use super::number::E164;
-use super::plan::{NumberFrom, OutboundRule, Plan};
+use super::plan::{Destination, NumberFrom, OutboundRule, Plan};
 use super::trace::{Silent, Trace};
 use crate::ledger::id::Name;
 
@@ -30,6 +30,12 @@ pub enum Entry {
     },
     /// Nothing of ours: 404.
     Unknown,
+    /// A destination by its name, as the plan writes it or by its name alone.
+    Destination(Destination),
+    /// A call that rings at this colleague's phone, or at anybody's.
+    PickUp(Option<Name>),
+    /// A slot for parked calls: this one, or any.
+    Slot(Option<String>),
 }
 
 /// Resolves a call from `trunk`: the first candidate (Request-URI user, To user, P-Called-Party-ID, as `number_from` orders them) that is a number of ours
@@ -89,6 +95,9 @@ pub fn from_operator_traced(
         return (Entry::Echo, dialled.to_owned());
     }
     if dialled.starts_with(['*', '#']) {
+        if let Some(entry) = code(plan, operator, dialled, trace) {
+            return (entry, dialled.to_owned());
+        }
         trace.tried("codes", false, &|| {
             format!("{dialled} is no code of this version")
         });
@@ -108,6 +117,14 @@ pub fn from_operator_traced(
     trace.tried("operators", false, &|| {
         format!("no operator is named {dialled}")
     });
+    if plan.features.slots.iter().any(|slot| slot == dialled) {
+        let entry = slot(plan, operator, Some(dialled), trace);
+        return (entry, dialled.to_owned());
+    }
+    if let Some(to) = named(plan, dialled) {
+        trace.tried("destinations", true, &|| format!("{dialled} is {to}"));
+        return (Entry::Destination(to), dialled.to_owned());
+    }
     let Some(number) = E164::read(dialled, plan.server.country) else {
         trace.tried("numbers", false, &|| {
             format!("{dialled} is no telephone number")
@@ -121,6 +138,125 @@ pub fn from_operator_traced(
     }
     trace.tried("numbers", false, &|| format!("{number} is not ours"));
     (outside(plan, operator, number, trace), written)
+}
+
+/// A code of `[features]`.
+fn code(plan: &Plan, operator: &Name, dialled: &str, trace: &mut dyn Trace) -> Option<Entry> {
+    let features = &plan.features;
+    if let Some(rest) = dialled.strip_prefix(features.pick_up.as_str()) {
+        let whom = match rest {
+            "" => None,
+            rest => Some(
+                plan.extensions
+                    .get(rest)
+                    .or_else(|| plan.operators.get_key_value(rest).map(|(name, _)| name))?
+                    .clone(),
+            ),
+        };
+        if !plan
+            .operators
+            .get(operator)
+            .is_some_and(|one| one.may.pick_up)
+        {
+            trace.tried("features", false, &|| {
+                format!("{operator} may not pick calls up")
+            });
+            let why = format!(
+                "{operator} may not pick calls up: add \"pick-up\" to operators.{operator}.may"
+            );
+            return Some(Entry::NotAllowed { why });
+        }
+        trace.tried("features", true, &|| {
+            format!("{} picks a call up", features.pick_up)
+        });
+        return Some(Entry::PickUp(whom));
+    }
+    let rest = dialled.strip_prefix(features.park.as_str())?;
+    match rest {
+        "" => Some(slot(plan, operator, None, trace)),
+        rest if features.slots.iter().any(|slot| slot == rest) => {
+            Some(slot(plan, operator, Some(rest), trace))
+        }
+        _ => None,
+    }
+}
+
+fn slot(plan: &Plan, operator: &Name, slot: Option<&str>, trace: &mut dyn Trace) -> Entry {
+    if !plan.operators.get(operator).is_some_and(|one| one.may.park) {
+        trace.tried("features", false, &|| {
+            format!("{operator} may not park calls")
+        });
+        let why =
+            format!("{operator} may not park calls: add \"park\" to operators.{operator}.may");
+        return Entry::NotAllowed { why };
+    }
+    trace.tried("features", true, &|| {
+        format!("{} is where calls are parked", slot.unwrap_or("any slot"))
+    });
+    Entry::Slot(slot.map(str::to_owned))
+}
+
+/// A destination as the plan writes it, or the hunt, menu or schedule of this name.
+pub fn named(plan: &Plan, text: &str) -> Option<Destination> {
+    let (kind, name) = text.split_once(':').unwrap_or(("", text));
+    let wanted = Name::from(name);
+    let hunt = || {
+        plan.hunts
+            .contains_key(name)
+            .then(|| Destination::Hunt(wanted.clone()))
+    };
+    let menu = || {
+        plan.menus
+            .contains_key(name)
+            .then(|| Destination::Menu(wanted.clone()))
+    };
+    let schedule = || {
+        plan.schedules
+            .contains_key(name)
+            .then(|| Destination::Schedule(wanted.clone()))
+    };
+    match kind {
+        "" => hunt().or_else(menu).or_else(schedule),
+        "hunt" => hunt(),
+        "menu" => menu(),
+        "schedule" => schedule(),
+        "voicemail" if plan.voicemails.contains_key(name) => Some(Destination::Voicemail(wanted)),
+        "announcement" if plan.announcements.contains_key(name) => {
+            Some(Destination::Announcement(wanted))
+        }
+        "operator" if plan.operators.contains_key(name) => Some(Destination::Operator(wanted)),
+        _ => None,
+    }
+}
+
+/// Whether a number that a trunk's 3xx names may be dialled over it: a rule for this trunk has a prefix of it.
+pub fn from_redirect(plan: &Plan, trunk: &Name, text: &str) -> (Entry, String) {
+    let settings = plan.trunks.get(trunk);
+    let country = settings.map_or(plan.server.country, |trunk| trunk.country);
+    let Some(number) = E164::read(text, country) else {
+        return (Entry::Unknown, text.to_owned());
+    };
+    let is_allowed = settings.is_some_and(|trunk| trunk.redirect)
+        && plan.outbound.values().any(|rule| {
+            rule.trunks.contains(trunk)
+                && rule
+                    .prefixes
+                    .iter()
+                    .any(|prefix| number.as_str().starts_with(prefix.as_str()))
+        });
+    let written = number.to_string();
+    if !is_allowed {
+        let why = format!(
+            "the trunk {trunk} sends the call on to {number}: that takes trunks.{trunk}.redirect = true and an [outbound.*] rule for it"
+        );
+        return (Entry::NotAllowed { why }, written);
+    }
+    let entry = Entry::Outbound {
+        number,
+        trunks: vec![trunk.clone()],
+        caller_id: None,
+    };
+    (entry, written)
 }
 
 /// The rule by which an operator may dial an outside number: of those with the longest prefix the first, by name, that allows him.
@@ -305,6 +441,61 @@ allow = ["boris"]
             from_operator(&plan, &"anna".into(), "8 495 100-00-02").1,
             "+74951000002"
         );
+    }
+
+    #[test]
+    fn codes_slots_and_destinations() {
+        let more = r##"
+[operators.clara]
+password = "x"
+may = ["transfer"]
+[hunts.sales]
+members = ["anna"]
+[features]
+slots = "70-72"
+"##;
+        let plan = plan(&format!("{PLAN}{more}"));
+        let dial = |who: &str, what: &str| from_operator(&plan, &who.into(), what).0;
+        assert_eq!(dial("boris", "*8"), Entry::PickUp(None));
+        assert_eq!(dial("boris", "*8101"), Entry::PickUp(Some("anna".into())));
+        assert_eq!(dial("boris", "*8anna"), Entry::PickUp(Some("anna".into())));
+        assert_eq!(dial("boris", "*8999"), Entry::Unknown);
+        assert_eq!(dial("boris", "*7"), Entry::Slot(None));
+        let slot = Entry::Slot(Some("71".to_owned()));
+        assert_eq!(dial("boris", "71"), slot);
+        assert_eq!(dial("boris", "*771"), slot);
+        assert_eq!(dial("boris", "*799"), Entry::Unknown);
+        for (code, word) in [("*8", "pick-up"), ("71", "park"), ("*7", "park")] {
+            match dial("clara", code) {
+                Entry::NotAllowed { why } => assert!(why.contains(word), "{why}"),
+                other => panic!("{code}: {other:?}"),
+            }
+        }
+        let sales = Entry::Destination(Destination::Hunt("sales".into()));
+        assert_eq!(dial("anna", "sales"), sales);
+        assert_eq!(dial("anna", "hunt:sales"), sales);
+        assert_eq!(dial("anna", "menu:sales"), Entry::Unknown);
+        assert_eq!(dial("anna", "forward:mobile"), Entry::Unknown);
+    }
+
+    #[test]
+    fn a_trunk_sends_on_only_where_it_may() {
+        let redirecting = PLAN.replace("127.0.0.1:5070\"", "127.0.0.1:5070\"\nredirect = true");
+        let plan = plan(&redirecting);
+        let sent = |trunk: &str, number: &str| from_redirect(&plan, &trunk.into(), number).0;
+        assert!(matches!(
+            sent("acme", "89161234567"),
+            Entry::Outbound { .. }
+        ));
+        assert!(matches!(
+            sent("acme", "+15550100"),
+            Entry::NotAllowed { .. }
+        ));
+        assert!(matches!(
+            sent("other", "+79161234567"),
+            Entry::NotAllowed { .. }
+        ));
+        assert_eq!(sent("acme", "nobody"), Entry::Unknown);
     }
 
     #[test]

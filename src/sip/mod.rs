@@ -7,6 +7,7 @@ pub mod dialog;
 pub mod endpoint;
 pub mod header;
 pub mod locate;
+pub mod notifier;
 pub mod registrar;
 pub mod session;
 pub mod status;

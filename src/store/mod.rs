@@ -15,6 +15,7 @@ pub mod row;
 pub mod spool;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,6 +60,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The registrar's bindings that end after `now`; older ones are removed.
     fn bindings(&self, now: Wall) -> Answer<'_, Vec<BindingRecord>>;
+
+    /// How many complete messages each voicemail box holds.
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>>;
 
     /// The bans that end after `now`; older ones are removed.
     fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>>;

@@ -161,6 +161,7 @@ impl Core {
         self.apply_trunks(now);
         self.look_up_contacts();
         self.apply_operators(now);
+        self.apply_watchers(now);
         self.apply_security(now);
     }
 

@@ -29,6 +29,7 @@ impl Core {
         let running = Running {
             call,
             armed: None,
+            parked: None,
             legs: Vec::new(),
         };
         self.calls.insert(id, running);
@@ -76,6 +77,7 @@ impl Core {
             }
             self.carry_out(now, id, output);
         }
+        self.note_parking(id);
         let Some(running) = self.calls.get_mut(&id) else {
             return;
         };
@@ -104,11 +106,15 @@ impl Core {
                     .push_back(Effect::Media(MediaAct::Open { leg, towards }));
             }
             Output::Media(act) => self.effects.push_back(Effect::Media(act)),
-            Output::Record(act) => self.effects.push_back(Effect::Record(act)),
+            Output::Record(act) => {
+                self.watch.hear_recorder(&act);
+                self.effects.push_back(Effect::Record(act));
+            }
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(mut entry) => {
                 self.fill_call_ids(&mut entry);
                 self.show_call(id, &entry);
+                self.watch.touch_entry(&entry);
                 self.journal(entry);
             }
             Output::Move(into, moved) => self.move_leg(now, into, moved),
@@ -162,6 +168,11 @@ impl Core {
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
+            LegAct::ReferNotice { code, phrase } => Command::ReferNotice {
+                session,
+                code,
+                phrase,
+            },
             LegAct::RejectMedia { why } => {
                 self.release_line(leg);
                 Command::Reject {
@@ -231,6 +242,9 @@ impl Core {
         };
         if let Some(at) = running.armed {
             self.timers.remove(&(at, id));
+        }
+        if let Some(slot) = &running.parked {
+            self.watch.touch(slot);
         }
         for leg in running.legs {
             self.release_line(leg);

@@ -14,6 +14,7 @@ use super::intake::Intake;
 use super::keep_alive::KeepAlive;
 use super::overload::Overload;
 use super::reach::Reach;
+use super::subscriptions::Watch;
 use super::trunks::Trunks;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input, LegEnd, LegEvent};
@@ -34,6 +35,7 @@ use crate::sip::endpoint::{
     Census, Drops, Endpoint, Flow, ListenerId, SessionId, Settings, Transmit,
 };
 use crate::sip::locate::Servers;
+use crate::sip::notifier::Notifier;
 use crate::sip::registrar::Registrar;
 use crate::trunk::allowance::Allowances;
 
@@ -55,6 +57,7 @@ pub struct Core {
     pub(super) verifier: Verifier,
     pub(super) desk: Desk,
     pub(super) trunks: Trunks,
+    pub(super) watch: Watch,
     pub(super) calls: HashMap<CallId, Running>,
     pub(super) legs: HashMap<LegId, LegPlace>,
     pub(super) timers: BTreeSet<(Mono, CallId)>,
@@ -78,6 +81,8 @@ pub struct Core {
 pub(super) struct Running {
     pub call: Call,
     pub armed: Option<Mono>,
+    /// The slot that it was last seen parked in.
+    pub parked: Option<Name>,
     /// Every leg it ever had and still may hear of.
     pub legs: Vec<LegId>,
 }
@@ -120,6 +125,7 @@ impl Core {
             verifier: Verifier::new(&plan.server.domain, entropy.split()),
             desk: Desk::default(),
             trunks: Trunks::default(),
+            watch: Watch::new(entropy.split()),
             calls: HashMap::new(),
             legs: HashMap::new(),
             timers: BTreeSet::new(),
@@ -241,6 +247,7 @@ impl Core {
         self.expire_bindings(now);
         self.end_bans(now.mono);
         self.run_trunk_timers(now);
+        self.expire_subscriptions(now);
         self.run_keep_alive(now);
         self.sweep_connections(now);
         while let Some(&(at, call)) = self.timers.first() {
@@ -281,6 +288,7 @@ impl Core {
             self.desk.poll_timeout(),
             self.registrar.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.watch.notifier.poll_timeout(),
             self.access.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
             self.sweep_at,
@@ -328,6 +336,8 @@ impl Core {
                     }
                     input => self.give(now, call, input),
                 }
+            } else if self.tell_watchers(now) {
+                // What they are told is on its way.
             } else if let Some(transmit) = self.endpoint.poll_transmit() {
                 self.transmit(now, transmit);
             } else {
@@ -350,6 +360,9 @@ impl Core {
             Event::Request { id, flow, message } => {
                 self.note_alias(flow, &message);
                 self.on_request(now, id, flow, &message);
+            }
+            Event::Response { id, code, .. } if Notifier::is_ours(id) => {
+                self.notify_answered(now, id, code);
             }
             Event::Response { id, code, message } => {
                 self.on_trunk_response(now, id, code, message.as_ref())
@@ -383,8 +396,14 @@ impl Core {
                 code,
                 reason,
                 responded,
-                ..
+                message,
             } => {
+                if (300..400).contains(&code)
+                    && let Some((dialled, to)) = self.redirection(now, session, message.as_ref())
+                {
+                    let event = LegEvent::Redirected { dialled, to };
+                    return self.on_leg(now, session, event, true);
+                }
                 let event = LegEvent::Refused {
                     code,
                     reason,
@@ -392,6 +411,9 @@ impl Core {
                 };
                 self.on_leg(now, session, event, true);
             }
+            // Nothing here sends REFER: who passes a call on is a phone.
+            Event::ReferAnswered { .. } | Event::ReferReport { .. } => {}
+            Event::Refer { session, message } => self.on_refer(now, session, &message),
             Event::Offer { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Offer { sdp }, false)
             }
@@ -433,6 +455,13 @@ impl Core {
         }
         if last {
             self.release_line(leg);
+        }
+        if let Some(operator) = self
+            .calls
+            .get(&call)
+            .and_then(|running| running.call.operator_on(leg))
+        {
+            self.watch.touch(operator);
         }
         self.give(now, call, Input::Leg(leg, event));
     }

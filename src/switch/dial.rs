@@ -100,6 +100,10 @@ impl Core {
         if let Some(page) = &dial.landing_page {
             other_headers.push(("X-Vats-Landing-Page".to_owned(), page.clone()));
         }
+        let referred_by = dial.referred_by.as_deref().map(|who| {
+            let who = Uri::sip(Some(who), domain, None);
+            (HeaderName::ReferredBy, format!("<{who}>"))
+        });
         Ok(Invite {
             session: SessionId(leg.as_u128()),
             flow,
@@ -115,7 +119,7 @@ impl Core {
             sdp: dial.sdp.clone(),
             credentials: None,
             max_forwards: dial.max_forwards,
-            headers: routes.collect(),
+            headers: routes.chain(referred_by).collect(),
             other_headers,
             give_up_after: None,
             usage: self.usage_of_operator(operator),

@@ -135,6 +135,7 @@ impl Core {
     /// What waits on a flow fails, and who was registered on it is not any more (RFC 5626 §5.3).
     fn lose_flow(&mut self, now: Now, flow: Flow) {
         self.endpoint.handle_flow_closed(now, flow);
+        self.watch.notifier.close_flow(&flow);
         let changes = self.registrar.drop_flow(&flow);
         self.take_changes(now, changes);
     }

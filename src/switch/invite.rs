@@ -64,11 +64,25 @@ impl Core {
             );
             return;
         }
+        let replaced = match self.replaced(&source, message) {
+            Ok(replaced) => replaced,
+            Err((code, sentence)) => {
+                let headers = reasons::refusal(code, None, sentence, &self.plan.server.domain);
+                let reject = Command::Reject {
+                    session,
+                    code,
+                    headers,
+                };
+                self.endpoint.handle_command(now, reject);
+                return;
+            }
+        };
         if !self.take_session(now, session, message, &source) {
             return;
         }
         let call = CallId::new(now.wall, &mut self.entropy);
-        let arrival = self.arrival(now, call, session, flow, message, source);
+        let mut arrival = self.arrival(now, call, session, flow, message, source);
+        arrival.join = replaced.or_else(|| self.seat_of(&arrival.entry));
         if let (Source::Operator(operator), None) = (&arrival.source, arrival.refuse) {
             self.note_outbound(call, operator, &arrival.entry);
         }
@@ -157,6 +171,7 @@ impl Core {
             max_forwards: max_forwards(message),
             sip_call_id: message.call_id().to_owned(),
             peer: flow.remote.ip(),
+            join: None,
             reliable,
             refuse: if self.drain.is_some() {
                 Some(Cause::Overload)

@@ -23,7 +23,18 @@ use crate::sip::wire::{Message, Method, Name as HeaderName};
 impl Core {
     pub(super) fn on_request(&mut self, now: Now, id: RequestId, flow: Flow, message: &Message) {
         let failures = self.failures();
+        let domain = &self.plan.server.domain;
         let (code, headers) = match message.method() {
+            Method::Subscribe => return self.subscribe(now, id, flow, message),
+            // RFC 6665 §4.1.3: nothing was subscribed to.
+            Method::Notify => (
+                481,
+                reasons::refusal(481, None, "There is no such subscription", domain),
+            ),
+            Method::Refer => (
+                403,
+                reasons::refusal(403, None, "A call is passed on from within it", domain),
+            ),
             Method::Register => match self.refuse_registration(now) {
                 Some(headers) => (503, headers),
                 None => self.register(now, flow, message),
@@ -33,6 +44,10 @@ impl Core {
                 vec![
                     (HeaderName::Allow, ALLOW.to_owned()),
                     (HeaderName::Accept, "application/sdp".to_owned()),
+                    (
+                        HeaderName::AllowEvents,
+                        crate::sip::endpoint::core::ALLOW_EVENTS.to_owned(),
+                    ),
                 ],
             ),
             _ => (405, vec![(HeaderName::Allow, ALLOW.to_owned())]),
@@ -225,6 +240,7 @@ impl Core {
             view.since = now.wall;
             view.call_id = call;
         }
+        self.watch.touch(operator);
         self.journal(Entry::OperatorState {
             tenant: self.tenant.clone(),
             operator: operator.clone(),

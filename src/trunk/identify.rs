@@ -151,6 +151,8 @@ pub(super) mod tests {
             session_expires: None,
             reliable: false,
             country: Country::RU,
+            transfer: false,
+            redirect: false,
             peers: Vec::new(),
             weights: Vec::new(),
             options: None,

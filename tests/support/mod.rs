@@ -16,8 +16,10 @@ pub mod rtp_peer;
 pub mod scenario;
 pub mod script;
 pub mod sipp;
+pub mod softphone;
 pub mod sound;
 pub mod stream;
+pub mod watcher;
 
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
-use vats::sip::endpoint::command::{Command, Invite, Routing};
+use vats::sip::endpoint::command::{Command, Invite, Routing, Usage};
 use vats::sip::endpoint::event::Event;
 use vats::sip::endpoint::{Drops, Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Name};
@@ -44,6 +44,7 @@ impl Caller {
             headers: Vec::new(),
             other_headers: Vec::new(),
             give_up_after: None,
+            usage: Usage::default(),
         };
         endpoint.handle_command(now, Command::Invite(Box::new(invite)));
         let bytes = endpoint.poll_transmit().expect("an INVITE").bytes;

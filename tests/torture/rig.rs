@@ -131,6 +131,7 @@ impl Rig {
         let anna = Credentials {
             user: "anna".to_owned(),
             password: "anna-password".to_owned(),
+            realm: None,
         };
         let uri = "sip:pbx.example";
         let entropy = &mut self.entropy;

@@ -71,6 +71,8 @@ fn ten_thousand_random_calls_end_in_one_result_each() {
         ("hangup", 20),
         ("originate", 10),
         ("drain", 10),
+        ("refer", 50),
+        ("passed on", 15),
         ("our UPDATE", 20),
         ("our re-INVITE", 10),
         ("our PRACK", 50),

@@ -39,6 +39,9 @@ pub struct Peer {
     pub pressed: Vec<(SocketAddr, char)>,
     /// Calls that this peer placed.
     pub placed: u32,
+    /// REFERs sent, and those that came to a good end.
+    pub referred: u32,
+    pub passed_on: u32,
     /// It does not say that it takes UPDATE: sessions with it are refreshed by re-INVITE.
     pub hides_update: bool,
     /// It does nothing at random: it answers after a second, and its own calls last so long.
@@ -59,6 +62,12 @@ enum Deed {
     /// Puts the PBX on hold, or takes it back: an offer with this direction.
     Offer(SessionId, &'static str),
     Register,
+    /// Passes the call on.
+    Refer(SessionId),
+    /// Joins the call with another one that this peer has.
+    ReferToOther(SessionId),
+    /// Sends the call elsewhere.
+    Redirect(SessionId, &'static str),
 }
 
 impl Peer {
@@ -83,6 +92,8 @@ impl Peer {
             cseq: 1,
             pressed: Vec::new(),
             placed: 0,
+            referred: 0,
+            passed_on: 0,
             hides_update: false,
             steady: None,
         }
@@ -155,6 +166,33 @@ impl Peer {
         match deed {
             Deed::Call(number) => self.call(now, &number),
             Deed::Register => self.register(now),
+            Deed::Refer(session) => {
+                let targets = [
+                    "101",
+                    "102",
+                    "line",
+                    "main",
+                    "echo",
+                    "+79990000000",
+                    "+4930123456",
+                    "999",
+                    "*7",
+                    "702",
+                ];
+                let chosen = targets[self.entropy.below(targets.len() as u64) as usize];
+                self.refer(now, session, format!("<sip:{chosen}@pbx.example>"));
+            }
+            Deed::ReferToOther(session) => self.refer_to_other(now, session),
+            Deed::Redirect(session, user) => {
+                self.ringing.remove(&session);
+                let contact = format!("<sip:{user}@pbx.example>");
+                self.with(now, session, |session| Command::Reject {
+                    session,
+                    code: 302,
+                    headers: vec![(Name::Contact, contact)],
+                });
+                self.sessions.remove(&session);
+            }
             Deed::Ring(session, early) => {
                 let Some(media) = self.sessions.get(&session).copied() else {
                     return;
@@ -206,6 +244,52 @@ impl Peer {
         }
     }
 
+    fn refer(&mut self, now: Now, session: SessionId, to: String) {
+        if self.sessions.contains_key(&session) {
+            self.referred += 1;
+        }
+        self.with(now, session, |session| Command::Refer {
+            session,
+            to,
+            headers: Vec::new(),
+        });
+    }
+
+    /// Any other session of this peer, whatever its state, by the name of its dialog.
+    fn refer_to_other(&mut self, now: Now, session: SessionId) {
+        let mut others: Vec<SessionId> = self.sessions.keys().copied().collect();
+        others.sort_unstable();
+        let other = others.into_iter().find(|other| *other != session);
+        let Some(dialog) = other.and_then(|other| self.endpoint.dialog_of(other)) else {
+            return;
+        };
+        let (id, ours, theirs) = (dialog.call_id, dialog.local_tag, dialog.remote_tag);
+        let to =
+            format!("<sip:x@pbx.example?Replaces={id}%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}>");
+        self.refer(now, session, to);
+    }
+
+    /// Some phones pass a conversation on, some after they have asked a colleague.
+    fn plan_referrals(&mut self, now: Now, session: SessionId) {
+        if self.user.is_none() || self.steady.is_some() {
+            return;
+        }
+        match self.entropy.below(4) {
+            0 | 1 => {
+                let at = self.soon(now, 200, 6_000);
+                self.plan(at, Deed::Refer(session));
+            }
+            2 => {
+                let colleague = ["101", "102", "+79990000000"][self.entropy.below(3) as usize];
+                let at = self.soon(now, 200, 5_000);
+                self.plan(at, Deed::Call(colleague.to_owned()));
+                let at = self.soon(now, 1_000, 12_000);
+                self.plan(at, Deed::ReferToOther(session));
+            }
+            _ => {}
+        }
+    }
+
     fn with(&mut self, now: Now, session: SessionId, command: impl FnOnce(SessionId) -> Command) {
         if self.sessions.contains_key(&session) {
             self.endpoint.handle_command(now, command(session));
@@ -227,6 +311,7 @@ impl Peer {
             },
         );
         self.plan_holds(now, session);
+        self.plan_referrals(now, session);
         if self.steady.is_none() && self.entropy.below(3) > 0 {
             let at = self.soon(now, 500, 40_000);
             self.plan(at, Deed::End(session));
@@ -337,6 +422,7 @@ impl Peer {
             Event::Answered { session, sdp, .. } => {
                 self.note_port(session, sdp);
                 self.plan_holds(now, session);
+                self.plan_referrals(now, session);
                 let keys = match self.steady {
                     Some(_) => 0,
                     None => self.entropy.below(3),
@@ -352,10 +438,13 @@ impl Peer {
             | Event::Ended { session, .. } => {
                 self.sessions.remove(&session);
             }
+            Event::ReferReport { code: 200, .. } => self.passed_on += 1,
             Event::OfferAnswered { session, sdp } => {
                 self.offers_answered += 1;
                 self.note_port(session, sdp);
             }
+            // A REFER that overtakes an offer makes it one out of order (RFC 3261 §12.2.2).
+            Event::OfferRefused { code: 500, .. } if self.referred > 0 => {}
             Event::OfferRefused { session, code } if code != 491 => {
                 self.faults
                     .push(format!("{session:?}: a hold was refused with {code}"));
@@ -425,7 +514,12 @@ impl Peer {
         }
         let ring_at = self.soon(now, 10, 500);
         let act_at = self.soon(now, 600, 24_000);
-        match self.entropy.below(10) {
+        match self.entropy.below(11) {
+            10 => {
+                let elsewhere = ["+79990000000", "102", "+4930123456"];
+                let user = elsewhere[self.entropy.below(3) as usize];
+                self.plan(ring_at, Deed::Redirect(session, user));
+            }
             0 => self.plan(act_at, Deed::Refuse(session, 486)),
             1 => self.plan(ring_at, Deed::Refuse(session, 603)),
             2 => self.plan(ring_at, Deed::Refuse(session, 480)),

@@ -216,7 +216,10 @@ impl World {
         }
         for _ in 0..calls {
             let at = Mono::from_micros(2_000_000 + entropy.below(120_000_000));
-            match entropy.below(12) {
+            match entropy.below(16) {
+                12 => peers[2].plan_call(at, "*8"),
+                13 => peers[1].plan_call(at, "*8102"),
+                14 => peers[2].plan_call(at, "*7"),
                 0 => peers[1].plan_call(at, "102"),
                 1 => peers[2].plan_call(at, "+79990000000"),
                 2 => peers[0].plan_call(at, "+74950000000"),
@@ -515,6 +518,8 @@ impl World {
                 faults.append(&mut peer.faults);
             }
             *self.outcome.deeds.entry("offer").or_default() += peer.offers_answered;
+            *self.outcome.deeds.entry("refer").or_default() += peer.referred;
+            *self.outcome.deeds.entry("passed on").or_default() += peer.passed_on;
         }
         self.outcome.faults = faults;
     }

@@ -5,6 +5,7 @@ mod destinations;
 mod details;
 mod inbound;
 mod operators;
+mod passing;
 mod plan;
 mod random;
 mod sessions;

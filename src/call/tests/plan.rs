@@ -46,6 +46,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         wrap_up: secs(10),
         session_expires: None,
         md5_only: false,
+        may: May::ALL,
         outbound: OutboundLimits::default(),
     }
 }
@@ -148,6 +149,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         outbound: BTreeMap::new(),
         webhooks: BTreeMap::new(),
         tests: Vec::new(),
+        features: Features::default(),
     };
     for id in ["acme", "spare"] {
         plan.trunks.insert(name(id), trunk(id));
@@ -187,6 +189,8 @@ fn trunk(id: &str) -> Trunk {
         session_expires: None,
         reliable: false,
         country: country(),
+        transfer: false,
+        redirect: false,
         peers: Vec::new(),
         weights: Vec::new(),
         options: None,
@@ -290,6 +294,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
     plan.voicemails.insert(
         name("box"),
         Voicemail {
+            lamp: Vec::new(),
             name: name("box"),
             prompt: clip("leave_message", PROMPT),
             max: secs(60),

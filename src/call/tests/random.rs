@@ -9,6 +9,7 @@ use super::plan::{e164, name, numbers, plan, secs};
 use super::world::{FarState, World, outbound};
 use crate::call::input::{Command, Input, LegEnd, LegEvent};
 use crate::call::media::MediaEvent;
+use crate::call::output::Seat;
 use crate::desk::notice::Notice;
 use crate::dialplan::plan::{Destination, Member};
 use crate::dialplan::routing::Entry;
@@ -106,7 +107,16 @@ fn dialled_leg(w: &mut World, dice: &mut Entropy) {
     let Some(leg) = pick(w, dice, |state| state == FarState::Ringing) else {
         return;
     };
-    match dice.below(8) {
+    match dice.below(9) {
+        8 => {
+            let number = format!("+7916000000{}", dice.below(10));
+            let to = match dice.below(3) {
+                0 => Entry::Operator(name("boris")),
+                1 => Entry::Unknown,
+                _ => outbound(e164(&number), &["acme"]),
+            };
+            w.redirect(leg, &number, to);
+        }
         0 | 1 => w.ring(leg),
         2 => w.early(leg),
         3..=5 => w.answer(leg),
@@ -141,8 +151,46 @@ fn command(w: &mut World, dice: &mut Entropy) {
     let Some(call) = calls.get(dice.below(calls.len() as u64) as usize).copied() else {
         return;
     };
-    match dice.below(7) {
+    match dice.below(12) {
         0 => w.command(call, Command::Hangup),
+        7 | 8 => {
+            if let Some(by) = pick(w, dice, |state| state == FarState::Up) {
+                let to = match dice.below(5) {
+                    0 => Entry::Operator(name("boris")),
+                    1 => Entry::Destination(Destination::Hunt(name("line"))),
+                    2 => Entry::Destination(Destination::Menu(name("main"))),
+                    3 => outbound(e164("+79160000001"), &["acme"]),
+                    _ => Entry::Echo,
+                };
+                let call = w.legs[&by].call;
+                w.command(call, Command::Refer { by, to });
+            }
+        }
+        9 => {
+            if let Some(by) = pick(w, dice, |state| state == FarState::Up) {
+                let (call, slot) = (w.legs[&by].call, "701".to_owned());
+                w.command(call, Command::Park { by, slot });
+            }
+        }
+        10 => {
+            let mut arrival = w.arrival_of("clara", "*8", Entry::PickUp(None));
+            let seat = if dice.below(2) == 0 {
+                Seat::Ringing
+            } else {
+                Seat::Parked
+            };
+            arrival.join = Some((call, seat));
+            w.arrive(arrival);
+        }
+        11 => {
+            let leg = pick(w, dice, |state| state == FarState::Up);
+            let other = pick(w, dice, |state| state == FarState::Up);
+            if let (Some(leg), Some(other)) = (leg, other) {
+                let (from, into) = (w.legs[&leg].call, w.legs[&other].call);
+                let seat = Seat::Of(other);
+                w.command(from, Command::HandOver { leg, into, seat });
+            }
+        }
         1 => w.command(call, Command::Drain),
         2 => w.transfer(call, Destination::Hunt(name("line"))),
         3 => w.transfer(call, Destination::Voicemail(name("box"))),

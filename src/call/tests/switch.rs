@@ -126,6 +126,10 @@ impl World {
             }
             LegAct::RefuseOffer { code } => format!("refuse {code}"),
             LegAct::Probe => "probe".into(),
+            LegAct::ReferNotice { code, phrase } => {
+                assert_eq!(far.state, FarState::Up, "{:?}", far.said);
+                format!("notice {code} {phrase}").trim_end().to_owned()
+            }
             LegAct::RejectMedia { .. } => {
                 assert_eq!(far.state, FarState::Calling, "{:?}", far.said);
                 far.state = FarState::Over;
@@ -145,7 +149,10 @@ impl World {
             self.counter += 1;
             let port = 20_000 + (self.counter % 10_000) as u16;
             let far = self.legs.get_mut(&leg).unwrap();
-            assert_eq!(far.port, None, "opened twice");
+            // A leg that is sent elsewhere gets another port.
+            assert_ne!(far.port, Some(true), "opened twice");
+            let is_early = matches!(far.state, FarState::New | FarState::Calling);
+            assert!(is_early, "opened late");
             far.port = Some(!self.no_ports);
             let event = if self.no_ports {
                 let why = "none is free".to_owned();

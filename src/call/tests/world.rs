@@ -165,6 +165,7 @@ impl World {
             max_forwards: 70,
             sip_call_id: "abc".into(),
             peer: [192, 0, 2, 1].into(),
+            join: None,
             reliable: false,
             refuse: None,
         }
@@ -310,6 +311,17 @@ impl World {
                 responded,
             },
         );
+    }
+
+    /// A 3xx from a dialled leg that the switch would obey.
+    pub(super) fn redirect(&mut self, leg: LegId, dialled: &str, to: Entry) {
+        self.legs.get_mut(&leg).unwrap().state = FarState::New;
+        let dialled = dialled.to_owned();
+        self.event(leg, LegEvent::Redirected { dialled, to });
+        let far = self.legs.get_mut(&leg).unwrap();
+        if far.state == FarState::New {
+            far.state = FarState::Over;
+        }
     }
 
     /// A re-INVITE with this direction for our audio, as the far side writes it.

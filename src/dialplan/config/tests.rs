@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dialplan::graph;
-use crate::dialplan::plan::{AnswerPolicy, CodecName, Destination, Member, NumberFrom, Strategy};
+use crate::dialplan::plan::{
+    AnswerPolicy, CodecName, Destination, Features, May, Member, NumberFrom, Strategy,
+};
 
 /// Every prompt exists, and every variable and secret.
 struct Everything;
@@ -355,5 +357,51 @@ proptest! {
                 prop_assert!(text.get(place.span.clone()).is_some());
             }
         }
+    }
+}
+
+#[test]
+fn features_and_what_operators_may() {
+    let plan = plan(
+        r##"
+[trunks.acme]
+peer = "127.0.0.1:5070"
+transfer = true
+[operators.anna]
+password = "x"
+may = ["transfer"]
+[operators.boris]
+password = "x"
+[voicemails.sales]
+prompt = "prompts/a.wav"
+lamp = ["anna"]
+[features]
+pick_up = "*20"
+slots = "71-73"
+park_timeout = "2m"
+"##,
+    );
+    assert_eq!(plan.features.pick_up, "*20");
+    assert_eq!(plan.features.park, "*7");
+    assert_eq!(plan.features.slots, ["71", "72", "73"]);
+    assert_eq!(plan.features.park_timeout, Duration::from_secs(120));
+    let anna = plan.operators["anna"].may;
+    assert!(anna.transfer && !anna.pick_up && !anna.park);
+    assert_eq!(plan.operators["boris"].may, May::ALL);
+    assert!(plan.trunks["acme"].transfer && !plan.trunks["acme"].redirect);
+    assert_eq!(plan.voicemails["sales"].lamp, ["anna".into()]);
+    assert_eq!(self::plan("").features, Features::default());
+    for (text, said) in [
+        ("[features]\npick_up = \"8\"", "no code"),
+        ("[features]\npark = \"*81\"", "cannot be told apart"),
+        ("[features]\nslots = \"1-999\"", "no range of slots"),
+        (
+            "[operators.anna]\npassword = \"x\"\nmay = [\"fly\"]",
+            "nothing that an operator may",
+        ),
+    ] {
+        let problems = examine_text(text).problems;
+        let is_said = problems.iter().any(|one| one.to_string().contains(said));
+        assert!(is_said, "{text}: {problems:?}");
     }
 }

@@ -16,7 +16,7 @@ use crate::sip::wire::{Message, Name, Writer};
 use self::route::{NextHop, Route};
 
 /// The local tag of a dialog; printed as sixteen hexadecimal digits.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LocalTag(u64);
 
 impl LocalTag {

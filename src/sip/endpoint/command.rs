@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::event::{Flow, RequestId, SessionId};
 use crate::sip::auth::Credentials;
+use crate::sip::dialog::{Dialog, LocalTag};
 use crate::sip::wire::Name;
 
 /// Header lines to be added to a message.
@@ -104,6 +105,46 @@ pub enum Command {
     },
     /// Send a request outside a session (REGISTER, OPTIONS).
     Request(Box<Request>),
+    /// Answer a REFER. With a 2xx its sender hears how it goes (100 at once), unless he asked not to (RFC 4488).
+    AnswerRefer {
+        /// The session.
+        session: SessionId,
+        /// 202, or a refusal that does not end the dialog (RFC 5057 §5.1).
+        code: u16,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// How a REFER goes, as the status that its target has answered; a final one is the last.
+    ReferNotice {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+        /// The phrase; empty: the standard one.
+        phrase: String,
+    },
+    /// Send REFER within a session, as a phone does that passes its call on; answered by `Event::ReferAnswered`, then `Event::ReferReport`s.
+    Refer {
+        /// The session.
+        session: SessionId,
+        /// The value of Refer-To.
+        to: String,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// Reply to a request outside a session with a To tag that its sender keeps, and Contact: it makes or belongs to a dialog.
+    ReplyWithin {
+        /// The request.
+        id: RequestId,
+        /// The status.
+        code: u16,
+        /// Our tag.
+        tag: LocalTag,
+        /// Extra header lines.
+        headers: Headers,
+    },
+    /// Send NOTIFY within the dialog of a subscription; answered by `Event::Response`.
+    Notify(Box<Notify>),
     /// The addresses of a name; empty: it does not resolve.
     Resolved {
         /// Of `ResolveNeeded`.
@@ -203,6 +244,19 @@ pub struct Invite {
     pub give_up_after: Option<std::time::Duration>,
     /// How the session is kept.
     pub usage: Usage,
+}
+
+/// A NOTIFY (RFC 6665 §4.2.2).
+#[derive(Clone, Debug)]
+pub struct Notify {
+    /// Its id, chosen by the asker.
+    pub id: RequestId,
+    /// The dialog; its `local_cseq` is this request's. It travels on the dialog's flow.
+    pub dialog: Dialog,
+    /// Event, Subscription-State and what else there is.
+    pub headers: Headers,
+    /// The type of the body and the body; none: without.
+    pub body: Option<(&'static str, Bytes)>,
 }
 
 /// An outgoing request outside a session.

@@ -17,14 +17,17 @@ use crate::sip::transaction::layer::Layer;
 use crate::sip::wire::{Message, Name, Writer};
 
 /// The methods we serve.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REGISTER";
+pub const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY, REGISTER";
 /// The extensions we know: ended early dialogs are reported to us (RFC 6228), session timers (RFC 4028), reliable provisional
-/// responses (RFC 3262).
-pub const SUPPORTED: &str = "199, timer, 100rel";
+/// responses (RFC 3262), a REFER without reports (RFC 4488), Replaces (RFC 3891).
+pub const SUPPORTED: &str = "199, timer, 100rel, norefersub, replaces";
 /// The same for our INVITEs: who reads 100rel there may send each provisional response so, which is worth its PRACK on few lines only.
-pub const SUPPORTED_UNRELIABLY: &str = "199, timer";
+pub const SUPPORTED_UNRELIABLY: &str = "199, timer, norefersub, replaces";
 /// The body types we read in an INFO.
 pub const ACCEPT_INFO: &str = "application/dtmf-relay, application/dtmf";
+/// The events whose reports can be subscribed to (RFC 6665 §8.2.2).
+pub const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 /// The body types we read in an INVITE.
 pub const ACCEPT: &str = "application/sdp";
 /// The type of session descriptions.

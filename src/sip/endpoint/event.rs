@@ -137,6 +137,27 @@ pub enum Event {
         /// The response, when one came.
         message: Option<Message>,
     },
+    /// REFER within a session that is established (RFC 3515). Answer with `AnswerRefer`, then tell how it goes with `ReferNotice`.
+    Refer {
+        /// The session.
+        session: SessionId,
+        /// The request; it has one Refer-To.
+        message: Message,
+    },
+    /// The final response to our REFER; a timeout is 408.
+    ReferAnswered {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+    },
+    /// How our REFER goes: the status that its target has answered so far.
+    ReferReport {
+        /// The session.
+        session: SessionId,
+        /// The status.
+        code: u16,
+    },
     /// A dialog's next hop is a host name: answer with `Command::Resolved`.
     ResolveNeeded {
         /// Comes back in `Resolved`.

@@ -11,17 +11,20 @@ pub mod event;
 pub mod flow;
 
 mod form;
+mod lookup;
 mod outcome;
 mod outside;
 mod receive;
+mod referral;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::command::Command;
+use self::command::{Command, Hop, Invite};
 use self::core::Core;
 use self::event::{Event, RequestId};
 use self::outside::Outside;
@@ -34,7 +37,11 @@ use crate::sip::transaction::timer::Deadlines;
 
 pub use self::event::SessionId;
 pub use self::flow::{ConnectionId, Flow, ListenerId, Transport};
+pub use self::lookup::{DialogIdentity, Found};
 pub use self::receive::Drops;
+
+/// The further places of an INVITE, for how long they are tried, and the first one's flow for large messages.
+type Further = (Vec<Hop>, Duration, Option<Flow>);
 
 /// Bytes to be sent on a flow.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,20 +132,13 @@ impl Endpoint {
     pub fn handle_command(&mut self, now: Now, command: Command) {
         let at = now.mono;
         match command {
-            Command::Invite(invite) => {
-                let session = Session::dial(&mut self.core, at, *invite, None);
-                self.add_session(session);
-            }
+            Command::Invite(invite) => self.dial(at, *invite, None),
             Command::InviteAny {
                 invite,
                 others,
                 search,
                 large,
-            } => {
-                let places = Some((others, search, large));
-                let session = Session::dial(&mut self.core, at, *invite, places);
-                self.add_session(session);
-            }
+            } => self.dial(at, *invite, Some((others, search, large))),
             Command::Progress { session, code, sdp } => {
                 self.with_session(session, |session, core| {
                     session.progress(core, at, code, sdp)
@@ -204,22 +204,13 @@ impl Endpoint {
                 let outside = Outside::start(&mut self.core, at, *request);
                 self.requests.insert(id, Box::new(outside));
             }
-            Command::Routed { id, flows } => {
-                if let Some(session) = self.core.resolving.remove(&id) {
-                    self.with_session(session, |session, core| {
-                        session.routed(core, at, Some(id), &flows);
-                        Fate::Alive
-                    });
-                }
-            }
-            Command::Resolved { id, addresses } => {
-                if let Some(session) = self.core.resolving.remove(&id) {
-                    self.with_session(session, |session, core| {
-                        session.resolved(core, at, Some(id), &addresses);
-                        Fate::Alive
-                    });
-                }
-            }
+            Command::Routed { id, flows } => self.with_resolving(id, |session, core| {
+                session.routed(core, at, Some(id), &flows);
+            }),
+            Command::Resolved { id, addresses } => self.with_resolving(id, |session, core| {
+                session.resolved(core, at, Some(id), &addresses);
+            }),
+            command => self.handle_referral(at, command),
         }
         self.settle(now);
     }
@@ -282,6 +273,11 @@ impl Endpoint {
         self.drops
     }
 
+    fn dial(&mut self, now: Mono, invite: Invite, places: Option<Further>) {
+        let session = Session::dial(&mut self.core, now, invite, places);
+        self.add_session(session);
+    }
+
     fn add_session(&mut self, session: Session) {
         let (id, tag) = (session.id, session.local_tag);
         let mut session = Box::new(session);
@@ -289,6 +285,16 @@ impl Endpoint {
         self.sessions.insert(id, session);
         // A stray's tag is that of the session that its INVITE belongs to.
         self.tags.entry(tag).or_insert(id);
+    }
+
+    /// Does something with the session that waits for a look-up, if it still does.
+    fn with_resolving(&mut self, id: u64, act: impl FnOnce(&mut Session, &mut Core)) {
+        if let Some(session) = self.core.resolving.remove(&id) {
+            self.with_session(session, |session, core| {
+                act(session, core);
+                Fate::Alive
+            });
+        }
     }
 
     /// Does something with a session; false when it is gone.

@@ -1,7 +1,7 @@
 //! What transactions tell, handed to the session or request that they work for.
 
 use super::command::Routing;
-use super::event::SessionId;
+use super::event::{Event, SessionId};
 use super::{Endpoint, outside};
 use crate::ledger::clock::Now;
 use crate::sip::session::{Session, Stray};
@@ -62,6 +62,25 @@ impl Endpoint {
                     request.answered(core, at, client, response)
                 });
             }
+            User::Refer(id) => {
+                self.with_session(id, |session, core| {
+                    session.refer_notice_answered(core, at, response.status())
+                });
+            }
+            User::ReferSent(id) => {
+                self.with_session(id, |session, core| {
+                    session.refer_answered(core, at, Some(response))
+                });
+            }
+            User::Notify(id) => {
+                if response.status() >= 200 {
+                    self.core.report(Event::Response {
+                        id,
+                        code: response.status(),
+                        message: Some(response.clone()),
+                    });
+                }
+            }
             User::Update(id) => {
                 self.with_session(id, |session, core| {
                     session.refresh_answered(core, at, client, Some(response))
@@ -101,6 +120,19 @@ impl Endpoint {
                     request.failed(core, client, how)
                 });
             }
+            User::Refer(id) => {
+                self.with_session(id, |session, core| {
+                    session.refer_notice_answered(core, at, how.code())
+                });
+            }
+            User::ReferSent(id) => {
+                self.with_session(id, |session, core| session.refer_answered(core, at, None));
+            }
+            User::Notify(id) => self.core.report(Event::Response {
+                id,
+                code: how.code(),
+                message: None,
+            }),
             User::Update(id) => {
                 self.with_session(id, |session, core| match how {
                     Failure::Timeout => session.refresh_answered(core, at, client, None),

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::command::{Headers, Request};
+use super::command::{Headers, Notify, Request};
 use super::core::{self, Core};
 use super::event::{Event, RequestId};
 use super::flow::OurVia;
 use crate::ledger::clock::Mono;
-use crate::sip::dialog::contact_value;
+use crate::sip::dialog::{LocalTag, contact_value};
 use crate::sip::session::credentials::{Challenges, is_challenge};
 use crate::sip::transaction::{ClientId, Failure, ServerId, User};
+use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Method, Name, Writer};
 
 /// A request of ours that awaits its final response.
@@ -136,6 +137,48 @@ pub(super) fn finish(
     if requests.get_mut(&id).is_some_and(|request| act(request)) {
         requests.remove(&id);
     }
+}
+
+/// Answers a request of theirs that makes a dialog or belongs to one (RFC 3261 §12.1.1).
+pub(super) fn reply_within(
+    core: &mut Core,
+    now: Mono,
+    id: RequestId,
+    code: u16,
+    tag: LocalTag,
+    headers: &Headers,
+) {
+    let server = ServerId(id.0);
+    let Some((request, flow)) = core.layer.request(server) else {
+        return;
+    };
+    let mut writer = core.response(&request, &flow, code, Some(&tag));
+    for route in request.headers(Name::RecordRoute) {
+        writer = writer.header(Name::RecordRoute, route);
+    }
+    let user = Uri::parse(request.request_uri()).ok();
+    let user = user.as_ref().and_then(Uri::user);
+    writer = writer.header(Name::Contact, contact_value(user.as_deref(), &flow));
+    let bytes = core::append(core::abilities(writer), headers).finish();
+    core.layer.respond(now, server, code, bytes);
+}
+
+/// Sends a NOTIFY on its dialog's flow.
+pub(super) fn notify(core: &mut Core, now: Mono, notify: Notify) {
+    let (dialog, flow) = (&notify.dialog, notify.dialog.flow);
+    let branch = ClientId::new(&mut core.entropy);
+    let writer = dialog
+        .request(Method::Notify.as_str(), dialog.local_cseq, branch, &flow)
+        .header(Name::Contact, dialog.contact(&flow))
+        .header(Name::UserAgent, core.product());
+    let writer = core::append(core::abilities(writer), &notify.headers);
+    let bytes = match &notify.body {
+        Some((content_type, body)) => writer.finish_with(content_type, body),
+        None => writer.finish(),
+    };
+    let user = User::Notify(notify.id);
+    core.layer
+        .start(now, branch, Method::Notify, flow, user, bytes);
 }
 
 /// Answers a request of theirs.

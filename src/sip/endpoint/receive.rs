@@ -164,7 +164,9 @@ impl Endpoint {
         } else {
             None
         };
-        if inside && session.is_none() {
+        // A subscription's dialog is known to whoever answered its first SUBSCRIBE.
+        let elsewhere = request.method() == Method::Subscribe;
+        if inside && session.is_none() && !elsewhere {
             return self.core.refuse(now.mono, server, None, &NO_DIALOG);
         }
         if merged {

@@ -6,6 +6,7 @@ pub mod name_addr;
 pub mod params;
 pub mod rack;
 pub mod reason;
+pub mod replaces;
 pub mod seconds;
 pub mod session_expires;
 pub mod via;

@@ -12,6 +12,8 @@ mod offering;
 mod outgoing;
 mod places;
 mod pracking;
+mod referral;
+mod referring;
 mod refreshing;
 mod reliable;
 mod sending;
@@ -27,6 +29,8 @@ use self::incoming::Ringing;
 use self::offering::OurOffer;
 use self::outgoing::Calling;
 use self::pracking::OurPrack;
+use self::referral::Referral;
+use self::referring::Referring;
 use self::refreshing::OurUpdate;
 use self::reliable::Reliable;
 use self::sending::Held;
@@ -75,6 +79,12 @@ pub struct Session {
     ours: Option<Box<OurOffer>>,
     /// The OPTIONS under way.
     probe: Option<Challenges>,
+    /// The REFER that is being served, and its reports.
+    referral: Option<Box<Referral>>,
+    /// How many REFERs were taken.
+    referrals: u32,
+    /// A REFER of ours.
+    referring: Option<Box<Referring>>,
     /// How the session is kept, and what was agreed on that.
     timing: Box<Timing>,
     /// The UPDATE under way.
@@ -110,6 +120,8 @@ enum Phase {
         reason: Option<String>,
         challenges: Challenges,
     },
+    /// The far side has ended the session and still hears how its REFER goes (RFC 5057 §4.1).
+    Reporting,
 }
 
 /// What the user still wants to hear.
@@ -161,6 +173,8 @@ enum Timer {
     Late,
     /// Our re-INVITE met theirs and is to be tried again (RFC 3261 §14.1).
     Again,
+    /// The reports about a REFER end.
+    Referral,
     /// The session is to be refreshed (RFC 4028 §10).
     Refresh,
     /// Nobody refreshed the session.
@@ -170,7 +184,7 @@ enum Timer {
 }
 
 impl Timer {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
@@ -178,6 +192,7 @@ impl Timer {
         Timer::Resolve,
         Timer::Late,
         Timer::Again,
+        Timer::Referral,
         Timer::Refresh,
         Timer::Expire,
         Timer::Reliable,
@@ -202,6 +217,9 @@ impl Session {
             theirs: None,
             ours: None,
             probe: None,
+            referral: None,
+            referrals: 0,
+            referring: None,
             timing: Box::new(Timing::new(Usage::default())),
             updating: None,
             reliable: None,
@@ -241,6 +259,27 @@ impl Session {
         self.dialogs.iter().any(|dialog| dialog.is_of(request))
     }
 
+    /// Of its dialog with this name: whether it is confirmed, and whether its INVITE was ours. `None`: it has none, or is over.
+    pub fn standing(&self, call_id: &str, remote_tag: &str) -> Option<(bool, bool)> {
+        let is_confirmed = match self.phase {
+            Phase::Established { .. } => true,
+            Phase::Calling(_) | Phase::Ringing(_) => false,
+            Phase::Closing { .. } | Phase::Reporting => return None,
+        };
+        let has = |dialog: &Dialog| dialog.call_id == call_id && dialog.remote_tag == remote_tag;
+        let is_ours = self.is_call_id_ours;
+        self.dialogs
+            .iter()
+            .any(has)
+            .then_some((is_confirmed, is_ours))
+    }
+
+    /// The Call-ID and the far side's tag of its first dialog.
+    pub fn first_dialog(&self) -> Option<(&str, &str)> {
+        let dialog = self.dialogs.first()?;
+        Some((&dialog.call_id, &dialog.remote_tag))
+    }
+
     /// Whether it awaits the final response of this INVITE transaction.
     pub fn awaits(&self, client: ClientId) -> bool {
         matches!(&self.phase, Phase::Calling(calling) if calling.is(client))
@@ -270,7 +309,7 @@ impl Session {
                 self.close(core, now, reason);
                 Fate::Alive
             }
-            Phase::Closing { .. } => Fate::Alive,
+            Phase::Closing { .. } | Phase::Reporting => Fate::Alive,
         }
     }
 
@@ -296,6 +335,11 @@ impl Session {
                 Timer::Resolve => self.resolved(core, now, None, &[]),
                 Timer::Late => self.close(core, now, None),
                 Timer::Again => self.offer_again(core, now),
+                Timer::Referral => {
+                    if self.referral_expired(core, now) == Fate::Gone {
+                        return Fate::Gone;
+                    }
+                }
                 Timer::Refresh => self.refresh(core, now),
                 Timer::Expire => self.expire(core, now),
                 Timer::Reliable => {
@@ -347,6 +391,7 @@ impl Session {
 
     /// Stops reporting and sends BYE; held back while a 2xx of ours awaits its ACK (RFC 3261 §15).
     fn close(&mut self, core: &mut Core, now: Mono, reason: Option<String>) {
+        self.finish_referral(core, now);
         self.reports = Reports::Nothing;
         self.timers.clear();
         if self.is_resolving() {

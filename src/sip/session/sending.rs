@@ -29,6 +29,15 @@ pub(super) enum Held {
     Probe {
         lines: Headers,
     },
+    /// A report about a REFER: Event, Subscription-State, and the status line that is its body.
+    Notice {
+        lines: Headers,
+        body: String,
+    },
+    /// The REFER that `referring` describes.
+    Refer {
+        lines: Headers,
+    },
     /// The re-INVITE that `ours` describes.
     Offer {
         lines: Headers,
@@ -342,6 +351,34 @@ impl Session {
                 core.layer
                     .start(now, branch, Method::Bye, *flow, user, writer.finish());
             }
+            Held::Refer { lines } => {
+                let Some(referring) = &self.referring else {
+                    return;
+                };
+                dialog.local_cseq += 1;
+                let writer = dialog
+                    .request(Method::Refer.as_str(), dialog.local_cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::ReferTo, &referring.to)
+                    .header(Name::UserAgent, core.product());
+                let writer = core::append(core::abilities(writer), &lines);
+                let bytes = core::append(writer, &referring.headers).finish();
+                let user = User::ReferSent(self.id);
+                core.layer
+                    .start(now, branch, Method::Refer, *flow, user, bytes);
+            }
+            Held::Notice { lines, body } => {
+                dialog.local_cseq += 1;
+                let writer = dialog
+                    .request(Method::Notify.as_str(), dialog.local_cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::UserAgent, core.product());
+                let bytes = core::append(core::abilities(writer), &lines)
+                    .finish_with(SIPFRAG, body.as_bytes());
+                let user = User::Refer(self.id);
+                core.layer
+                    .start(now, branch, Method::Notify, *flow, user, bytes);
+            }
             Held::Probe { lines } => {
                 dialog.local_cseq += 1;
                 let writer = dialog
@@ -357,3 +394,6 @@ impl Session {
         }
     }
 }
+
+/// A piece of a SIP message (RFC 3420).
+const SIPFRAG: &str = "message/sipfrag;version=2.0";

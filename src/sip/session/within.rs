@@ -45,8 +45,10 @@ impl Session {
             Method::Invite | Method::Update => self.receive_offer(core, now, server, request),
             Method::Info => self.receive_info(core, now, server, request),
             Method::Options => self.answer_options(core, now, server),
+            Method::Notify => self.receive_notify(core, now, server, request),
+            Method::Refer => self.receive_refer(core, now, server, request),
+            Method::Subscribe => self.receive_subscribe(core, now, server, request),
             Method::Prack => self.receive_prack(core, now, server, request),
-            Method::Notify => self.refuse(core, now, server, &NO_SUBSCRIPTION),
             _ => self.refuse(core, now, server, &NOT_AVAILABLE),
         }
         Fate::Alive
@@ -70,7 +72,11 @@ impl Session {
                     core.layer.acknowledged(unacked.server);
                 }
                 self.report_ended(core, Ended::Bye);
-                Fate::Gone
+                self.fate_without_calls()
+            }
+            Phase::Reporting => {
+                self.refuse(core, now, server, &OVER);
+                Fate::Alive
             }
         }
     }
@@ -81,7 +87,7 @@ impl Session {
         }
         let invite = request.method() == Method::Invite;
         let sdp = sdp_of(request);
-        if matches!(self.phase, Phase::Closing { .. }) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Reporting) {
             return self.refuse(core, now, server, &OVER);
         }
         if let Some(least) = self.timing.refusal(request) {
@@ -155,7 +161,9 @@ impl Session {
         };
         let writer = match theirs.carrier {
             OfferIn::Prack => Some(core.response(&request, &flow, 200, Some(&self.local_tag))),
-            OfferIn::Invite | OfferIn::Update => self.target_response(core, now, &request, &flow),
+            OfferIn::Invite | OfferIn::Update => {
+                self.target_response(core, now, &request, &flow, 200)
+            }
         };
         if let Some(writer) = writer {
             let bytes = writer.finish_with(core::SDP, sdp);
@@ -208,18 +216,19 @@ impl Session {
         let Some((_, flow)) = core.layer.request(server) else {
             return;
         };
-        if let Some(writer) = self.target_response(core, now, request, &flow) {
+        if let Some(writer) = self.target_response(core, now, request, &flow, 200) {
             core.layer.respond(now, server, 200, writer.finish());
         }
     }
 
-    /// Begins the 200 to a target refresh request, takes its Contact, and lets the session's time run anew.
-    fn target_response(
+    /// Begins the 2xx to a target refresh request, takes its Contact, and lets the session's time run anew.
+    pub(super) fn target_response(
         &mut self,
         core: &Core,
         now: Mono,
         request: &Message,
         flow: &Flow,
+        code: u16,
     ) -> Option<Writer> {
         let dialog = self
             .dialogs
@@ -228,9 +237,11 @@ impl Session {
         dialog.refresh_target(request);
         dialog.follow(flow);
         let contact = dialog.contact(flow);
-        let writer = core.response(request, flow, 200, Some(&self.local_tag));
+        let writer = core.response(request, flow, code, Some(&self.local_tag));
         let writer = core::abilities(writer.header(Name::Contact, contact));
-        if !matches!(self.phase, Phase::Established { .. }) {
+        // Only re-INVITE and UPDATE refresh the session (RFC 4028 §7.4).
+        let refreshes = matches!(request.method(), Method::Invite | Method::Update);
+        if !refreshes || !matches!(self.phase, Phase::Established { .. }) {
             return Some(writer);
         }
         let timing = self.timing.answer(request);
@@ -280,6 +291,7 @@ impl Session {
     }
 }
 
+pub(super) const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
 const UNKNOWN_PACKAGE: Refusal<'_> =
     Refusal::with(469, "No info packages are served here", Name::RecvInfo, "");
 const UNKNOWN_INFO: Refusal<'_> = Refusal::with(
@@ -288,7 +300,6 @@ const UNKNOWN_INFO: Refusal<'_> = Refusal::with(
     Name::Accept,
     core::ACCEPT_INFO,
 );
-const NO_SUBSCRIPTION: Refusal<'_> = Refusal::new(481, "There is no subscription");
 const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     405,
     "This method is not available in this version",
@@ -296,6 +307,6 @@ const NOT_AVAILABLE: Refusal<'_> = Refusal::with(
     core::ALLOW,
 );
 const NOT_CONFIRMED: Refusal<'_> = Refusal::new(481, "The dialog is not confirmed yet");
-const OVER: Refusal<'_> = Refusal::new(481, "The session is over");
+pub(super) const OVER: Refusal<'_> = Refusal::new(481, "The session is over");
 const OUR_OFFER_PENDING: Refusal<'_> = Refusal::new(491, "An offer of ours is not answered yet");
 const WITHDRAWN: Refusal<'_> = Refusal::new(487, "");

@@ -104,6 +104,12 @@ pub enum User {
     Probe(SessionId),
     /// A request outside a session.
     Request(RequestId),
+    /// A NOTIFY about a REFER, within a session's dialog.
+    Refer(SessionId),
+    /// A REFER of ours within a session's dialog.
+    ReferSent(SessionId),
+    /// A NOTIFY of a subscription.
+    Notify(RequestId),
     /// Nobody asks (CANCEL).
     Nobody,
     /// An UPDATE that refreshes a session.
@@ -119,6 +125,16 @@ pub enum Failure {
     Timeout,
     /// The flow closed before any response.
     Transport,
+}
+
+impl Failure {
+    /// The status that it counts as (RFC 3261 §8.1.3.1).
+    pub const fn code(self) -> u16 {
+        match self {
+            Failure::Timeout => 408,
+            Failure::Transport => 503,
+        }
+    }
 }
 
 /// The magic cookie of RFC 3261 §8.1.1.7.

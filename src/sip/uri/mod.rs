@@ -123,6 +123,14 @@ impl Uri {
             .map(|header| header.split_once('=').unwrap_or((header, "")))
     }
 
+    /// The value of a header behind `?`, unescaped.
+    pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let found = self
+            .headers()
+            .find(|(written, _)| escape::unescape(written).eq_ignore_ascii_case(name));
+        found.map(|(_, value)| escape::unescape(value))
+    }
+
     /// Without the headers behind `?`: they are not for a Request-URI (RFC 3261 §19.1.5).
     pub fn without_headers(&self) -> &str {
         self.slice(0..self.headers)

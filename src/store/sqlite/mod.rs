@@ -14,6 +14,7 @@ mod table;
 mod tests;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -117,6 +118,10 @@ impl Store for SqliteStore {
 
     fn bindings(&self, now: Wall) -> Answer<'_, Vec<BindingRecord>> {
         Box::pin(self.read_bindings(now))
+    }
+
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>> {
+        Box::pin(self.read_messages(tenant))
     }
 
     fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>> {

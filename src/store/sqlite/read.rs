@@ -1,12 +1,14 @@
 //! The queries of the API and of the restart.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{QueryBuilder, Row};
 
 use super::SqliteStore;
 use super::column::{self, Columns};
 use crate::ledger::clock::Wall;
-use crate::ledger::id::{CallId, RecordingId, Tenant};
+use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
 use crate::ledger::journal::{BindingRecord, RecordingRecord};
 use crate::store::page::{CallFilter, Cursor, Page, PageRequest};
 use crate::store::row::{CallDetail, CallRow, MissedCall, MissedItem};
@@ -46,6 +48,26 @@ impl SqliteStore {
             .fetch_all(&self.writer)
             .await?;
         rows.iter().map(column::binding).collect()
+    }
+
+    pub(super) async fn read_messages(
+        &self,
+        tenant: &Tenant,
+    ) -> Result<BTreeMap<Name, u32>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT voicemail_box, COUNT(*) AS kept FROM recordings \
+             WHERE tenant = ? AND voicemail_box IS NOT NULL AND duration_ms IS NOT NULL GROUP BY voicemail_box",
+        )
+        .bind(tenant.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let mailbox: String = row.try_get("voicemail_box")?;
+                let kept: i64 = row.try_get("kept")?;
+                Ok((Name::from(mailbox), u32::try_from(kept).unwrap_or(u32::MAX)))
+            })
+            .collect()
     }
 
     pub(super) async fn read_calls(

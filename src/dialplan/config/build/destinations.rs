@@ -176,9 +176,11 @@ pub(super) fn announcement(entry: &Entry<'_>) -> Option<Announcement> {
 pub(super) fn voicemail(entry: &Entry<'_>) -> Option<Voicemail> {
     let prompt = entry.sound("prompt");
     let max = entry.duration("max");
+    let lamp = entry.list("lamp", |text| entry.check.name("operators", text));
     Some(Voicemail {
         name: Name::from(entry.name),
         prompt: prompt?,
         max: max?,
+        lamp: lamp?,
     })
 }

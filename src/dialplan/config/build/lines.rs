@@ -45,6 +45,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     });
     let timeout = entry.duration("timeout");
     let max_calls = entry.integer("max_calls");
+    let transfer = entry.boolean("transfer");
+    let redirect = entry.boolean("redirect");
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
     let country = match entry.has("country") {
@@ -83,6 +85,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         timeout: timeout?,
         max_calls,
         country: country?,
+        transfer: transfer?,
+        redirect: redirect?,
         peers,
         weights,
         options,

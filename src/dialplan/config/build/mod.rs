@@ -47,6 +47,7 @@ pub(crate) fn plan(
     let announcements = parts.named("announcements", destinations::announcement);
     let voicemails = parts.named("voicemails", destinations::voicemail);
     let outbound = parts.named("outbound", |entry| people::outbound(entry, country));
+    let features = people::features(&parts.single("features"));
     let webhooks = parts.named("webhooks", outside::webhook);
     let (tests, expectations): (Vec<_>, Vec<_>) = parts
         .entries("test")
@@ -72,6 +73,7 @@ pub(crate) fn plan(
             outbound,
             webhooks,
             tests,
+            features: features?,
         })
     };
     (plan(), expectations)

@@ -7,6 +7,7 @@ use crate::dialplan::config::entry::Entry;
 use crate::dialplan::config::problem::{Severity, Span};
 use crate::dialplan::config::tree::Value;
 use crate::dialplan::config::values::{self, Wrong};
+use crate::dialplan::features::{self, Features, May};
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::{Operator, OutboundRule, Secret};
 use crate::ledger::id::Name;
@@ -28,6 +29,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let otherwise = entry.destination("otherwise");
     let wrap_up = entry.duration("wrap_up");
     let auth = entry.word("auth");
+    let may = may(entry);
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
     Some(Operator {
@@ -40,9 +42,63 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         otherwise: otherwise?,
         wrap_up: wrap_up?,
         md5_only: auth? == "md5",
+        may: may?,
         session_expires,
         outbound,
     })
+}
+
+fn may(entry: &Entry<'_>) -> Option<May> {
+    let words = ["transfer", "pick-up", "park"];
+    let given = entry.list("may", |text| {
+        match words.iter().find(|word| **word == text) {
+            Some(word) => Ok(*word),
+            None => Err(
+                Wrong::new(format!("\"{text}\" is nothing that an operator may"))
+                    .hint("it takes transfer, pick-up and park"),
+            ),
+        }
+    })?;
+    Some(May {
+        transfer: given.contains(&"transfer"),
+        pick_up: given.contains(&"pick-up"),
+        park: given.contains(&"park"),
+    })
+}
+
+pub(super) fn features(entry: &Entry<'_>) -> Option<Features> {
+    let pick_up = entry.read("pick_up", code);
+    let park = entry.read("park", code);
+    let slots = entry.read("slots", |text| {
+        features::slots(text).ok_or_else(|| {
+            Wrong::new(format!("\"{text}\" is no range of slots"))
+                .hint("write at most a hundred extensions of as many digits: \"701-720\"")
+        })
+    });
+    let park_timeout = entry.duration("park_timeout");
+    let features = Features {
+        pick_up: pick_up?,
+        park: park?,
+        slots: slots?,
+        park_timeout: park_timeout?,
+    };
+    let (one, other) = (&features.pick_up, &features.park);
+    if one.starts_with(other.as_str()) || other.starts_with(one.as_str()) {
+        let wrong = Wrong::new(format!("{one} and {other} cannot be told apart"))
+            .hint("neither code may begin with the other");
+        entry.check.error(entry.place("park"), wrong);
+        return None;
+    }
+    Some(features)
+}
+
+fn code(text: &str) -> Result<String, Wrong> {
+    let digits = text.strip_prefix('*').unwrap_or_default();
+    if (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(format!("\"{text}\" is no code"))
+        .hint("a code is * and one to three digits, such as \"*8\""))
 }
 
 /// Extension to operator; an extension that means two people is reported.

@@ -109,6 +109,12 @@ pub const SECTIONS: &[Section] = &[
         keys: OUTBOUND,
     },
     Section {
+        name: "features",
+        shape: Shape::Single,
+        doc: "What operators dial, or pass a call on to, to pick calls up and to park them.",
+        keys: FEATURES,
+    },
+    Section {
         name: "webhooks",
         shape: Shape::Named,
         doc: "Where events are posted, with Standard Webhooks signatures.",
@@ -182,6 +188,8 @@ const TRUNKS: &[Key] = keys! {
     "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls at once.";
     "calls_per_second": Kind::Integer(1, 10_000), Optional("no limit"), "The most calls a second that go out; what is more goes over the next trunk.";
     "country": Kind::Country, Optional("`server.country`"), "How this trunk's national numbers are read.";
+    "transfer": Kind::Bool, Default("false"), "Whether its far sides may pass calls on (REFER): to numbers of ours, and between calls of this trunk.";
+    "redirect": Kind::Bool, Default("false"), "Whether its 3xx is obeyed: the number that it names is dialled over this trunk, if an [outbound.*] of this trunk has a prefix of it.";
     "auth": Kind::Table(AUTH), Optional("`register` answers challenges"), "What answers the provider's challenges where we do not register, or where calls need another account.";
     "number_format": Kind::OneOf(&["international", "digits", "dialled", "national"], &[]), Default(r#""international""#), "How numbers are written towards the provider: +74951000001, 74951000001, as dialled in `country` (84951000001), or 4951000001.";
     "identity": Kind::List(&Kind::OneOf(&["from", "p-asserted-identity", "p-preferred-identity", "remote-party-id"], &[])), Default(r#"["from", "p-asserted-identity"]"#), "The headers that show the caller's number to the provider. Without from, From names the account.";
@@ -215,6 +223,7 @@ const OPERATORS: &[Key] = keys! {
     "wrap_up": Kind::Duration("0s", "1h"), Default(r#""0s""#), "Rest after a conversation, before the next call of a hunt.";
     "outbound": Kind::Table(OPERATOR_OUTBOUND), Optional("no limits"), "Limits on calls to the outside, however they are placed.";
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
+    "may": Kind::List(&Kind::OneOf(&["transfer", "pick-up", "park"], &[])), Default(r#"["transfer", "pick-up", "park"]"#), "Pass calls on, take calls that ring at colleagues' phones, park calls and take parked ones. Where a call is passed on to is bound by what the operator may dial.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
 };
 
@@ -274,6 +283,7 @@ const VOICEMAILS: &[Key] = keys! {
     "prompt": Kind::Sound, Required, "What is played before the tone.";
     "say": Kind::Text, Later("record the text and name the file with prompt"), "A text to be spoken.";
     "max": Kind::Duration("5s", "30m"), Default(r#""2m""#), "The longest message.";
+    "lamp": Kind::List(&Kind::Of("operators")), Default("[]"), "On whose phones the message lamp tells of its messages (message-summary), besides operators whose `otherwise` leads here.";
 };
 
 const OUTBOUND: &[Key] = keys! {
@@ -282,6 +292,13 @@ const OUTBOUND: &[Key] = keys! {
     "caller_id": Kind::Number, Optional("the provider decides"), "The number that is shown; one of ours.";
     "allow": Kind::List(&Kind::Of("operators")), Required, "The operators who may dial by this rule.";
     "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls by this rule at once, of all operators together.";
+};
+
+const FEATURES: &[Key] = keys! {
+    "pick_up": Kind::Text, Default(r#""*8""#), "With an extension behind it (`*8101`) it takes the call that rings there; alone, the call that has rung longest at any colleague.";
+    "park": Kind::Text, Default(r#""*7""#), "A call that is passed on to here is parked in the first free slot. Dialled, it takes the call that has been parked longest.";
+    "slots": Kind::Text, Default(r#""701-720""#), "Where calls are parked. A call that is passed on to a slot is parked there; whoever dials the slot takes it. An extension of the same digits goes first.";
+    "park_timeout": Kind::Duration("5s", "4h"), Default(r#""60s""#), "After so long whoever parked a call is rung.";
 };
 
 const WEBHOOKS: &[Key] = keys! {

@@ -6,6 +6,7 @@ mod fuzz;
 mod incoming;
 mod outgoing;
 mod places;
+mod referral;
 mod reliable;
 mod routing;
 mod session_timer;

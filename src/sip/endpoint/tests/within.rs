@@ -189,8 +189,8 @@ fn info_options_and_what_is_not_available() {
     for (cseq, method, status) in [
         (4, "PRACK", 481),
         (5, "NOTIFY", 481),
-        (6, "REFER", 405),
-        (7, "SUBSCRIBE", 405),
+        (6, "REFER", 400),
+        (7, "SUBSCRIBE", 489),
         (8, "MESSAGE", 405),
         (9, "DANCE", 405),
     ] {
