@@ -9,8 +9,11 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+/// What holds for any bytes.
+type Check = fn(&[u8]);
+
 /// Every check with the folder of its seeds.
-const CHECKS: [(&str, fn(&[u8])); 6] = [
+const CHECKS: [(&str, Check); 6] = [
     ("message", checks::message),
     ("uri", checks::uri),
     ("sdp", checks::sdp),
