@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use support::CALLER;
-use support::by_hand::{Peer, sdp};
+use support::by_hand::{Peer, media_of, sdp};
 use support::pbx::{self, Pbx};
 use vats::sip::wire::{Message, Name};
 
@@ -199,7 +199,7 @@ fn calls(mut peer: Peer, over: &AtomicBool) -> Calls {
     let running: Vec<Message> = (0..RUNNING)
         .map(|_| call(&mut peer, &media, &mut times))
         .collect();
-    let places: Vec<SocketAddr> = running.iter().map(place_of).collect();
+    let places: Vec<SocketAddr> = running.iter().map(media_of).collect();
     let sound = std::thread::scope(|scope| {
         let talking = scope.spawn(|| talk(&ear, &places, over));
         while !over.load(Ordering::Relaxed) {
@@ -218,14 +218,6 @@ fn calls(mut peer: Peer, over: &AtomicBool) -> Calls {
         end(&mut peer, ok);
     }
     Calls { times, sound }
-}
-
-/// Where the PBX wants the sound of a call.
-fn place_of(ok: &Message) -> SocketAddr {
-    let body = String::from_utf8(ok.body().to_vec()).unwrap();
-    let after = |start: &str| body.split(start).nth(1).unwrap().split_whitespace().next();
-    let (host, port) = (after("c=IN IP4 ").unwrap(), after("m=audio ").unwrap());
-    format!("{host}:{port}").parse().unwrap()
 }
 
 /// Twenty milliseconds of sound at a time to every place, which come back.
