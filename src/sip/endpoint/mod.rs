@@ -170,9 +170,6 @@ impl Endpoint {
             Command::End { session, reason } => {
                 self.with_session(session, |session, core| session.end(core, at, reason));
             }
-            Command::Keep { session } => {
-                self.with_session(session, |session, _| session.keep());
-            }
             Command::AnswerOffer { session, sdp } => {
                 self.with_session(session, |session, core| {
                     session.answer_offer(core, at, &sdp)

@@ -1,4 +1,4 @@
-//! Commands around REFER and subscriptions.
+//! Commands around REFER and subscriptions, and the keeping of a late answer.
 
 use super::command::Command;
 use super::{Endpoint, outside};
@@ -42,6 +42,9 @@ impl Endpoint {
                 headers,
             } => outside::reply_within(&mut self.core, at, id, code, tag, &headers),
             Command::Notify(notify) => outside::notify(&mut self.core, at, *notify),
+            Command::Keep { session } => {
+                self.with_session(session, |session, _| session.keep());
+            }
             // All others are carried out where they came in.
             _ => {}
         }

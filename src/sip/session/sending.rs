@@ -351,6 +351,37 @@ impl Session {
                 core.layer
                     .start(now, branch, Method::Bye, *flow, user, writer.finish());
             }
+            held @ (Held::Refer { .. } | Held::Notice { .. }) => {
+                self.transmit_referral(core, now, flow, branch, held);
+            }
+            Held::Probe { lines } => {
+                dialog.local_cseq += 1;
+                let writer = dialog
+                    .request(Method::Options.as_str(), dialog.local_cseq, branch, flow)
+                    .header(Name::Contact, dialog.contact(flow))
+                    .header(Name::Accept, core::ACCEPT)
+                    .header(Name::UserAgent, core.product());
+                let bytes = core::append(core::abilities(writer), &lines).finish();
+                let user = User::Probe(self.id);
+                core.layer
+                    .start(now, branch, Method::Options, *flow, user, bytes);
+            }
+        }
+    }
+
+    /// A REFER of ours, or a report about one of theirs.
+    fn transmit_referral(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        flow: &Flow,
+        branch: ClientId,
+        held: Held,
+    ) {
+        let Some(dialog) = self.dialogs.first_mut() else {
+            return;
+        };
+        match held {
             Held::Refer { lines } => {
                 let Some(referring) = &self.referring else {
                     return;
@@ -379,18 +410,7 @@ impl Session {
                 core.layer
                     .start(now, branch, Method::Notify, *flow, user, bytes);
             }
-            Held::Probe { lines } => {
-                dialog.local_cseq += 1;
-                let writer = dialog
-                    .request(Method::Options.as_str(), dialog.local_cseq, branch, flow)
-                    .header(Name::Contact, dialog.contact(flow))
-                    .header(Name::Accept, core::ACCEPT)
-                    .header(Name::UserAgent, core.product());
-                let bytes = core::append(core::abilities(writer), &lines).finish();
-                let user = User::Probe(self.id);
-                core.layer
-                    .start(now, branch, Method::Options, *flow, user, bytes);
-            }
+            _ => {}
         }
     }
 }
