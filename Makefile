@@ -11,12 +11,9 @@ TEST_PACKAGES := sip-tester baresip-core sipsak sox iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm
-# Most of a minute of this is waiting for a phone that is gone: it runs beside the others.
-WAITING_TESTS := vanished_phone
-
-# Each fuzz target runs for so many seconds; each of the soak's worlds has 20 calls.
-FUZZ_SECONDS ?= 60
-SOAK_WORLDS ?= 5000
+# These wait most of their time: two lanes of them run beside the others.
+WAITING_TESTS := vanished_phone transfers subscriptions
+MORE_WAITING_TESTS := dialogs phones providers home_nat
 
 .PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 
@@ -38,18 +35,18 @@ unit: build-packages ## The library's own tests and the house rules
 
 # The shell's globs are the list of tests, files and folders alike, so a new one is run without being named here.
 end-to-end: build-packages test-packages ## Tests against real peers
-	@apart=' $(QUIET_TESTS) $(WAITING_TESTS) architecture '; names=(); waiting=(); \
+	@apart=' $(QUIET_TESTS) $(WAITING_TESTS) $(MORE_WAITING_TESTS) architecture '; names=(); \
 	for file in tests/*.rs tests/*/main.rs; do \
 	  name=$${file#tests/}; name=$${name%.rs}; name=$${name%/main}; \
 	  [[ $$apart == *" $$name "* ]] || names+=(--test $$name); \
 	done; \
-	for name in $(WAITING_TESTS); do waiting+=(--test $$name); done; \
-	cargo test --locked --no-run $${names[@]} $${waiting[@]}; \
-	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	cargo test --locked $${waiting[@]} >"$$log" 2>&1 & \
+	cargo test --locked --no-run --tests; \
+	logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
+	cargo test --locked --no-fail-fast $(WAITING_TESTS:%=--test %) >"$$logs/1" 2>&1 & \
+	cargo test --locked --no-fail-fast $(MORE_WAITING_TESTS:%=--test %) >"$$logs/2" 2>&1 & \
 	echo cargo test --locked --no-fail-fast $${names[@]}; \
 	status=0; cargo test --locked --no-fail-fast $${names[@]} || status=$$?; \
-	wait %1 || status=$$?; cat "$$log"; exit $$status
+	wait %1 || status=$$?; wait %2 || status=$$?; cat "$$logs/1" "$$logs/2"; exit $$status
 
 quiet: build-packages test-packages ## Tests of time and load, one after the other
 	@failed=; for name in $(QUIET_TESTS); do \
