@@ -9,7 +9,9 @@ use serde_json::Value;
 use support::by_hand::{Peer, QUIET, SOON, sdp};
 use support::pbx::{self, Pbx};
 use support::receiver::Receiver;
+use support::softphone::Softphone;
 use support::{CALLER, eventually, pause};
+use vats::sip::endpoint::SessionId;
 use vats::sip::wire::{Message, Method, Name};
 
 const SCANNER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 66));
@@ -447,6 +449,80 @@ async fn an_operator_calls_out_within_his_limits() {
     assert_eq!(refused.status(), 603);
     let warning = refused.header(Name::Warning).unwrap();
     assert!(warning.contains("minutes_per_day"), "{warning}");
+}
+
+/// The trunk rings this far side, which answers.
+fn taken(far: &Peer) -> Message {
+    let arrived = far.request(Method::Invite);
+    let media = sdp(SocketAddr::new(CALLER, 9_300), "0");
+    let contact = format!("sip:far@{}", far.at);
+    far.respond(&arrived, 200, "far", &contact, &media);
+    far.request(Method::Ack);
+    arrived
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passing_a_call_on_is_no_way_around_the_limits() {
+    let provider = UdpSocket::bind((CALLER, 0)).unwrap().local_addr().unwrap();
+    let toml = [
+        pbx::server().replace("accept", &format!("peer = \"{provider}\"\naccept")),
+        pbx::operator("anna", "outbound = { calls = 1 }"),
+        "\n[numbers.\"+74951000001\"]\nto = \"operator:anna\"\n".into(),
+        "\n[outbound.russia]\nprefixes = [\"+7\"]\ntrunks = [\"acme\"]\nallow = [\"anna\"]\n"
+            .into(),
+    ]
+    .concat();
+    let pbx = Pbx::start(&toml).await;
+    let far = Peer::bound(&pbx, provider);
+    let mut phone = Softphone::register(&pbx, HOME, "anna");
+    let mut customer = Peer::new(&pbx, CALLER);
+
+    // Blind: only where she may call, and it is her one call to the outside.
+    let (session, ok) = call_anna(&mut customer, &mut phone);
+    assert_eq!(phone.refer(session, "<sip:+4930123456@pbx.test>"), 403);
+    assert_eq!(phone.refer(session, "<sip:+79160000002@pbx.test>"), 202);
+    taken(&far);
+    assert_eq!(phone.report(session), 200);
+    let more = phone.call("+79160000003", Vec::new());
+    assert_eq!(phone.refused(more), 603);
+    assert_eq!(pbx.json("/api/v1/defence").await["refused_outbound"], 1);
+    customer.hang_up(&ok);
+    let bye = far.request(Method::Bye);
+    far.respond(&bye, 200, "", &format!("sip:far@{provider}"), "");
+    pbx.wait_until_idle(LIMIT).await;
+    pbx.wait_for_state("anna", "available").await;
+
+    // Attended: the far side of the call that she has placed herself goes to the customer, and still counts.
+    let (session, ok) = call_anna(&mut customer, &mut phone);
+    let placed = phone.call("+79160000004", Vec::new());
+    // The challenge is answered meanwhile.
+    phone.pass(Duration::from_millis(500));
+    taken(&far);
+    phone.answered(placed);
+    let target = phone.replacing(placed);
+    assert_eq!(phone.refer(session, &target), 202);
+    assert_eq!(phone.report(session), 200);
+    phone.pass(Duration::from_millis(500));
+    let more = phone.call("+79160000005", Vec::new());
+    assert_eq!(phone.refused(more), 603);
+    assert_eq!(pbx.json("/api/v1/defence").await["refused_outbound"], 2);
+    customer.hang_up(&ok);
+    let bye = far.request(Method::Bye);
+    far.respond(&bye, 200, "", &format!("sip:far@{provider}"), "");
+}
+
+/// A customer calls anna, who answers: her session, and the customer's 200.
+fn call_anna(customer: &mut Peer, phone: &mut Softphone) -> (SessionId, Message) {
+    let media = sdp(SocketAddr::new(CALLER, 9_100), "0");
+    let invite = customer.call("+74951000001", "", &media);
+    customer.send(&invite);
+    let (session, _) = phone.rings();
+    phone.answer(session);
+    let ok = customer.answer();
+    assert_eq!(ok.status(), 200);
+    let ack = customer.within(&ok, "ACK", 1, "", "");
+    customer.send(ack);
+    (session, ok)
 }
 
 async fn database(pbx: &Pbx) -> sqlx::SqlitePool {

@@ -4,13 +4,13 @@
 mod support;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use support::CALLER;
-use support::by_hand::{Peer, sdp};
+use support::by_hand::{Peer, media_of, sdp};
 use support::pbx::{self, Pbx};
 use vats::sip::wire::{Message, Name};
 
@@ -183,22 +183,75 @@ fn scan(mut scanner: Peer) -> usize {
     answered
 }
 
-/// Fifty calls that last, and new ones all the time until it is over: how long each took to be set up, 200 or else it fails.
-fn calls(mut peer: Peer, over: &AtomicBool) -> Vec<Duration> {
-    let media = sdp(SocketAddr::new(CALLER, 9_500), "0");
+/// What came of the calls.
+struct Calls {
+    /// How long each took to be set up.
+    times: Vec<Duration>,
+    /// Packets of sound sent by those that last, and how many came back.
+    sound: (usize, usize),
+}
+
+/// Fifty calls that last and talk, and new ones all the time until it is over; each gets a 200 or this fails.
+fn calls(mut peer: Peer, over: &AtomicBool) -> Calls {
+    let ear = UdpSocket::bind((CALLER, 0)).unwrap();
+    let media = sdp(ear.local_addr().unwrap(), "0");
     let mut times = Vec::new();
     let running: Vec<Message> = (0..RUNNING)
         .map(|_| call(&mut peer, &media, &mut times))
         .collect();
-    while !over.load(Ordering::Relaxed) {
-        let ok = call(&mut peer, &media, &mut times);
-        end(&mut peer, &ok);
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let places: Vec<SocketAddr> = running.iter().map(media_of).collect();
+    let sound = std::thread::scope(|scope| {
+        let talking = scope.spawn(|| talk(&ear, &places, over));
+        while !over.load(Ordering::Relaxed) {
+            // Nobody speaks in these.
+            let ok = call(
+                &mut peer,
+                &sdp(SocketAddr::new(CALLER, 9_500), "0"),
+                &mut times,
+            );
+            end(&mut peer, &ok);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        talking.join().unwrap()
+    });
     for ok in &running {
         end(&mut peer, ok);
     }
-    times
+    Calls { times, sound }
+}
+
+/// Twenty milliseconds of sound at a time to every place, which come back.
+fn talk(ear: &UdpSocket, places: &[SocketAddr], over: &AtomicBool) -> (usize, usize) {
+    ear.set_nonblocking(true).unwrap();
+    let (mut sent, mut heard) = (0, 0);
+    let mut listen = || {
+        let mut buffer = [0; 2_048];
+        while let Ok((_, from)) = ear.recv_from(&mut buffer) {
+            heard += usize::from(places.contains(&from));
+        }
+    };
+    let begun = Instant::now();
+    let mut number: u16 = 0;
+    while !over.load(Ordering::Relaxed) {
+        if begun.elapsed() < Duration::from_millis(20) * u32::from(number) {
+            std::thread::sleep(Duration::from_millis(2));
+        } else {
+            for (source, place) in (1_u32..).zip(places) {
+                let mut packet = vec![0x80, 0];
+                packet.extend(number.to_be_bytes());
+                packet.extend((u32::from(number) * 160).to_be_bytes());
+                packet.extend(source.to_be_bytes());
+                packet.extend([0xd5; 160]);
+                ear.send_to(&packet, place).unwrap();
+                sent += 1;
+            }
+            number += 1;
+        }
+        listen();
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    listen();
+    (sent, heard)
 }
 
 fn call(peer: &mut Peer, media: &str, times: &mut Vec<Duration>) -> Message {
@@ -247,7 +300,7 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
     let scanner = Peer::new(&pbx, SCANNER);
     let caller = Peer::new(&pbx, CALLER);
     let over = AtomicBool::new(false);
-    let (took, answered, mut times) = std::thread::scope(|scope| {
+    let (took, answered, calls) = std::thread::scope(|scope| {
         let calling = scope.spawn(|| calls(caller, &over));
         let scanning = scope.spawn(|| scan(scanner));
         let storming = scope.spawn(|| {
@@ -258,13 +311,15 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
         // A fault of one must not leave the others waiting.
         let took = storming.join();
         over.store(true, Ordering::Relaxed);
-        let (answered, times) = (scanning.join(), calling.join());
-        (took.unwrap(), answered.unwrap(), times.unwrap())
+        let (answered, calls) = (scanning.join(), calling.join());
+        (took.unwrap(), answered.unwrap(), calls.unwrap())
     });
+    let Calls { mut times, sound } = calls;
+    let (sent, heard) = sound;
     times.sort();
     let slowest = *times.last().unwrap();
     println!(
-        "10,000 phones registered in {took:?}; {} calls set up, median {:?}, slowest {:?}; the scanner had {answered} answers; load {}",
+        "10,000 phones registered in {took:?}; {} calls set up, median {:?}, slowest {:?}; the scanner had {answered} answers; of {sent} packets {heard} came back; load {}",
         times.len(),
         times[times.len() / 2],
         times.iter().rev().take(8).collect::<Vec<_>>(),
@@ -274,6 +329,7 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
     );
     assert!(times.len() > RUNNING + 20, "{} calls", times.len());
     assert!(slowest < SETUP, "{slowest:?}");
+    assert!(heard * 100 >= sent * 98, "{heard} of {sent} packets");
     assert!(answered < 500, "the scanner had {answered} answers");
 
     let bans = pbx.items("/api/v1/bans").await;

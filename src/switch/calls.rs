@@ -112,9 +112,6 @@ impl Core {
             }
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(mut entry) => {
-                if matches!(entry, Entry::CallAnswered(_)) {
-                    self.outbound_answered(now, id);
-                }
                 self.fill_call_ids(&mut entry);
                 self.show_call(id, &entry);
                 self.watch.touch_entry(&entry);
@@ -207,6 +204,9 @@ impl Core {
         }
         if let Some(place) = self.legs.get_mut(&leg) {
             let from = std::mem::replace(&mut place.call, into);
+            if place.trunk.is_some() {
+                self.allowances.follow(from, into);
+            }
             if let Some(running) = self.calls.get_mut(&from) {
                 running.legs.retain(|other| *other != leg);
             }

@@ -449,7 +449,10 @@ impl Core {
             self.on_orphan(now, session, &event);
             return;
         };
-        let call = place.call;
+        let (call, outside) = (place.call, place.trunk.is_some());
+        if outside && matches!(event, LegEvent::Answered { .. }) {
+            self.outbound_answered(now, call);
+        }
         if last {
             self.release_line(leg);
         }

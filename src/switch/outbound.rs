@@ -56,7 +56,7 @@ impl Core {
         }
     }
 
-    /// A person answered in this call: what it talks to the outside counts from now.
+    /// A far side outside answered: what it talks in this call counts from now.
     pub(super) fn outbound_answered(&mut self, now: Now, call: CallId) {
         if self.allowances.running() > 0 {
             let today = self.today(now);

@@ -135,6 +135,13 @@ impl Allowances {
         }
     }
 
+    /// The far side of a call is another call's from now on: what it talks goes on to count there.
+    pub fn follow(&mut self, from: CallId, into: CallId) {
+        if let Some(placed) = self.placed.remove(&from) {
+            self.placed.entry(into).or_default().extend(placed);
+        }
+    }
+
     /// The call is over: whose talk of which day is how long by now, for the store.
     pub fn end(&mut self, call: CallId, now: Mono) -> Vec<(Name, Date, Duration)> {
         let mut sums = Vec::new();
@@ -263,6 +270,27 @@ mod tests {
         assert!(!check(&allowances, 700, MONDAY));
         assert!(check(&allowances, 700, tuesday));
         assert_eq!(allowances.running(), 0);
+    }
+
+    #[test]
+    fn a_far_side_that_is_passed_on_still_counts() {
+        let mut allowances = Allowances::default();
+        let anna = Name::from("anna");
+        let call = CallId::from_u128;
+        let rule = rule(None);
+        let one = limits(Some(1), Some(10));
+        allowances.begin(call(1), &anna, &rule.name);
+        allowances.answered(call(1), at(0), MONDAY);
+        allowances.follow(call(1), call(2));
+        assert_eq!(allowances.end(call(1), at(60)), []);
+        let reached = allowances.check(at(60), MONDAY, &anna, one, &rule);
+        assert_eq!(reached, Err(Reached::Calls(1)));
+        // Passed on to another number in the same call: its talk counts from its own answer.
+        allowances.begin(call(2), &anna, &rule.name);
+        allowances.answered(call(2), at(100), MONDAY);
+        let sums = allowances.end(call(2), at(200));
+        let last = sums.last().unwrap();
+        assert_eq!(last.2, Duration::from_secs(300));
     }
 
     #[test]
