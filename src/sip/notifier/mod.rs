@@ -51,6 +51,8 @@ pub struct Subscribe<'a> {
 pub struct Notifier {
     subscriptions: HashMap<LocalTag, Box<Subscription>>,
     watchers: BTreeMap<Watched, BTreeSet<LocalTag>>,
+    /// By owner; no empty sets.
+    owned: HashMap<Id, BTreeSet<LocalTag>>,
     deadlines: BTreeSet<(Mono, LocalTag)>,
     /// NOTIFYs that are not answered yet.
     requests: HashMap<RequestId, LocalTag>,
@@ -68,6 +70,8 @@ struct Subscription {
     /// The value of Event in its NOTIFYs.
     event: String,
     dialog: Dialog,
+    /// When it was last asked for.
+    asked: Mono,
     until: Mono,
     state: State,
     version: u32,
@@ -82,6 +86,7 @@ impl Notifier {
         Notifier {
             subscriptions: HashMap::new(),
             watchers: BTreeMap::new(),
+            owned: HashMap::new(),
             deadlines: BTreeSet::new(),
             requests: HashMap::new(),
             last_request: 0,
@@ -115,9 +120,7 @@ impl Notifier {
         let Some(granted) = self.granted(request) else {
             return;
         };
-        let dialogs = self.subscriptions.values();
-        let same_phone = dialogs.filter(|one| one.dialog.flow == request.flow);
-        if same_phone.count() >= MOST_PER_PHONE {
+        if !self.make_room(now, request) {
             return self.refuse(request.id, 403, Headers::new());
         }
         let tag = LocalTag::new(&mut self.entropy);
@@ -125,12 +128,18 @@ impl Notifier {
         // Phones may be behind NAT: NOTIFYs go where the SUBSCRIBE came from.
         dialog.routing = Routing::Flow;
         dialog.local_cseq = 0;
+        let same: Vec<LocalTag> = self
+            .owned_by(request.who)
+            .filter(|(_, one)| one.watched == watched && one.dialog.target == dialog.target)
+            .map(|(tag, _)| tag)
+            .collect();
         let subscription = Subscription {
             who: request.who.clone(),
             entity: entity(request.message),
             event: event(watched.package, request.message),
             watched: watched.clone(),
             dialog,
+            asked: now,
             until: now + granted,
             state,
             version: 0,
@@ -140,11 +149,17 @@ impl Notifier {
         self.accept(request.id, tag, granted);
         self.subscriptions.insert(tag, Box::new(subscription));
         self.watchers.entry(watched).or_default().insert(tag);
+        let his = self.owned.entry(request.who.clone()).or_default();
+        his.insert(tag);
         self.deadlines.insert((now + granted, tag));
         if granted.is_zero() {
-            self.end(tag, "timeout");
-        } else {
-            self.notify(now, tag);
+            return self.end(tag, "timeout");
+        }
+        self.notify(now, tag);
+        // A phone that was restarted knows nothing of its older ones, and says so when it is told something there (481). One with two keys for the
+        // same colleague knows them.
+        for older in same {
+            self.notify(now, older);
         }
     }
 
@@ -168,6 +183,7 @@ impl Notifier {
             one.dialog.take_cseq(message);
             one.dialog.refresh_target(message);
             one.dialog.flow = request.flow;
+            one.asked = now;
             one.until = now + granted;
         }
         self.deadlines.remove(&(before, tag));
@@ -261,6 +277,33 @@ impl Notifier {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
+    fn owned_by(&self, who: &Id) -> impl Iterator<Item = (LocalTag, &Subscription)> {
+        let tags = self.owned.get(who).into_iter().flatten();
+        tags.filter_map(|tag| Some((*tag, &**self.subscriptions.get(tag)?)))
+    }
+
+    /// Whether a phone may have one more: if it or its owner has too many, the one that would end first goes. One that was asked for just now stays,
+    /// or a phone with too many keys would take them from itself in turn.
+    fn make_room(&mut self, now: Mono, request: &Subscribe<'_>) -> bool {
+        let is_here = |one: &Subscription| one.dialog.flow == request.flow;
+        let his = self.owned.get(request.who).map_or(0, BTreeSet::len);
+        let here = self.owned_by(request.who);
+        let is_phone_full = here.filter(|(_, one)| is_here(one)).count() >= MOST_PER_PHONE;
+        if !is_phone_full && his < MOST_PER_OPERATOR {
+            return true;
+        }
+        let first = self
+            .owned_by(request.who)
+            .filter(|(_, one)| is_here(one) || !is_phone_full)
+            .filter(|(_, one)| one.asked + SHORTEST <= now)
+            .min_by_key(|(tag, one)| (one.until, *tag))
+            .map(|(tag, _)| tag);
+        if let Some(tag) = first {
+            self.end(tag, "probation;retry-after=300");
+        }
+        first.is_some()
+    }
+
     /// How long is granted; `None`: too short, and refused (423, RFC 6665 §4.2.1.1).
     fn granted(&mut self, request: &Subscribe<'_>) -> Option<Duration> {
         let asked = request.message.header(Name::Expires);
@@ -348,6 +391,12 @@ impl Notifier {
                 self.watchers.remove(&one.watched);
             }
         }
+        if let Some(his) = self.owned.get_mut(&one.who) {
+            his.remove(&tag);
+            if his.is_empty() {
+                self.owned.remove(&one.who);
+            }
+        }
     }
 }
 
@@ -374,5 +423,7 @@ fn event(package: Package, subscribe: &Message) -> String {
 const OURS: u64 = 1 << 63;
 /// A key field with modules on a desk has about a hundred lamps.
 const MOST_PER_PHONE: usize = 128;
+/// Of all his phones.
+const MOST_PER_OPERATOR: usize = 8 * MOST_PER_PHONE;
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);
