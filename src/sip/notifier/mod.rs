@@ -22,6 +22,7 @@ use crate::sip::dialog::{Dialog, LocalTag};
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers, Notify, Routing};
 use crate::sip::endpoint::event::RequestId;
+use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
 
 /// Whom or what somebody watches.
@@ -78,6 +79,8 @@ struct Subscription {
     in_flight: Option<RequestId>,
     /// The state has changed since the NOTIFY that is in flight.
     is_stale: bool,
+    /// Its phone cannot be reached: nothing is sent until it is back.
+    is_lost: bool,
 }
 
 impl Notifier {
@@ -145,6 +148,7 @@ impl Notifier {
             version: 0,
             in_flight: None,
             is_stale: false,
+            is_lost: false,
         };
         self.accept(request.id, tag, granted);
         self.subscriptions.insert(tag, Box::new(subscription));
@@ -159,7 +163,15 @@ impl Notifier {
         // A phone that was restarted knows nothing of its older ones, and says so when it is told something there (481). One with two keys for the
         // same colleague knows them.
         for older in same {
-            self.notify(now, older);
+            if self
+                .subscriptions
+                .get(&older)
+                .is_some_and(|one| one.is_lost)
+            {
+                self.forget(older);
+            } else {
+                self.notify(now, older);
+            }
         }
     }
 
@@ -182,10 +194,10 @@ impl Notifier {
         if let Some(one) = self.subscriptions.get_mut(&tag) {
             one.dialog.take_cseq(message);
             one.dialog.refresh_target(message);
-            one.dialog.flow = request.flow;
             one.asked = now;
             one.until = now + granted;
         }
+        self.come_by(tag, &request.flow);
         self.deadlines.remove(&(before, tag));
         self.deadlines.insert((now + granted, tag));
         self.accept(request.id, tag, granted);
@@ -223,25 +235,51 @@ impl Notifier {
         if one.in_flight == Some(id) {
             one.in_flight = None;
         }
-        // RFC 6665 §4.2.2, RFC 5057 §5.1: the phone knows nothing of the subscription, or is not there.
-        let is_lost = matches!(
-            code,
-            404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 503 | 604
-        );
-        if is_lost {
+        // RFC 6665 §4.2.2, RFC 5057 §5.1: the phone knows nothing of the subscription.
+        let is_over = matches!(code, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
+        if is_over {
             self.forget(tag);
+        } else if matches!(code, 408 | 503) {
+            // It is not there: perhaps it is back in a moment, by another connection or another port of its NAT, and goes on as if nothing had been.
+            self.lose(tag);
         } else if std::mem::take(&mut one.is_stale) {
             self.notify(now, tag);
         }
     }
 
-    /// A flow can no longer be used: its subscriptions are over, silently.
+    /// A flow can no longer be used: nothing is sent to the phones behind it until they are back. Their subscriptions end in their own time.
     pub fn close_flow(&mut self, flow: &Flow) {
         let all = self.subscriptions.iter();
         let lost = all.filter(|(_, one)| one.dialog.flow.is_cut_by(flow));
         let lost: Vec<LocalTag> = lost.map(|(tag, _)| *tag).collect();
         for tag in lost {
-            self.forget(tag);
+            self.lose(tag);
+        }
+    }
+
+    /// An operator's phone with this Contact has registered from `flow`: of its subscriptions those that are lost, or that came by another flow, go on
+    /// there. `is_anothers`: another phone of his is at that flow, behind another NAT with the same Contact.
+    pub fn rejoin(
+        &mut self,
+        now: Mono,
+        who: &Id,
+        contact: &Uri,
+        flow: &Flow,
+        is_anothers: impl Fn(&Flow) -> bool,
+    ) {
+        let is_its = |one: &Subscription| {
+            let target = Uri::parse(&one.dialog.target);
+            target.is_ok_and(|target| target.matches(contact))
+        };
+        let back: Vec<LocalTag> = self
+            .owned_by(who)
+            .filter(|(_, one)| one.is_lost || one.dialog.flow != *flow)
+            .filter(|(_, one)| is_its(one) && !is_anothers(&one.dialog.flow))
+            .map(|(tag, _)| tag)
+            .collect();
+        for tag in back {
+            self.come_by(tag, flow);
+            self.notify(now, tag);
         }
     }
 
@@ -295,8 +333,8 @@ impl Notifier {
         let first = self
             .owned_by(request.who)
             .filter(|(_, one)| is_here(one) || !is_phone_full)
-            .filter(|(_, one)| one.asked + SHORTEST <= now)
-            .min_by_key(|(tag, one)| (one.until, *tag))
+            .filter(|(_, one)| one.is_lost || one.asked + SHORTEST <= now)
+            .min_by_key(|(tag, one)| (!one.is_lost, one.until, *tag))
             .map(|(tag, _)| tag);
         if let Some(tag) = first {
             self.end(tag, "probation;retry-after=300");
@@ -337,6 +375,9 @@ impl Notifier {
         let Some(one) = self.subscriptions.get_mut(&tag) else {
             return;
         };
+        if one.is_lost {
+            return;
+        }
         if one.in_flight.is_some() {
             one.is_stale = true;
             return;
@@ -345,9 +386,35 @@ impl Notifier {
         self.send(tag, format!("active;expires={left}"));
     }
 
+    /// Its phone is out of reach; an answer to what is in flight would tell nothing.
+    fn lose(&mut self, tag: LocalTag) {
+        let Some(one) = self.subscriptions.get_mut(&tag) else {
+            return;
+        };
+        one.is_lost = true;
+        if let Some(id) = one.in_flight.take() {
+            self.requests.remove(&id);
+        }
+    }
+
+    /// Its phone is, or is again, at this flow. A NOTIFY that went elsewhere is not waited for.
+    fn come_by(&mut self, tag: LocalTag, flow: &Flow) {
+        let Some(one) = self.subscriptions.get_mut(&tag) else {
+            return;
+        };
+        let has_moved = one.dialog.flow != *flow;
+        one.is_lost = false;
+        one.dialog.follow(flow);
+        if has_moved && let Some(id) = one.in_flight.take() {
+            self.requests.remove(&id);
+        }
+    }
+
     /// The last NOTIFY, and the end.
     fn end(&mut self, tag: LocalTag, reason: &str) {
-        self.send(tag, format!("terminated;reason={reason}"));
+        if self.subscriptions.get(&tag).is_some_and(|one| !one.is_lost) {
+            self.send(tag, format!("terminated;reason={reason}"));
+        }
         self.forget(tag);
     }
 

@@ -111,6 +111,15 @@ impl Rig {
         self.drain()
     }
 
+    /// The phone registers from its flow; another one of his is at `other`.
+    fn rejoin(&mut self, contact: &str, other: Option<Flow>) -> Vec<Said> {
+        let contact = Uri::parse(contact).unwrap();
+        let (who, flow) = (self.who.clone(), self.flow);
+        self.notifier
+            .rejoin(self.now, &who, &contact, &flow, |at| Some(*at) == other);
+        self.drain()
+    }
+
     fn drain(&mut self) -> Vec<Said> {
         std::iter::from_fn(|| self.notifier.poll_command())
             .map(|command| match command {
@@ -229,15 +238,8 @@ fn it_ends_when_the_phone_says_so_or_is_gone() {
     let said = rig.renew(0, 2, &first);
     assert_eq!(state(&said[1]), "terminated;reason=timeout");
     assert!(rig.is_empty());
-    for code in [481, 408, 503] {
-        rig.begin("dialog", None, idle());
-        assert_eq!(rig.answer(code), []);
-        assert!(rig.is_empty(), "{code}");
-    }
     rig.begin("dialog", None, idle());
-    rig.notifier.close_flow(&flow(5063));
-    assert_eq!(rig.notifier.count(), 1);
-    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.answer(481), []);
     assert!(rig.is_empty());
     rig.begin("dialog", None, idle());
     rig.answer(200);
@@ -335,4 +337,63 @@ fn an_operators_phones_have_a_limit_together() {
     rig.pass(60);
     assert!(rig.begin("dialog", None, idle()).len() > 2);
     assert_eq!(rig.notifier.count(), MOST_PER_OPERATOR);
+}
+
+const CONTACT: &str = "sip:boris@192.0.2.1:5062";
+
+#[test]
+fn a_lost_phone_hears_nothing_until_it_is_back() {
+    for code in [408, 503] {
+        let mut rig = Rig::new();
+        rig.begin("dialog", Some(300), idle());
+        assert_eq!(rig.answer(code), []);
+        assert_eq!(rig.publish(&ringing()), [], "{code}");
+        let said = rig.rejoin(CONTACT, None);
+        assert_eq!(said.len(), 1, "{code}");
+        assert_eq!(state(&said[0]), "active;expires=300");
+        assert!(body(&said[0]).contains("<state>early</state>"));
+        assert_eq!(rig.rejoin(CONTACT, None), [], "it is where it was");
+    }
+    let mut rig = Rig::new();
+    let known = tag(&rig.begin("dialog", Some(300), idle()));
+    rig.notifier.close_flow(&flow(5063));
+    rig.answer(200);
+    assert_eq!(rig.publish(&ringing()).len(), 1, "another phone's flow");
+    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.answer(503), [], "it is not waited for");
+    assert_eq!(rig.publish(&idle()), []);
+    assert_eq!(rig.renew(300, 2, &known).len(), 2, "it is back by itself");
+    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.pass(300), [], "it ends in silence");
+    assert!(rig.is_empty());
+}
+
+#[test]
+fn a_phone_that_is_back_elsewhere_is_told_there() {
+    let mut rig = Rig::new();
+    rig.begin("dialog", Some(300), idle());
+    rig.flow = flow(6000);
+    assert_eq!(rig.rejoin("sip:boris@192.0.2.1:5070", None), []);
+    assert_eq!(rig.rejoin(CONTACT, Some(flow(5062))), []);
+    rig.who = Operator::from("carla");
+    assert_eq!(rig.rejoin(CONTACT, None), []);
+    rig.who = Operator::from("boris");
+    assert_eq!(rig.rejoin(CONTACT, None).len(), 1);
+    let one = rig.notifier.subscriptions.values().next().unwrap();
+    assert_eq!(one.dialog.flow, flow(6000));
+    let first = RequestId(OURS | 1);
+    rig.notifier.answered(rig.now, first, 408);
+    rig.answer(200);
+    let said = rig.publish(&ringing());
+    assert_eq!(said.len(), 1, "what went to the old place tells nothing");
+}
+
+#[test]
+fn what_a_phone_has_lost_gives_way_to_what_it_asks_for_anew() {
+    let mut rig = Rig::new();
+    rig.begin("dialog", None, idle());
+    rig.notifier.close_flow(&flow(5062));
+    rig.flow = flow(6000);
+    assert_eq!(rig.begin("dialog", None, idle()).len(), 2);
+    assert_eq!(rig.notifier.count(), 1);
 }
