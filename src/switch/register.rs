@@ -90,6 +90,7 @@ impl Core {
         if changed {
             self.refresh_phones(now, &operator);
             self.rejoin_dialogs(&operator, flow);
+            self.rejoin_subscriptions(now, &operator, flow);
         }
         (registered.code, registered.headers)
     }

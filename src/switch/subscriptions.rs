@@ -293,6 +293,22 @@ impl Core {
         self.drain_notifier(now);
     }
 
+    /// A phone has registered, perhaps by a new connection or from another port of its NAT: what it watches it is told there.
+    pub(super) fn rejoin_subscriptions(&mut self, now: Now, operator: &Name, flow: Flow) {
+        let bindings = || self.registrar.contacts(operator);
+        for here in bindings().filter(|binding| binding.flow == flow) {
+            let contact = &here.contact;
+            let is_anothers = |at: &Flow| {
+                let mut others = bindings();
+                *at != flow && others.any(|other| other.flow == *at)
+            };
+            self.watch
+                .notifier
+                .rejoin(now.mono, operator, contact, &flow, is_anothers);
+        }
+        self.drain_notifier(now);
+    }
+
     /// Subscriptions that are over.
     pub(super) fn expire_subscriptions(&mut self, now: Now) {
         let due = self.watch.notifier.poll_timeout();

@@ -22,6 +22,7 @@ use crate::sip::dialog::{Dialog, LocalTag};
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers, Notify, Routing};
 use crate::sip::endpoint::event::RequestId;
+use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
 
 /// Whom or what somebody watches.
@@ -51,6 +52,8 @@ pub struct Subscribe<'a> {
 pub struct Notifier {
     subscriptions: HashMap<LocalTag, Box<Subscription>>,
     watchers: BTreeMap<Watched, BTreeSet<LocalTag>>,
+    /// By owner; no empty sets.
+    owned: HashMap<Id, BTreeSet<LocalTag>>,
     deadlines: BTreeSet<(Mono, LocalTag)>,
     /// NOTIFYs that are not answered yet.
     requests: HashMap<RequestId, LocalTag>,
@@ -68,12 +71,16 @@ struct Subscription {
     /// The value of Event in its NOTIFYs.
     event: String,
     dialog: Dialog,
+    /// When it was last asked for.
+    asked: Mono,
     until: Mono,
     state: State,
     version: u32,
     in_flight: Option<RequestId>,
     /// The state has changed since the NOTIFY that is in flight.
     is_stale: bool,
+    /// Its phone cannot be reached: nothing is sent until it is back.
+    is_lost: bool,
 }
 
 impl Notifier {
@@ -82,6 +89,7 @@ impl Notifier {
         Notifier {
             subscriptions: HashMap::new(),
             watchers: BTreeMap::new(),
+            owned: HashMap::new(),
             deadlines: BTreeSet::new(),
             requests: HashMap::new(),
             last_request: 0,
@@ -115,9 +123,7 @@ impl Notifier {
         let Some(granted) = self.granted(request) else {
             return;
         };
-        let dialogs = self.subscriptions.values();
-        let same_phone = dialogs.filter(|one| one.dialog.flow == request.flow);
-        if same_phone.count() >= MOST_PER_PHONE {
+        if !self.make_room(now, request) {
             return self.refuse(request.id, 403, Headers::new());
         }
         let tag = LocalTag::new(&mut self.entropy);
@@ -125,26 +131,47 @@ impl Notifier {
         // Phones may be behind NAT: NOTIFYs go where the SUBSCRIBE came from.
         dialog.routing = Routing::Flow;
         dialog.local_cseq = 0;
+        let same: Vec<LocalTag> = self
+            .owned_by(request.who)
+            .filter(|(_, one)| one.watched == watched && one.dialog.target == dialog.target)
+            .map(|(tag, _)| tag)
+            .collect();
         let subscription = Subscription {
             who: request.who.clone(),
             entity: entity(request.message),
             event: event(watched.package, request.message),
             watched: watched.clone(),
             dialog,
+            asked: now,
             until: now + granted,
             state,
             version: 0,
             in_flight: None,
             is_stale: false,
+            is_lost: false,
         };
         self.accept(request.id, tag, granted);
         self.subscriptions.insert(tag, Box::new(subscription));
         self.watchers.entry(watched).or_default().insert(tag);
+        let his = self.owned.entry(request.who.clone()).or_default();
+        his.insert(tag);
         self.deadlines.insert((now + granted, tag));
         if granted.is_zero() {
-            self.end(tag, "timeout");
-        } else {
-            self.notify(now, tag);
+            return self.end(tag, "timeout");
+        }
+        self.notify(now, tag);
+        // A phone that was restarted knows nothing of its older ones, and says so when it is told something there (481). One with two keys for the
+        // same colleague knows them.
+        for older in same {
+            if self
+                .subscriptions
+                .get(&older)
+                .is_some_and(|one| one.is_lost)
+            {
+                self.forget(older);
+            } else {
+                self.notify(now, older);
+            }
         }
     }
 
@@ -167,9 +194,10 @@ impl Notifier {
         if let Some(one) = self.subscriptions.get_mut(&tag) {
             one.dialog.take_cseq(message);
             one.dialog.refresh_target(message);
-            one.dialog.flow = request.flow;
+            one.asked = now;
             one.until = now + granted;
         }
+        self.come_by(tag, &request.flow);
         self.deadlines.remove(&(before, tag));
         self.deadlines.insert((now + granted, tag));
         self.accept(request.id, tag, granted);
@@ -207,25 +235,51 @@ impl Notifier {
         if one.in_flight == Some(id) {
             one.in_flight = None;
         }
-        // RFC 6665 §4.2.2, RFC 5057 §5.1: the phone knows nothing of the subscription, or is not there.
-        let is_lost = matches!(
-            code,
-            404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 503 | 604
-        );
-        if is_lost {
+        // RFC 6665 §4.2.2, RFC 5057 §5.1: the phone knows nothing of the subscription.
+        let is_over = matches!(code, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604);
+        if is_over {
             self.forget(tag);
+        } else if matches!(code, 408 | 503) {
+            // It is not there: perhaps it is back in a moment, by another connection or another port of its NAT, and goes on as if nothing had been.
+            self.lose(tag);
         } else if std::mem::take(&mut one.is_stale) {
             self.notify(now, tag);
         }
     }
 
-    /// A flow can no longer be used: its subscriptions are over, silently.
+    /// A flow can no longer be used: nothing is sent to the phones behind it until they are back. Their subscriptions end in their own time.
     pub fn close_flow(&mut self, flow: &Flow) {
         let all = self.subscriptions.iter();
         let lost = all.filter(|(_, one)| one.dialog.flow.is_cut_by(flow));
         let lost: Vec<LocalTag> = lost.map(|(tag, _)| *tag).collect();
         for tag in lost {
-            self.forget(tag);
+            self.lose(tag);
+        }
+    }
+
+    /// An operator's phone with this Contact has registered from `flow`: of its subscriptions those that are lost, or that came by another flow, go on
+    /// there. `is_anothers`: another phone of his is at that flow, behind another NAT with the same Contact.
+    pub fn rejoin(
+        &mut self,
+        now: Mono,
+        who: &Id,
+        contact: &Uri,
+        flow: &Flow,
+        is_anothers: impl Fn(&Flow) -> bool,
+    ) {
+        let is_its = |one: &Subscription| {
+            let target = Uri::parse(&one.dialog.target);
+            target.is_ok_and(|target| target.matches(contact))
+        };
+        let back: Vec<LocalTag> = self
+            .owned_by(who)
+            .filter(|(_, one)| one.is_lost || one.dialog.flow != *flow)
+            .filter(|(_, one)| is_its(one) && !is_anothers(&one.dialog.flow))
+            .map(|(tag, _)| tag)
+            .collect();
+        for tag in back {
+            self.come_by(tag, flow);
+            self.notify(now, tag);
         }
     }
 
@@ -261,6 +315,33 @@ impl Notifier {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
+    fn owned_by(&self, who: &Id) -> impl Iterator<Item = (LocalTag, &Subscription)> {
+        let tags = self.owned.get(who).into_iter().flatten();
+        tags.filter_map(|tag| Some((*tag, &**self.subscriptions.get(tag)?)))
+    }
+
+    /// Whether a phone may have one more: if it or its owner has too many, the one that would end first goes. One that was asked for just now stays,
+    /// or a phone with too many keys would take them from itself in turn.
+    fn make_room(&mut self, now: Mono, request: &Subscribe<'_>) -> bool {
+        let is_here = |one: &Subscription| one.dialog.flow == request.flow;
+        let his = self.owned.get(request.who).map_or(0, BTreeSet::len);
+        let here = self.owned_by(request.who);
+        let is_phone_full = here.filter(|(_, one)| is_here(one)).count() >= MOST_PER_PHONE;
+        if !is_phone_full && his < MOST_PER_OPERATOR {
+            return true;
+        }
+        let first = self
+            .owned_by(request.who)
+            .filter(|(_, one)| is_here(one) || !is_phone_full)
+            .filter(|(_, one)| one.is_lost || one.asked + SHORTEST <= now)
+            .min_by_key(|(tag, one)| (!one.is_lost, one.until, *tag))
+            .map(|(tag, _)| tag);
+        if let Some(tag) = first {
+            self.end(tag, "probation;retry-after=300");
+        }
+        first.is_some()
+    }
+
     /// How long is granted; `None`: too short, and refused (423, RFC 6665 §4.2.1.1).
     fn granted(&mut self, request: &Subscribe<'_>) -> Option<Duration> {
         let asked = request.message.header(Name::Expires);
@@ -294,6 +375,9 @@ impl Notifier {
         let Some(one) = self.subscriptions.get_mut(&tag) else {
             return;
         };
+        if one.is_lost {
+            return;
+        }
         if one.in_flight.is_some() {
             one.is_stale = true;
             return;
@@ -302,9 +386,35 @@ impl Notifier {
         self.send(tag, format!("active;expires={left}"));
     }
 
+    /// Its phone is out of reach; an answer to what is in flight would tell nothing.
+    fn lose(&mut self, tag: LocalTag) {
+        let Some(one) = self.subscriptions.get_mut(&tag) else {
+            return;
+        };
+        one.is_lost = true;
+        if let Some(id) = one.in_flight.take() {
+            self.requests.remove(&id);
+        }
+    }
+
+    /// Its phone is, or is again, at this flow. A NOTIFY that went elsewhere is not waited for.
+    fn come_by(&mut self, tag: LocalTag, flow: &Flow) {
+        let Some(one) = self.subscriptions.get_mut(&tag) else {
+            return;
+        };
+        let has_moved = one.dialog.flow != *flow;
+        one.is_lost = false;
+        one.dialog.follow(flow);
+        if has_moved && let Some(id) = one.in_flight.take() {
+            self.requests.remove(&id);
+        }
+    }
+
     /// The last NOTIFY, and the end.
     fn end(&mut self, tag: LocalTag, reason: &str) {
-        self.send(tag, format!("terminated;reason={reason}"));
+        if self.subscriptions.get(&tag).is_some_and(|one| !one.is_lost) {
+            self.send(tag, format!("terminated;reason={reason}"));
+        }
         self.forget(tag);
     }
 
@@ -348,6 +458,12 @@ impl Notifier {
                 self.watchers.remove(&one.watched);
             }
         }
+        if let Some(his) = self.owned.get_mut(&one.who) {
+            his.remove(&tag);
+            if his.is_empty() {
+                self.owned.remove(&one.who);
+            }
+        }
     }
 }
 
@@ -374,5 +490,7 @@ fn event(package: Package, subscribe: &Message) -> String {
 const OURS: u64 = 1 << 63;
 /// A key field with modules on a desk has about a hundred lamps.
 const MOST_PER_PHONE: usize = 128;
+/// Of all his phones.
+const MOST_PER_OPERATOR: usize = 8 * MOST_PER_PHONE;
 const SHORTEST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(3600);

@@ -10,6 +10,7 @@ struct Rig {
     notifier: Notifier,
     now: Mono,
     flow: Flow,
+    who: Operator,
     requests: u64,
 }
 
@@ -54,6 +55,7 @@ impl Rig {
             notifier: Notifier::new(Entropy::from_number(3)),
             now: Mono::from_micros(1_000_000),
             flow: flow(5062),
+            who: Operator::from("boris"),
             requests: 0,
         }
     }
@@ -77,7 +79,7 @@ impl Rig {
         let message = self.message(event, expires, 1, "");
         let package = Package::parse(event).unwrap();
         self.requests += 1;
-        let who = Operator::from("boris");
+        let who = self.who.clone();
         let request = Subscribe {
             id: RequestId(self.requests),
             flow: self.flow,
@@ -92,7 +94,7 @@ impl Rig {
     fn renew(&mut self, expires: u64, cseq: u32, tag: &str) -> Vec<Said> {
         let message = self.message("dialog", Some(expires), cseq, tag);
         self.requests += 1;
-        let who = Operator::from("boris");
+        let who = self.who.clone();
         let request = Subscribe {
             id: RequestId(self.requests),
             flow: self.flow,
@@ -106,6 +108,15 @@ impl Rig {
     fn publish(&mut self, state: &State) -> Vec<Said> {
         self.notifier
             .publish(self.now, &watched(Package::Dialog), state);
+        self.drain()
+    }
+
+    /// The phone registers from its flow; another one of his is at `other`.
+    fn rejoin(&mut self, contact: &str, other: Option<Flow>) -> Vec<Said> {
+        let contact = Uri::parse(contact).unwrap();
+        let (who, flow) = (self.who.clone(), self.flow);
+        self.notifier
+            .rejoin(self.now, &who, &contact, &flow, |at| Some(*at) == other);
         self.drain()
     }
 
@@ -146,6 +157,7 @@ impl Rig {
         let one = &self.notifier;
         one.subscriptions.is_empty()
             && one.watchers.is_empty()
+            && one.owned.is_empty()
             && one.deadlines.is_empty()
             && one.requests.is_empty()
     }
@@ -226,15 +238,8 @@ fn it_ends_when_the_phone_says_so_or_is_gone() {
     let said = rig.renew(0, 2, &first);
     assert_eq!(state(&said[1]), "terminated;reason=timeout");
     assert!(rig.is_empty());
-    for code in [481, 408, 503] {
-        rig.begin("dialog", None, idle());
-        assert_eq!(rig.answer(code), []);
-        assert!(rig.is_empty(), "{code}");
-    }
     rig.begin("dialog", None, idle());
-    rig.notifier.close_flow(&flow(5063));
-    assert_eq!(rig.notifier.count(), 1);
-    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.answer(481), []);
     assert!(rig.is_empty());
     rig.begin("dialog", None, idle());
     rig.answer(200);
@@ -279,4 +284,116 @@ fn an_event_keeps_its_id() {
     let one = rig.notifier.subscriptions.values().next().unwrap();
     assert_eq!(one.event, "dialog;id=9");
     assert_eq!(one.entity, "sip:anna@pbx.test");
+}
+
+#[test]
+fn a_restarted_phone_says_that_it_knows_nothing_of_its_older_ones() {
+    let mut rig = Rig::new();
+    let old = tag(&rig.begin("dialog", None, idle()));
+    rig.answer(200);
+    let said = rig.begin("dialog", None, idle());
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(
+        body(&said[2]).contains("version=\"1\""),
+        "the older one is told as well"
+    );
+    rig.answer(481);
+    assert_eq!(rig.notifier.count(), 1);
+    assert_eq!(rig.renew(300, 2, &old), [Said::Refused(481)]);
+    assert_eq!(rig.begin("presence", None, idle()).len(), 2);
+}
+
+#[test]
+fn a_full_phone_gives_up_what_ends_first_but_nothing_that_is_new() {
+    let mut rig = Rig::new();
+    let first = tag(&rig.begin("dialog", Some(600), idle()));
+    for _ in 1..MOST_PER_PHONE {
+        rig.begin("dialog", None, idle());
+    }
+    assert_eq!(rig.begin("dialog", None, idle()), [Said::Refused(403)]);
+    rig.who = Operator::from("carla");
+    assert_eq!(rig.begin("dialog", None, idle()).len(), 2, "the same proxy");
+    rig.who = Operator::from("boris");
+    rig.pass(60);
+    let said = rig.begin("dialog", None, idle());
+    assert_eq!(
+        state(&said[0]),
+        "terminated;reason=probation;retry-after=300"
+    );
+    assert!(matches!(said[1], Said::Accepted(_)), "{said:?}");
+    assert_eq!(rig.notifier.count(), MOST_PER_PHONE + 1);
+    assert_eq!(rig.renew(600, 2, &first), [Said::Refused(481)]);
+}
+
+#[test]
+fn an_operators_phones_have_a_limit_together() {
+    let mut rig = Rig::new();
+    for one in 0..MOST_PER_OPERATOR {
+        rig.flow = flow(10_000 + u16::try_from(one).unwrap());
+        assert!(rig.begin("dialog", None, idle()).len() >= 2);
+    }
+    rig.flow = flow(9_999);
+    assert_eq!(rig.begin("dialog", None, idle()), [Said::Refused(403)]);
+    rig.pass(60);
+    assert!(rig.begin("dialog", None, idle()).len() > 2);
+    assert_eq!(rig.notifier.count(), MOST_PER_OPERATOR);
+}
+
+const CONTACT: &str = "sip:boris@192.0.2.1:5062";
+
+#[test]
+fn a_lost_phone_hears_nothing_until_it_is_back() {
+    for code in [408, 503] {
+        let mut rig = Rig::new();
+        rig.begin("dialog", Some(300), idle());
+        assert_eq!(rig.answer(code), []);
+        assert_eq!(rig.publish(&ringing()), [], "{code}");
+        let said = rig.rejoin(CONTACT, None);
+        assert_eq!(said.len(), 1, "{code}");
+        assert_eq!(state(&said[0]), "active;expires=300");
+        assert!(body(&said[0]).contains("<state>early</state>"));
+        assert_eq!(rig.rejoin(CONTACT, None), [], "it is where it was");
+    }
+    let mut rig = Rig::new();
+    let known = tag(&rig.begin("dialog", Some(300), idle()));
+    rig.notifier.close_flow(&flow(5063));
+    rig.answer(200);
+    assert_eq!(rig.publish(&ringing()).len(), 1, "another phone's flow");
+    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.answer(503), [], "it is not waited for");
+    assert_eq!(rig.publish(&idle()), []);
+    assert_eq!(rig.renew(300, 2, &known).len(), 2, "it is back by itself");
+    rig.notifier.close_flow(&flow(5062));
+    assert_eq!(rig.pass(300), [], "it ends in silence");
+    assert!(rig.is_empty());
+}
+
+#[test]
+fn a_phone_that_is_back_elsewhere_is_told_there() {
+    let mut rig = Rig::new();
+    rig.begin("dialog", Some(300), idle());
+    rig.flow = flow(6000);
+    assert_eq!(rig.rejoin("sip:boris@192.0.2.1:5070", None), []);
+    assert_eq!(rig.rejoin(CONTACT, Some(flow(5062))), []);
+    rig.who = Operator::from("carla");
+    assert_eq!(rig.rejoin(CONTACT, None), []);
+    rig.who = Operator::from("boris");
+    assert_eq!(rig.rejoin(CONTACT, None).len(), 1);
+    let one = rig.notifier.subscriptions.values().next().unwrap();
+    assert_eq!(one.dialog.flow, flow(6000));
+    let first = RequestId(OURS | 1);
+    rig.notifier.answered(rig.now, first, 408);
+    rig.answer(200);
+    let said = rig.publish(&ringing());
+    assert_eq!(said.len(), 1, "what went to the old place tells nothing");
+}
+
+#[test]
+fn what_a_phone_has_lost_gives_way_to_what_it_asks_for_anew() {
+    let mut rig = Rig::new();
+    rig.begin("dialog", None, idle());
+    rig.notifier.close_flow(&flow(5062));
+    rig.flow = flow(6000);
+    assert_eq!(rig.begin("dialog", None, idle()).len(), 2);
+    assert_eq!(rig.notifier.count(), 1);
 }
