@@ -212,6 +212,10 @@ impl Call {
             });
         }
         self.release_operator(leg);
+        if self.state.passing.as_ref().is_some_and(|one| one.by == leg) {
+            // Told before he goes: afterwards his leg is not this call's any more.
+            self.passing_over();
+        }
         let state = &mut self.state;
         state.stop_playing(leg);
         state.leave_bridge(leg);
@@ -244,7 +248,11 @@ impl Call {
             self.state.media(MediaAct::Close { leg: id });
             if let Some(operator) = moved.record.operator {
                 let call = self.state.id;
-                self.state.ask(Request::Release { call, operator });
+                let mut legs = self.state.legs.iter();
+                // It may be another phone of somebody who is in this call anyway.
+                if !legs.any(|leg| leg.record.operator.as_ref() == Some(&operator)) {
+                    self.state.ask(Request::Release { call, operator });
+                }
             }
             return;
         }
@@ -262,7 +270,10 @@ impl Call {
                     }
                     _ => before.person,
                 };
-                self.release_operator(leaving);
+                // Who only changes to another phone of his is free at no moment.
+                if self.operator_on(leaving) != operator.as_ref() {
+                    self.release_operator(leaving);
+                }
                 self.state.end(now, leaving, EndReason::Normal);
             }
             stage => {

@@ -92,6 +92,11 @@ impl Call {
                 if state != LegState::Connected {
                     return;
                 }
+                if !self.state.leg(leg).is_some_and(|leg| leg.probing) {
+                    // It is asked now and then although it is heard, and some far sides answer no OPTIONS within a call.
+                    self.state.note(now, "A leg does not answer OPTIONS");
+                    return;
+                }
                 self.state.act(leg, LegAct::End(EndReason::Normal));
                 self.leg_gone(now, leg, true);
             }

@@ -110,6 +110,19 @@ fn a_living_phone_stays() {
 }
 
 #[test]
+fn a_phone_that_is_heard_need_not_answer() {
+    let (mut w, _, caller, anna) = talking();
+    for leg in [anna, caller] {
+        // The session asks of its own accord now and then.
+        w.event(leg, LegEvent::Alive(false));
+        assert!(w.joined(caller, anna));
+    }
+    w.media(anna, MediaEvent::Silent);
+    w.event(anna, LegEvent::Alive(false));
+    assert_eq!(w.said(anna).last().unwrap(), "end");
+}
+
+#[test]
 fn nobody_answers_after_a_phone_vanished() {
     let (mut w, call, caller, anna) = talking();
     w.ended(anna, LegEnd::Lost);

@@ -6,7 +6,7 @@ use crate::call::input::{Command, LegEvent};
 use crate::call::media::MediaEvent;
 use crate::call::output::Seat;
 use crate::desk::notice::OperatorState;
-use crate::dialplan::plan::Destination;
+use crate::dialplan::plan::{Destination, Plan};
 use crate::dialplan::routing::Entry;
 use crate::ledger::cause::{CallResult, Direction, EndedBy};
 use crate::ledger::id::{CallId, LegId};
@@ -300,6 +300,36 @@ fn a_seat_that_is_gone_is_not_taken() {
     assert!(w.joined(caller, anna));
     w.bye(anna);
     assert!(w.is_over(call));
+    w.assert_empty();
+}
+
+#[test]
+fn who_changes_to_his_other_phone_is_rung_by_nobody() {
+    let none = |plan: &mut Plan| {
+        for operator in plan.operators.values_mut() {
+            operator.wrap_up = secs(0);
+        }
+    };
+    let mut w = World::new(plan(none));
+    w.register("anna", 2);
+    let (call, caller) = w.call("+74950000004");
+    let desk_phone = w.ringing("anna")[0];
+    w.answer(desk_phone);
+    let (waiting, _) = w.call("+74950000003");
+    assert!(w.ringing("anna").is_empty());
+    let (_, other_phone) = join(&mut w, "anna", call, Seat::Of(desk_phone));
+    assert!(w.joined(caller, other_phone));
+    assert_eq!(last(&w, desk_phone), "end");
+    assert_eq!(w.state("anna"), OperatorState::Talking);
+    assert!(w.ringing("anna").is_empty());
+    // A seat that is gone: she goes on talking where she talks.
+    let (_, third) = join(&mut w, "anna", call, Seat::Parked);
+    assert_eq!(last(&w, third), "end");
+    assert!(w.joined(caller, other_phone));
+    assert_eq!(w.state("anna"), OperatorState::Talking);
+    assert!(w.ringing("anna").is_empty());
+    w.command(waiting, Command::Hangup);
+    w.bye(caller);
     w.assert_empty();
 }
 

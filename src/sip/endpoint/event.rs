@@ -111,7 +111,7 @@ pub enum Event {
         /// The request.
         message: Message,
     },
-    /// The OPTIONS asked for by `Probe` was answered (any final response but 408 and 481) or not.
+    /// An OPTIONS, asked for by `Probe` or sent now and then, was answered (any final response but 408; 481 ends the session) or not.
     Probed {
         /// The session.
         session: SessionId,

@@ -112,7 +112,7 @@ impl Endpoint {
                 self.with_session(id, |session, core| session.bye_answered(core, at, None));
             }
             User::Probe(id) => {
-                self.with_session(id, |session, core| session.probe_answered(core, at, None));
+                self.with_session(id, |session, core| session.probe_failed(core, at, how));
             }
             User::Request(id) => {
                 let core = &mut self.core;

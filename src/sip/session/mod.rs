@@ -33,7 +33,7 @@ use self::referral::Referral;
 use self::referring::Referring;
 use self::refreshing::OurUpdate;
 use self::reliable::Reliable;
-use self::sending::Held;
+use self::sending::{Held, Probe};
 use self::timing::Timing;
 use crate::ledger::clock::Mono;
 use crate::sip::auth::Credentials;
@@ -78,7 +78,7 @@ pub struct Session {
     /// The re-INVITE under way.
     ours: Option<Box<OurOffer>>,
     /// The OPTIONS under way.
-    probe: Option<Challenges>,
+    probe: Option<Probe>,
     /// The REFER that is being served, and its reports.
     referral: Option<Box<Referral>>,
     /// How many REFERs were taken.
@@ -181,10 +181,12 @@ enum Timer {
     Expire,
     /// A reliable provisional response awaits its PRACK (RFC 3262 §3).
     Reliable,
+    /// An OPTIONS that could not be sent is to be tried again.
+    Probe,
 }
 
 impl Timer {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
     const ALL: [Timer; Timer::COUNT] = [
         Timer::GiveUp,
         Timer::Cancelled,
@@ -196,6 +198,7 @@ impl Timer {
         Timer::Refresh,
         Timer::Expire,
         Timer::Reliable,
+        Timer::Probe,
     ];
 }
 
@@ -342,6 +345,7 @@ impl Session {
                 }
                 Timer::Refresh => self.refresh(core, now),
                 Timer::Expire => self.expire(core, now),
+                Timer::Probe => self.ask_again(core, now),
                 Timer::Reliable => {
                     if self.resend_reliable(core, now) == Fate::Gone {
                         return Fate::Gone;

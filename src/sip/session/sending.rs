@@ -1,6 +1,7 @@
 //! Our requests within a session's dialog: ACK, BYE, OPTIONS, and where they go (RFC 3261 §12.2.1).
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::credentials::{Challenges, is_challenge};
 use super::{Fate, Phase, RESOLVE_LIMIT, Session, Timer};
@@ -11,7 +12,7 @@ use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow};
 use crate::sip::header::rack::RAck;
 use crate::sip::locate::Wish;
-use crate::sip::transaction::{ClientId, User};
+use crate::sip::transaction::{ClientId, Failure, User};
 use crate::sip::wire::{Message, Method, Name};
 
 /// A request that is to be sent within the dialog.
@@ -99,7 +100,13 @@ impl Session {
 
     pub(super) fn ask_alive(&mut self, core: &mut Core, now: Mono) {
         if matches!(self.phase, Phase::Established { .. }) && self.probe.is_none() {
-            self.probe = Some(Challenges::default());
+            self.probe = Some(Probe::default());
+            self.ask_again(core, now);
+        }
+    }
+
+    pub(super) fn ask_again(&mut self, core: &mut Core, now: Mono) {
+        if self.probe.is_some() {
             let lines = self.credentials_before(core, Method::Options);
             self.submit(core, now, Held::Probe { lines });
         }
@@ -130,6 +137,20 @@ impl Session {
         }
     }
 
+    /// OPTIONS could not be sent, or nobody answers it. A phone whose connection broke may be back on another one in a moment.
+    pub fn probe_failed(&mut self, core: &mut Core, now: Mono, how: Failure) -> Fate {
+        if how == Failure::Transport
+            && let Some(probe) = &mut self.probe
+            && probe.unsent < MOST_UNSENT
+            && matches!(self.phase, Phase::Established { .. })
+        {
+            probe.unsent += 1;
+            self.timers.set(Timer::Probe as usize, now + UNSENT_WAIT);
+            return Fate::Alive;
+        }
+        self.probe_answered(core, now, None)
+    }
+
     /// OPTIONS has a final response; `None`: it never will.
     pub fn probe_answered(
         &mut self,
@@ -142,7 +163,7 @@ impl Session {
             .first()
             .map(|dialog| dialog.target.clone())
             .unwrap_or_default();
-        let Some(challenges) = &mut self.probe else {
+        let Some(Probe { challenges, .. }) = &mut self.probe else {
             return Fate::Alive;
         };
         let code = response.map_or(408, Message::status);
@@ -163,9 +184,13 @@ impl Session {
         }
         self.probe = None;
         if matches!(self.phase, Phase::Established { .. }) {
+            if code == 481 {
+                self.lose(core, now, "The dialog is not known any more");
+                return Fate::Alive;
+            }
             core.report(Event::Probed {
                 session: self.id,
-                alive: !matches!(code, 408 | 481),
+                alive: code != 408,
             });
         }
         Fate::Alive
@@ -414,6 +439,18 @@ impl Session {
         }
     }
 }
+
+/// An OPTIONS under way.
+#[derive(Debug, Default)]
+pub(super) struct Probe {
+    challenges: Challenges,
+    /// How often it could not be sent.
+    unsent: u8,
+}
+
+/// How often an OPTIONS that cannot be sent is tried again, and after which time: about as long as one that is sent waits for its answer.
+const MOST_UNSENT: u8 = 3;
+const UNSENT_WAIT: Duration = Duration::from_secs(10);
 
 /// A piece of a SIP message (RFC 3420).
 const SIPFRAG: &str = "message/sipfrag;version=2.0";

@@ -180,6 +180,47 @@ fn a_dialog_goes_on_over_the_connection_that_its_far_side_opens_next() {
     assert_eq!(bye.flow, again);
 }
 
+#[test]
+fn a_phone_whose_connection_breaks_while_it_is_asked_is_asked_again() {
+    for is_back in [true, false] {
+        let mut rig = Rig::new();
+        rig.receive_on(stream(CONNECTION), &tcp(INVITE));
+        rig.sent();
+        let events = rig.events();
+        let [Event::Incoming { session, .. }] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        rig.accept(*session);
+        let ok = rig.one();
+        rig.receive_on(stream(CONNECTION), &tcp(&ack(&ok)));
+        rig.events();
+        rig.command(Command::Probe { session: *session });
+        assert_eq!(rig.one().method(), Method::Options);
+        rig.endpoint.handle_flow_closed(rig.now, stream(CONNECTION));
+        assert!(rig.events().is_empty());
+        if is_back {
+            let again = Flow {
+                remote: address("192.0.2.9:40007"),
+                ..stream(ConnectionId::theirs(2))
+            };
+            rig.receive_on(again, &tcp(&within(&ok, "INFO", 2, "", "")));
+            rig.sent();
+            rig.events();
+            rig.pass(Duration::from_secs(10));
+            let options = rig.one();
+            let ok = response(&options, 200, "", "", "");
+            rig.receive_on(again, &tcp(&ok));
+        } else {
+            rig.pass(Duration::from_secs(63));
+        }
+        let events = rig.events();
+        let [Event::Probed { alive, .. }] = events.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert_eq!(*alive, is_back);
+    }
+}
+
 /// A server may close an idle connection just when we send on it.
 #[test]
 fn what_a_closing_connection_may_have_lost_is_sent_once_more() {

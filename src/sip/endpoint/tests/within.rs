@@ -263,7 +263,7 @@ fn byes_that_cross_are_both_answered() {
 
 #[test]
 fn a_probe_tells_whether_the_far_side_knows_the_dialog() {
-    for (code, alive) in [(200, true), (405, true), (481, false)] {
+    for (code, alive) in [(200, true), (405, true), (408, false)] {
         let mut rig = Rig::new();
         rig.dialled(|_| {});
         rig.command(Command::Probe { session: SESSION });
@@ -279,6 +279,19 @@ fn a_probe_tells_whether_the_far_side_knows_the_dialog() {
             other => panic!("{other:?}"),
         }
     }
+    let mut rig = Rig::new();
+    rig.dialled(|_| {});
+    rig.command(Command::Probe { session: SESSION });
+    let options = rig.one();
+    rig.receive(&response(&options, 481, "", "", ""));
+    assert!(matches!(
+        rig.events().as_slice(),
+        [Event::Ended {
+            how: event::Ended::Lost,
+            ..
+        }]
+    ));
+    assert_eq!(rig.one().method(), Method::Bye);
     let mut rig = Rig::new();
     rig.dialled(|_| {});
     rig.command(Command::Probe { session: SESSION });
