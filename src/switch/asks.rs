@@ -1,6 +1,7 @@
 //! What the outside floor asks: originate, hang up, transfer, a new plan, draining.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -177,17 +178,23 @@ impl Core {
         self.drain = Some(Draining {
             until,
             ended: false,
+            left: None,
             reply: Some(reply),
         });
     }
 
-    /// The time to finish is over: BYE on every leg.
-    pub(super) fn end_all_calls(&mut self, now: Now) {
-        if let Some(drain) = &mut self.drain {
-            drain.ended = true;
-        }
-        let calls: Vec<CallId> = self.calls.keys().copied().collect();
-        for call in calls {
+    /// The time to finish is over: BYE on every leg, of some calls at a time, so that connections and their far sides keep up.
+    pub(super) fn end_some_calls(&mut self, now: Now) {
+        let Some(drain) = &mut self.drain else {
+            return;
+        };
+        let left = drain
+            .left
+            .get_or_insert_with(|| self.calls.keys().copied().collect());
+        let some = left.split_off(left.len().saturating_sub(ENDED_AT_ONCE));
+        drain.ended = left.is_empty();
+        drain.until = now.mono + ENDED_EVERY;
+        for call in some {
             self.give(now, call, Input::Command(CallCommand::Drain));
         }
     }
@@ -205,3 +212,8 @@ impl Core {
         }
     }
 }
+
+/// So many calls are ended at a time when draining is over.
+const ENDED_AT_ONCE: usize = 50;
+/// And the next ones after this time.
+const ENDED_EVERY: Duration = Duration::from_millis(5);

@@ -100,10 +100,12 @@ pub(super) struct LegPlace {
 /// No new calls are taken.
 #[derive(Debug)]
 pub(super) struct Draining {
-    /// When the remaining calls are ended.
+    /// When the next of the remaining calls are ended.
     pub until: Mono,
-    /// Whether they have been.
+    /// Whether all have been.
     pub ended: bool,
+    /// Those that are yet to be ended; none: their time has not come.
+    pub left: Option<Vec<CallId>>,
     pub reply: Option<oneshot::Sender<()>>,
 }
 
@@ -266,7 +268,7 @@ impl Core {
             .as_ref()
             .is_some_and(|drain| !drain.ended && drain.until <= now.mono)
         {
-            self.end_all_calls(now);
+            self.end_some_calls(now);
         }
         self.pump(now);
     }

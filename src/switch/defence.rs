@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::core::Core;
 use super::effect::Effect;
-use super::intake::{Urgency, Waiting, urgency};
+use super::intake::{Urgency, Waiting};
 use super::overload::Why;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::{Mono, Now};
@@ -136,7 +136,7 @@ impl Core {
     fn queue(&mut self, now: Mono, flow: Flow, bytes: Bytes, standing: Standing) {
         let waiting = Waiting {
             flow,
-            urgency: urgency(&bytes, standing),
+            urgency: self.intake.urgency(&bytes, standing),
             bytes,
             at: now,
         };

@@ -49,7 +49,12 @@ impl Intake {
         let (Some(queue), Some(most)) = (self.queues.get_mut(place), MOST.get(place)) else {
             return false;
         };
-        if queue.len() >= *most {
+        // Who sends datagrams sends them again: they must not take the room of connections, which are not read without it.
+        let most = match message.flow.transport.is_reliable() {
+            true => *most,
+            false => *most / 2,
+        };
+        if queue.len() >= most {
             return false;
         }
         queue.push_back(message);
@@ -75,7 +80,19 @@ impl Intake {
     /// Whether there is room for many more, so that connections need not wait.
     pub fn has_room(&self) -> bool {
         let mut queues = self.queues.iter().zip(MOST);
-        queues.all(|(queue, most)| queue.len() < most / 2)
+        queues.all(|(queue, most)| queue.len() < most - SPARE)
+    }
+
+    /// How urgent a message is that comes from a source of this standing. A CANCEL must not overtake its INVITE: it waits where that may wait.
+    pub fn urgency(&self, bytes: &[u8], standing: Standing) -> Urgency {
+        if !bytes.starts_with(b"CANCEL ") || is_within_dialog(bytes) {
+            return urgency(bytes, standing);
+        }
+        let place = urgency(b"INVITE ", standing);
+        match self.queues.get(place as usize) {
+            Some(queue) if !queue.is_empty() => place,
+            _ => Urgency::Running,
+        }
     }
 
     /// How many wait.
@@ -89,8 +106,8 @@ impl Intake {
     }
 }
 
-/// How urgent a message is that comes from a source of this standing.
-pub fn urgency(bytes: &[u8], standing: Standing) -> Urgency {
+/// How urgent a message is that comes from a source of this standing, when none waits.
+fn urgency(bytes: &[u8], standing: Standing) -> Urgency {
     let method = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
     match method {
         b"SIP/2.0" | b"ACK" | b"BYE" | b"CANCEL" | b"PRACK" => Urgency::Running,
@@ -103,7 +120,7 @@ pub fn urgency(bytes: &[u8], standing: Standing) -> Urgency {
 }
 
 /// Whether the To header has a tag.
-fn is_within_dialog(bytes: &[u8]) -> bool {
+pub(super) fn is_within_dialog(bytes: &[u8]) -> bool {
     for line in bytes.split(|byte| *byte == b'\n').skip(1) {
         if line.is_empty() || line == b"\r" {
             return false;
@@ -122,8 +139,10 @@ fn is_within_dialog(bytes: &[u8]) -> bool {
     false
 }
 
-/// How many may wait, by urgency.
+/// How many may wait, by urgency; of datagrams half as many.
 const MOST: [usize; 3] = [8_192, 2_048, 8_192];
+/// With less room than this left in a queue, connections are not read.
+const SPARE: usize = 512;
 /// After so many of the others the rest has a turn.
 const PASSED_OVER: u32 = 16;
 /// Room that the rest keeps.
@@ -198,13 +217,41 @@ mod tests {
     }
 
     #[test]
+    fn a_cancel_does_not_overtake_its_invite() {
+        use Standing::{Known, Stranger};
+        let cancel = b"CANCEL sip:x SIP/2.0\r\nTo: <sip:x>\r\n\r\n";
+        let mut intake = Intake::default();
+        assert_eq!(intake.urgency(cancel, Known), Urgency::Running);
+        intake.push(waiting(Urgency::Call, 1));
+        assert_eq!(intake.urgency(cancel, Known), Urgency::Call);
+        assert_eq!(intake.urgency(cancel, Stranger), Urgency::Running);
+        intake.push(waiting(Urgency::Rest, 1));
+        assert_eq!(intake.urgency(cancel, Stranger), Urgency::Rest);
+        // That of an offer within a dialog, which goes first.
+        let within = b"CANCEL sip:x SIP/2.0\r\nTo: <sip:x>;tag=1\r\n\r\n";
+        assert_eq!(intake.urgency(within, Known), Urgency::Running);
+        assert_eq!(
+            intake.urgency(b"BYE sip:x SIP/2.0\r\n\r\n", Known),
+            Urgency::Running
+        );
+    }
+
+    #[test]
     fn a_flood_is_cut_off() {
         let mut intake = Intake::default();
         let taken = (0..20_000)
             .filter(|_| intake.push(waiting(Urgency::Rest, 1)))
             .count();
-        assert_eq!(taken, MOST[2]);
+        assert_eq!(taken, MOST[2] / 2);
         assert!(intake.push(waiting(Urgency::Running, 1)));
+        // Connections are read all the same, and what comes there has its place.
+        assert!(intake.has_room());
+        let mut on_connection = waiting(Urgency::Rest, 1);
+        on_connection.flow.transport = crate::sip::endpoint::Transport::Tcp;
+        for _ in taken..MOST[2] - SPARE {
+            assert!(intake.has_room() && intake.push(on_connection.clone()));
+        }
+        assert!(!intake.has_room() && intake.push(on_connection));
         assert_eq!(intake.pop().unwrap().urgency, Urgency::Running);
     }
 }

@@ -164,19 +164,27 @@ impl Task {
         }
     }
 
-    /// Takes in all that is there, as far as the runtime lets us in one turn.
+    /// Takes in all that is there, as far as the runtime lets us in one turn: from connections and sockets alternately, so that a flood of
+    /// datagrams does not use that up.
     async fn take_in(&mut self) {
         poll_fn(|cx| {
-            while let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
-                let now = self.clock.now();
-                self.core.take_in(now, listener, remote, bytes);
+            loop {
+                let mut more = false;
+                if self.core.has_room()
+                    && let Poll::Ready(heard) = self.hub.poll_next(cx)
+                {
+                    self.core.take_in_heard(self.clock.now(), heard);
+                    more = true;
+                }
+                if let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
+                    let now = self.clock.now();
+                    self.core.take_in(now, listener, remote, bytes);
+                    more = true;
+                }
+                if !more {
+                    return Poll::Ready(());
+                }
             }
-            while self.core.has_room()
-                && let Poll::Ready(heard) = self.hub.poll_next(cx)
-            {
-                self.core.take_in_heard(self.clock.now(), heard);
-            }
-            Poll::Ready(())
         })
         .await;
     }

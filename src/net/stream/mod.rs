@@ -89,5 +89,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const STALLED: Duration = Duration::from_secs(30);
 /// On connections that we opened and that were quiet for so long, a double CRLF is sent (RFC 5626 §4.4.1).
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// What may wait to be sent on one connection, in bytes; a far side that lets more pile up is closed.
-const MOST_QUEUED: usize = 512 * 1024;
+/// What may wait to be sent on one connection, in bytes; a far side that lets more pile up is closed. Wide enough for the BYEs of all calls on a
+/// trunk in one step, while the connection's task has no turn: a far side that takes nothing is given up after `STALLED`.
+const MOST_QUEUED: usize = 16 * 1024 * 1024;

@@ -76,6 +76,21 @@ async fn what_is_queued_is_sent_before_we_close() {
 }
 
 #[tokio::test]
+async fn all_that_is_sent_in_one_step_arrives() {
+    let (mut hub, address) = hub(MANY);
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let connection = accepted(&mut hub).await;
+    let bye = Bytes::from(vec![b'x'; 1_024]);
+    for _ in 0..4_000 {
+        hub.send(connection, bye.clone());
+    }
+    hub.close(connection);
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard.len(), 4_000 * 1_024);
+}
+
+#[tokio::test]
 async fn a_far_side_that_does_not_read_is_closed_and_holds_nobody_up() {
     let (mut hub, address) = hub(MANY);
     let _client = TcpStream::connect(address).await.unwrap();
