@@ -42,25 +42,31 @@ impl Core {
         self.flow_over(server.transport, server.address, host)
     }
 
-    /// Takes a trunk's peers from the plan; unchanged ones keep what is known of them.
-    pub(super) fn apply_peers(&mut self, trunk: &Trunk) {
+    /// Takes a trunk's peers from the plan; what is known of those that stay is kept. Its addresses stay until the new ones are looked up.
+    pub(super) fn apply_peers(&mut self, now: Now, trunk: &Trunk) {
         let known = self.trunks.peers.get(&trunk.name);
         if known.is_some_and(|known| known.is_for(&trunk.peers, &trunk.weights, trunk.options)) {
             return;
         }
-        // Another place: who sends from the old one is this trunk no more.
-        if known.is_some_and(|known| known.wishes() != trunk.peers) {
-            self.trunks.addresses.remove(&trunk.name);
-        }
-        let peers = Peers::new(
+        let mut peers = Peers::new(
             trunk.peers.clone(),
             trunk.weights.clone(),
             trunk.options,
             trunk.timeout,
             self.entropy.split(),
         );
+        if let Some(old) = self.trunks.peers.remove(&trunk.name) {
+            peers = peers.inherit(now.mono, old);
+        }
+        let sources = peers.sources(now.mono);
+        if !sources.is_empty() {
+            self.trunks.addresses.insert(trunk.name.clone(), sources);
+        }
+        if !peers.is_lost() {
+            self.trunks.lost.remove(&trunk.name);
+        }
         self.trunks.peers.insert(trunk.name.clone(), peers);
-        self.trunks.lost.remove(&trunk.name);
+        self.settle_peers(now, &trunk.name);
     }
 
     /// Asks for the servers of the trunks' peers: of all, or of those whose time has passed.
@@ -121,9 +127,11 @@ impl Core {
                 continue;
             };
             peers.located(now.mono, wish, servers.clone());
-            let addresses: Vec<_> = peers.all().map(|server| server.address).collect();
+            let addresses = peers.sources(now.mono);
             let is_lost = peers.is_lost();
             if addresses.is_empty() {
+                // Those of another place, from before a reload.
+                self.trunks.addresses.remove(&name);
                 let why = format!("the host {} leads to no address", wish.host);
                 self.trunks.lost.insert(name.clone(), why);
             } else {

@@ -119,7 +119,11 @@ impl Core {
             server: None,
             tried: Vec::new(),
             answer_by: None,
-            located: self.trunks.addresses.contains_key(&trunk.name),
+            located: self
+                .trunks
+                .peers
+                .get(&trunk.name)
+                .is_some_and(|peers| peers.all().next().is_some()),
         };
         self.trunks.accounts.insert(number, registered);
     }

@@ -157,7 +157,7 @@ impl Core {
         self.trunks.pace.retain(is_there);
         self.views.trunks.retain(|name, _| is_there(name));
         for trunk in plan.trunks.values() {
-            self.apply_peers(trunk);
+            self.apply_peers(now, trunk);
             self.begin_registration(now, trunk);
             let calls = self.trunks.lines.calls(&trunk.name);
             let (state, reason) = self.trunk_state(&trunk.name);

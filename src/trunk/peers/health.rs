@@ -45,6 +45,13 @@ impl Health {
         }
     }
 
+    /// Another `options`: an address that is not down is asked at `first`, or no more; one that is down is asked as before.
+    pub(super) fn set_pace(&mut self, first: Option<Mono>) {
+        if !self.is_down() && self.answer_by.is_none() {
+            self.probe_at = first;
+        }
+    }
+
     pub(super) fn standing(&self) -> &Standing {
         &self.standing
     }

@@ -8,6 +8,7 @@ mod health;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::health::Standing;
@@ -42,6 +43,8 @@ pub struct Peers {
     options: Option<Duration>,
     patience: Duration,
     located: BTreeMap<Wish, Servers>,
+    /// Addresses that a wish led to before, and when it was seen that it does so no more.
+    left: BTreeMap<Wish, BTreeMap<SocketAddr, Mono>>,
     health: BTreeMap<Server, Health>,
     probes: VecDeque<Server>,
     changes: VecDeque<Change>,
@@ -65,12 +68,33 @@ impl Peers {
             options,
             patience: patience.max(SHORTEST_PATIENCE),
             located: BTreeMap::new(),
+            left: BTreeMap::new(),
             health: BTreeMap::new(),
             probes: VecDeque::new(),
             changes: VecDeque::new(),
             lost: false,
             entropy,
         }
+    }
+
+    /// What is known of the wishes that stay comes over from the peers of an earlier plan.
+    pub fn inherit(mut self, now: Mono, old: Peers) -> Peers {
+        let is_same_pace = self.options == old.options;
+        self.lost = old.lost;
+        self.left = old.left;
+        self.left.retain(|wish, _| self.wishes.contains(wish));
+        self.located = old.located;
+        self.located.retain(|wish, _| self.wishes.contains(wish));
+        self.health = old.health;
+        if !is_same_pace {
+            for health in self.health.values_mut() {
+                let jitter = self.entropy.below(FIRST_PROBE_WITHIN);
+                let first = self.options.map(|_| now + Duration::from_millis(jitter));
+                health.set_pace(first);
+            }
+        }
+        self.follow_located(now);
+        self
     }
 
     /// Whether these settings are the ones it was made with.
@@ -91,7 +115,21 @@ impl Peers {
         if servers.is_empty() && self.located.contains_key(wish) {
             return;
         }
-        self.located.insert(wish.clone(), servers);
+        let there: Vec<SocketAddr> = servers.all().map(|server| server.address).collect();
+        let before = self.located.insert(wish.clone(), servers);
+        let left = self.left.entry(wish.clone()).or_default();
+        left.extend(
+            before
+                .iter()
+                .flat_map(Servers::all)
+                .map(|s| (s.address, now)),
+        );
+        left.retain(|address, _| !there.contains(address));
+        self.follow_located(now);
+    }
+
+    /// Every address that `located` leads to has its health, and no other.
+    fn follow_located(&mut self, now: Mono) {
         let known: Vec<Server> = self.located.values().flat_map(Servers::all).collect();
         self.health.retain(|server, _| known.contains(server));
         for server in known {
@@ -101,7 +139,22 @@ impl Peers {
                 .entry(server)
                 .or_insert_with(|| Health::new(first));
         }
-        self.look(String::new());
+        let mut downs = self.health.values().map(Health::standing);
+        let why = downs.find_map(|standing| standing.reason.clone());
+        self.look(why.unwrap_or_default());
+    }
+
+    /// The addresses that requests of this trunk may come from: those of now, and those that left the DNS within the last hour, for a provider that rotates
+    /// its records sends from all of them.
+    pub fn sources(&self, now: Mono) -> Vec<SocketAddr> {
+        let left = self.left.values().flatten();
+        let lately = left.filter(|(_, at)| now.since(**at) < LEFT_KEPT);
+        let here = self.all().map(|server| server.address);
+        let mut sources: Vec<SocketAddr> =
+            here.chain(lately.map(|(address, _)| *address)).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
     }
 
     /// Whether every address is down.
@@ -252,6 +305,8 @@ impl Peers {
     }
 }
 
+/// An address that left the DNS counts as the trunk's for so long.
+const LEFT_KEPT: Duration = Duration::from_secs(3_600);
 /// UDP sends a request four times within this.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(4);
 /// The first OPTIONS goes out within so many milliseconds, so that not all trunks ask at once.

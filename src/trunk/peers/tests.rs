@@ -58,6 +58,7 @@ fn told(peers: &mut Peers) -> Vec<Change> {
 
 const A: &str = "192.0.2.1";
 const B: &str = "192.0.2.2";
+const C: &str = "192.0.2.3";
 
 #[test]
 fn who_failed_comes_last_for_a_while() {
@@ -170,4 +171,49 @@ fn an_address_that_left_the_dns_is_forgotten() {
     peers.located(at(1), &wish(A), other);
     assert_eq!(order(&mut peers, at(1)), [B]);
     assert_eq!(told(&mut peers), [Change::Back]);
+}
+
+#[test]
+fn a_rotated_address_counts_as_a_source_for_an_hour() {
+    let mut peers = peers(&[A], &[], None);
+    let address = |ip: &str| server(ip).address;
+    let to = |ip: &str| Search::new(wish(ip), &[Transport::Udp]).finish();
+    peers.located(at(60), &wish(A), to(B));
+    assert_eq!(peers.sources(at(61)), [address(A), address(B)]);
+    assert_eq!(order(&mut peers, at(61)), [B], "calls go to the new one");
+    peers.located(at(120), &wish(A), to(B));
+    assert_eq!(peers.sources(at(3_659)), [address(A), address(B)]);
+    assert_eq!(peers.sources(at(3_660)), [address(B)]);
+    peers.located(at(4_000), &wish(A), to(A));
+    assert_eq!(peers.sources(at(4_001)), [address(A), address(B)]);
+    assert_eq!(peers.sources(at(7_600)), [address(A)]);
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_of_the_peers_that_stay() {
+    let new = |ips: &[&str], options: Option<u64>| {
+        let wishes = ips.iter().map(|ip| wish(ip)).collect();
+        let options = options.map(Duration::from_secs);
+        let entropy = Entropy::from_number(4);
+        Peers::new(wishes, vec![], options, Duration::from_secs(3), entropy)
+    };
+    let mut old = peers(&[A, B], &[], None);
+    old.handle_failure(at(0), server(A), "silence", None);
+    old.located(
+        at(0),
+        &wish(B),
+        Search::new(wish(C), &[Transport::Udp]).finish(),
+    );
+    let mut next = new(&[A, B], Some(60)).inherit(at(1), old);
+    assert_eq!(order(&mut next, at(1)), [C, A], "A rests still");
+    assert_eq!(next.sources(at(1)).len(), 3);
+    next.handle_timeout(at(2));
+    assert_eq!(asked(&mut next), [server(C)], "options is new");
+    // B goes, and with it what it led to; the one that stays is down.
+    let mut next = new(&[A], None).inherit(at(3), next);
+    assert_eq!(order(&mut next, at(3)), [A]);
+    assert_eq!(next.sources(at(3)), [server(A).address]);
+    assert_eq!(told(&mut next), [Change::Lost("silence".into())]);
+    let next = new(&[B], None).inherit(at(4), next);
+    assert!(next.sources(at(4)).is_empty() && !next.is_lost());
 }
