@@ -170,6 +170,22 @@ async fn presence_of_a_colleague() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_registers_from_another_port_is_told_there() {
+    let pbx = Pbx::start(&plan()).await;
+    let mut boris = Watcher::new(&pbx, PHONES, "boris");
+    boris.subscribe("anna", "presence", 300);
+    boris.notified();
+    // Its NAT gives it another port; to itself it is where it was.
+    let at = format!("sip:boris@{}", boris.peer.at);
+    boris.peer.socket = std::net::UdpSocket::bind((PHONES, 0)).unwrap();
+    let (registered, _) = boris.peer.register("boris", "secret-boris", &contact(&at));
+    assert_eq!(registered.status(), 200);
+    let anna = Softphone::register(&pbx, PHONES, "anna");
+    boris.until("<basic>open</basic>");
+    drop(anna);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_refused_and_how_subscriptions_end() {
     let pbx = Pbx::start(&plan()).await;
     let mut boris = Watcher::new(&pbx, PHONES, "boris");
