@@ -1,5 +1,6 @@
 //! One leg as its call sees it: one SIP dialog, one offer/answer, one media port, one row.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -108,6 +109,18 @@ pub(crate) struct Dialling {
     pub(crate) from: Option<Destination>,
     pub(crate) side: Side,
     pub(crate) codecs: Vec<Codec>,
+    /// Where its phone has sent it.
+    pub(crate) instead: Option<Instead>,
+}
+
+/// An outside number that a leg rings instead of its phone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Instead {
+    pub(crate) number: String,
+    /// The number that is shown; `None`: what fits the trunk.
+    pub(crate) shown: Option<String>,
+    /// The trunks that are still to be tried, best first.
+    pub(crate) trunks: VecDeque<Name>,
 }
 
 impl Leg {

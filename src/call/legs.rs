@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::leg::{Dialling, Leg, LegState, Port};
+use super::leg::{Dialling, Instead, Leg, LegState, Port};
 use super::media::MediaAct;
 use super::output::{Dial, EndReason, LegAct, Output, Side, Target};
 use super::state::State;
@@ -165,14 +165,14 @@ impl State {
         self.leg_changed(id);
     }
 
-    /// The leg rings an outside number instead of what it rang so far, for the rest of its time, from a port of its own.
-    pub(crate) fn dial_instead(
-        &mut self,
-        id: LegId,
-        trunk: Name,
-        number: String,
-        shown: Option<String>,
-    ) {
+    /// The leg rings an outside number instead of what it rang so far, for the rest of its time, from a port of its own. `false`: there is no
+    /// trunk, or none is left.
+    pub(crate) fn dial_instead(&mut self, id: LegId, mut instead: Instead) -> bool {
+        let Some(trunk) = instead.trunks.pop_front() else {
+            return false;
+        };
+        let number = instead.number.clone();
+        let shown = instead.shown.clone();
         let caller = shown.or_else(|| self.shown_number(&trunk));
         let codecs = self.trunk_codecs(&trunk);
         let target = Target::Trunk {
@@ -180,22 +180,34 @@ impl State {
             number,
         };
         let towards = self.towards(Some(&target));
-        let Some(leg) = self.leg_mut(id) else { return };
-        let Some(dialling) = leg.dialling.as_mut() else {
-            return;
+        let Some(leg) = self.leg_mut(id) else {
+            return false;
         };
+        let Some(dialling) = leg.dialling.as_mut() else {
+            return false;
+        };
+        dialling.instead = Some(instead);
         dialling.target = target;
         dialling.caller = caller;
         dialling.display_name = None;
         dialling.codecs = codecs;
         leg.record.trunk = Some(trunk);
         leg.state = LegState::Preparing;
+        leg.rang = false;
         leg.negotiation = None;
         leg.agreed = false;
         leg.towards = towards;
         self.leave_bridge(id);
         self.media(MediaAct::Close { leg: id });
         self.open(id);
+        true
+    }
+
+    /// The trunk over which the leg rings an outside number instead of its phone does not do it: tries the next one. `false`: none is left.
+    pub(crate) fn dial_over_next(&mut self, id: LegId) -> bool {
+        let dialling = self.leg_mut(id).and_then(|leg| leg.dialling.as_mut());
+        let instead = dialling.and_then(|dialling| dialling.instead.take());
+        instead.is_some_and(|instead| self.dial_instead(id, instead))
     }
 
     /// What a provider is told of an inbound call that goes on to an outside number.
@@ -354,6 +366,11 @@ impl State {
         if let Some(operator) = guest {
             return Some(operator.to_string());
         }
+        self.outside_party()
+    }
+
+    /// The party that the call is about.
+    pub(crate) fn outside_party(&self) -> Option<String> {
         match self.record.direction {
             Direction::Outbound => self.record.party.clone(),
             Direction::Inbound | Direction::Internal => self.record.caller.clone(),

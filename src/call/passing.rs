@@ -2,6 +2,7 @@
 //! the party back when nobody takes it.
 
 use super::conversation::Conversation;
+use super::leg::Instead;
 use super::output::{EndReason, LegAct};
 use super::{Call, First};
 use crate::desk::request::Request;
@@ -147,6 +148,9 @@ impl Call {
 
     /// The party is taken: whoever passed it on is out of the call.
     pub(super) fn passed_on(&mut self, now: Now) {
+        if let Some(gone) = self.state.told_later.take() {
+            self.tell(gone, 200, String::new());
+        }
         let Some(passing) = self.state.passing.take() else {
             return;
         };
@@ -207,6 +211,7 @@ impl Call {
             return false;
         }
         self.state.passing = None;
+        self.state.told_later = Some(leg);
         self.release_operator(leg);
         self.state.drop_leg(now, leg, None, None);
         true
@@ -216,6 +221,9 @@ impl Call {
     pub(super) fn passing_over(&mut self) {
         if let Some(passing) = self.state.passing.take() {
             self.tell(passing.by, 487, String::new());
+        }
+        if let Some(gone) = self.state.told_later.take() {
+            self.tell(gone, 487, String::new());
         }
     }
 
@@ -236,14 +244,16 @@ impl Call {
                 number,
                 trunks,
                 caller_id,
-            } => match trunks.first().cloned() {
-                Some(trunk) => {
-                    let shown = caller_id.map(|number| number.as_str().to_owned());
-                    let number = number.as_str().to_owned();
-                    self.state.dial_instead(leg, trunk, number, shown);
+            } => {
+                let instead = Instead {
+                    number: number.as_str().to_owned(),
+                    shown: caller_id.map(|number| number.as_str().to_owned()),
+                    trunks: trunks.into(),
+                };
+                if !self.state.dial_instead(leg, instead) {
+                    self.leg_refused(now, leg, 480, "No trunk".to_owned(), true);
                 }
-                None => self.leg_refused(now, leg, 480, "No trunk".to_owned(), true),
-            },
+            }
             Entry::NotAllowed { why } => self.leg_refused(now, leg, 480, why, true),
             entry => {
                 let to = match self.first_of(now, entry) {

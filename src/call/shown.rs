@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::leg::{Leg, LegState};
+use crate::ledger::cause::Direction;
 use crate::ledger::id::{LegId, Name};
 
 /// A leg of an operator as it is shown to those who watch him.
@@ -52,16 +53,29 @@ impl Call {
             LegState::Connected => ShownPhase::Up,
         };
         let dialling = leg.dialling.as_ref();
+        let is_calling = self.state.calling == Some(leg.id());
         let (remote, display) = match dialling {
             Some(dialling) => (dialling.caller.clone(), dialling.display_name.clone()),
-            None => (self.state.record.number.clone(), None),
+            None if is_calling => (self.state.record.number.clone(), None),
+            None => self.talks_with(leg.id()),
         };
         Some(ShownLeg {
             leg: leg.id(),
             phase,
-            is_caller: dialling.is_none(),
+            is_caller: dialling.is_none() && is_calling,
             remote,
             display,
         })
+    }
+
+    /// Whom a leg talks with that was neither called nor called here: it came from another call.
+    fn talks_with(&self, leg: LegId) -> (Option<String>, Option<String>) {
+        let other = self.other_than(leg);
+        if let Some(colleague) = other.and_then(|other| self.operator_on(other)) {
+            return (Some(colleague.to_string()), None);
+        }
+        let is_inbound = self.state.record.direction == Direction::Inbound;
+        let display = self.state.display_name.clone().filter(|_| is_inbound);
+        (self.state.outside_party(), display)
     }
 }

@@ -12,7 +12,7 @@ use super::output::{EndReason, LegAct, Seat};
 use super::timer::Timer;
 use crate::desk::notice::Notice;
 use crate::desk::request::{Request, Unanswered};
-use crate::destination::{Happening, Leaving, Stage};
+use crate::destination::{Happening, Leaving, Stage, is_worth_another};
 use crate::ledger::cause::{Cause, EndedBy};
 use crate::ledger::clock::Now;
 use crate::ledger::id::LegId;
@@ -230,6 +230,10 @@ impl Call {
                     responded,
                     rang,
                 };
+                let is_dialled = state == LegState::Ringing;
+                if is_dialled && is_worth_another(&failure) && self.state.dial_over_next(leg) {
+                    return;
+                }
                 self.state.refused(now, leg, &failure);
                 self.happens(now, Happening::Failed(leg, failure));
             }

@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) is_closing: bool,
     /// Who has passed the guest on and waits for what comes of it.
     pub(crate) passing: Option<Passing>,
+    /// Who passed the guest on and hung up: his leg's dialog goes on until he is told what came of it (RFC 5057 §4.1).
+    pub(crate) told_later: Option<LegId>,
     /// The operator who passed the guest on, for those who are rung.
     pub(crate) referred_by: Option<String>,
     /// Where phones have sent the call on.
@@ -180,6 +182,7 @@ impl State {
             message_begun: false,
             is_closing: false,
             passing: None,
+            told_later: None,
             referred_by: None,
             redirects: Vec::new(),
             arrived: now.mono,

@@ -202,6 +202,7 @@ fn dialling(state: &State, target: Target, member: &Member, ring: &Ring) -> Dial
         from: ring.from.clone(),
         side: ring.side,
         codecs,
+        instead: None,
     }
 }
 

@@ -65,6 +65,7 @@ impl DialOut {
             from: self.from.clone(),
             side: self.side,
             codecs,
+            instead: None,
         };
         self.leg = Some(state.dial(now, dialling, self.limit));
         true
@@ -121,7 +122,7 @@ impl DialOut {
 }
 
 /// Whether another trunk may do better: this one did not answer in time, or has no line or no service (RFC 3261 §21.5).
-fn is_worth_another(failure: &Failure) -> bool {
+pub(crate) fn is_worth_another(failure: &Failure) -> bool {
     !failure.rang && (!failure.responded || matches!(failure.code, 408 | 500..=599))
 }
 

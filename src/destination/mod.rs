@@ -18,6 +18,7 @@ mod schedule;
 mod summon;
 mod voicemail;
 
+pub(crate) use self::dial_out::is_worth_another;
 pub(crate) use self::outbound::Outbound;
 pub(crate) use self::parked::Parked;
 pub(crate) use self::summon::Summon;

@@ -205,9 +205,10 @@ impl Core {
             .get(&call)
             .and_then(|running| running.call.record().number.clone());
         let dialled = dialled.as_deref().unwrap_or_default();
+        // First: the call that is given up counts against the limits too.
+        self.give(now, call, Input::Command(CallCommand::Hangup));
         let (to, _) = self.may_dial(now, operator, dialled);
         self.note_dialled(asker.call, operator, &to);
-        self.give(now, call, Input::Command(CallCommand::Hangup));
         let by = asker.leg;
         self.give(
             now,

@@ -134,8 +134,23 @@ fn whoever_hangs_up_after_passing_on_is_free_and_the_plan_goes_on() {
     w.refuse(boris, 486);
     // boris's `otherwise` is hangup.
     assert!(w.is_over(call));
+    assert_eq!(last(&w, anna), "notice 487");
     assert_eq!(last(&w, caller), "end");
     assert_eq!(w.record(call).result, Some(CallResult::Answered));
+    w.assert_empty();
+}
+
+#[test]
+fn whoever_hangs_up_after_passing_on_is_told_what_came_of_it() {
+    let (mut w, call, caller, anna) = talking();
+    refer(&mut w, call, anna, to_operator("boris"));
+    w.bye(anna);
+    assert_eq!(w.said(anna), ["dial"]);
+    let boris = w.ringing("boris")[0];
+    w.answer(boris);
+    assert_eq!(w.said(anna), ["dial", "notice 200"]);
+    w.bye(caller);
+    assert_eq!(w.said(anna), ["dial", "notice 200"]);
     w.assert_empty();
 }
 
@@ -367,6 +382,31 @@ fn a_ringing_call_is_picked_up() {
 }
 
 #[test]
+fn who_came_from_another_call_is_shown_with_whom_he_talks_now() {
+    let (mut w, (call, caller, anna), (second, _, boris)) = asked_back();
+    let shown = |w: &World, call: CallId, operator: &str| {
+        let operator = name(operator);
+        let leg = w.calls[&call].shown_legs(&operator).next().unwrap();
+        (leg.is_caller, leg.remote)
+    };
+    let from_outside = Some("+79161234567".to_owned());
+    assert_eq!(shown(&w, call, "anna"), (false, from_outside.clone()));
+    assert_eq!(shown(&w, second, "anna"), (true, Some("102".to_owned())));
+    let hand_over = Command::HandOver {
+        leg: boris,
+        into: call,
+        seat: Seat::Of(anna),
+    };
+    w.command(second, hand_over);
+    assert_eq!(shown(&w, call, "boris"), (false, from_outside.clone()));
+    let (_, clara) = join(&mut w, "clara", call, Seat::Of(boris));
+    assert!(w.joined(caller, clara));
+    assert_eq!(shown(&w, call, "clara"), (false, from_outside));
+    w.bye(caller);
+    w.assert_empty();
+}
+
+#[test]
 fn a_call_is_parked_and_taken() {
     let (mut w, call, caller, anna) = talking();
     let slot = "701".to_owned();
@@ -436,6 +476,43 @@ fn a_phone_sends_the_call_to_a_mobile() {
     assert_eq!(record.operator, Some(name("anna")));
     assert_eq!(legs[1].trunk, Some(name("acme")));
     w.assert_empty();
+}
+
+#[test]
+fn where_a_phone_sends_the_call_is_tried_over_every_trunk() {
+    for (code, is_tried) in [(503, true), (486, false)] {
+        let mut w = World::new(plan(|_| {}));
+        w.register("anna", 1);
+        let (call, caller) = w.call("+74950000004");
+        let anna = w.ringing("anna")[0];
+        // It rang before nobody came: that says nothing of the trunk.
+        w.ring(anna);
+        let to = outbound(e164(OUTSIDE), &["acme", "spare"]);
+        w.redirect(anna, OUTSIDE, to);
+        assert_eq!(w.ringing("acme"), [anna]);
+        w.legs.get_mut(&anna).unwrap().state = FarState::New;
+        let (reason, responded) = ("No".to_owned(), true);
+        w.event(
+            anna,
+            LegEvent::Refused {
+                code,
+                reason,
+                responded,
+            },
+        );
+        if !is_tried {
+            assert!(w.ringing("spare").is_empty());
+            continue;
+        }
+        assert_eq!(w.ringing("spare"), [anna]);
+        w.answer(anna);
+        assert!(w.joined(caller, anna));
+        w.bye(caller);
+        let legs = &w.ended[&call].1;
+        let leg = legs.iter().find(|leg| leg.leg_id == anna).unwrap();
+        assert_eq!(leg.trunk, Some(name("spare")));
+        w.assert_empty();
+    }
 }
 
 #[test]

@@ -208,8 +208,10 @@ impl Session {
         }
         if matches!(code, 408 | 481) {
             self.lose(core, now, "No answer to re-INVITE");
-        } else if was_refresh {
+        } else if was_refresh && code == GLARE {
             self.refresh_later(core, now);
+        } else if was_refresh {
+            self.refresh_refused(core, now);
         } else {
             core.report(Event::OfferRefused {
                 session: self.id,

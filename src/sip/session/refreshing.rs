@@ -12,7 +12,7 @@ use crate::sip::endpoint::command::{Headers, Usage};
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::Ended;
 use crate::sip::transaction::ClientId;
-use crate::sip::wire::{Message, Method};
+use crate::sip::wire::{Message, Method, Name};
 
 /// An UPDATE under way.
 #[derive(Debug)]
@@ -70,6 +70,13 @@ impl Session {
         self.timers.set(Timer::Refresh as usize, now + wait);
     }
 
+    /// The far side refused to refresh: again, each time after twice the time.
+    pub(super) fn refresh_refused(&mut self, core: &mut Core, now: Mono) {
+        let wait = Duration::from_millis(2_100 + core.entropy.below(1_900));
+        let wait = wait * self.timing.patience();
+        self.timers.set(Timer::Refresh as usize, now + wait);
+    }
+
     /// UPDATE has a final response; `None`: it never will.
     pub fn refresh_answered(
         &mut self,
@@ -113,7 +120,16 @@ impl Session {
                 self.refresh(core, now);
             }
             (408 | 481, _) => self.lose(core, now, "No answer to UPDATE"),
-            _ => self.refresh_later(core, now),
+            (491, _) => self.refresh_later(core, now),
+            (401 | 407 | 422, _) => self.refresh_refused(core, now),
+            (500..600, Some(response)) if response.header(Name::RetryAfter).is_some() => {
+                self.refresh_refused(core, now);
+            }
+            _ => {
+                // It lists UPDATE and takes none without SDP.
+                self.timing.update_refused();
+                self.refresh_refused(core, now);
+            }
         }
         Fate::Alive
     }

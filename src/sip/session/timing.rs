@@ -19,6 +19,10 @@ pub(super) struct Timing {
     updates: bool,
     /// The far side does not say that it knows no OPTIONS.
     options: bool,
+    /// It refused UPDATE, whatever its Allow says.
+    never_update: bool,
+    /// How often it has refused to refresh since it last did.
+    refusals: u32,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -56,6 +60,8 @@ impl Timing {
             agreed: None,
             updates: false,
             options: true,
+            never_update: false,
+            refusals: 0,
         }
     }
 
@@ -91,6 +97,7 @@ impl Timing {
     /// Takes what a 2xx to an INVITE or UPDATE of ours says (§7.2).
     pub(super) fn take(&mut self, response: &Message) {
         self.note(response);
+        self.refusals = 0;
         self.agreed = expires_of(response).map(|told| Agreed {
             // Half of less than the least would be a storm of our making.
             seconds: told.seconds.max(self.usage_least()),
@@ -121,6 +128,7 @@ impl Timing {
     /// The headers of our 2xx to an INVITE or UPDATE, and what they agree to (§9, table 2).
     pub(super) fn answer(&mut self, request: &Message) -> Headers {
         self.note(request);
+        self.refusals = 0;
         let supports = [Name::Supported, Name::Require]
             .into_iter()
             .any(|name| has_option(request, name, "timer"));
@@ -189,12 +197,20 @@ impl Timing {
     /// The far side refused UPDATE after all.
     pub(super) fn update_refused(&mut self) {
         self.updates = false;
+        self.never_update = true;
+    }
+
+    /// Another refresh was refused: how many times as long as after the first one to wait.
+    pub(super) fn patience(&mut self) -> u32 {
+        let times = 1 << self.refusals.min(MOST_DOUBLINGS);
+        self.refusals += 1;
+        times
     }
 
     /// Notes whether the far side takes UPDATE and OPTIONS: whatever it said last.
     pub(super) fn note(&mut self, message: &Message) {
         if message.header(Name::Allow).is_some() {
-            self.updates = has_option(message, Name::Allow, "UPDATE");
+            self.updates = !self.never_update && has_option(message, Name::Allow, "UPDATE");
             self.options = has_option(message, Name::Allow, "OPTIONS");
         }
     }
@@ -233,6 +249,8 @@ const MIN_SE: u32 = 90;
 const MOST: u32 = 86_400;
 /// How long before the end of the interval a session that was not refreshed ends, seconds (§10); a third of a short one.
 const LEAD: u32 = 32;
+/// After so many refusals the wait grows no more: about two minutes.
+const MOST_DOUBLINGS: u32 = 5;
 
 #[cfg(test)]
 mod tests {

@@ -239,29 +239,54 @@ fn a_refresh_without_an_answer_ends_the_session() {
 }
 
 #[test]
-fn a_refresh_that_meets_trouble_is_tried_again_until_the_time_is_over() {
-    let mut rig = Rig::new();
-    dialled(
-        &mut rig,
-        "Allow: UPDATE\nSession-Expires: 180;refresher=uac",
-    );
-    rig.pass(Duration::from_secs(90));
-    let mut tries = 0;
-    while let Some((_, update)) = rig.sent().last()
-        && update.method() == Method::Update
-    {
-        tries += 1;
-        rig.receive(&response(update, 500, "", "", ""));
+fn an_update_that_is_not_taken_without_sdp_becomes_a_re_invite_for_good() {
+    for code in [400, 403, 415, 488, 500, 603] {
+        let mut rig = Rig::new();
+        let terms = "Allow: UPDATE\nSession-Expires: 180;refresher=uac";
+        dialled(&mut rig, terms);
+        rig.pass(Duration::from_secs(90));
+        let update = rig.one();
+        assert_eq!(update.method(), Method::Update);
+        rig.receive(&response(&update, code, "", "", ""));
+        rig.sent_nothing();
         rig.pass(Duration::from_secs(4));
+        for _ in 0..3 {
+            let again = rig.sent().remove(0).1;
+            assert_eq!(again.method(), Method::Invite, "{code}");
+            let more = format!("Contact: <sip:bob@192.0.2.9>\n{terms}");
+            rig.receive(&response(&again, 200, "", &more, "v=0\ns=answer\n"));
+            rig.sent();
+            rig.events();
+            rig.pass(Duration::from_secs(90));
+        }
     }
-    assert!(tries > 10, "{tries}");
-    assert!(matches!(
-        rig.events().as_slice(),
-        [Event::Ended {
-            how: event::Ended::Expired,
-            ..
-        }]
-    ));
+}
+
+#[test]
+fn a_far_side_that_takes_no_refresh_is_asked_less_and_less_often() {
+    let mut rig = Rig::new();
+    let terms = "Allow: UPDATE\nSession-Expires: 1800;refresher=uac";
+    dialled(&mut rig, terms);
+    let mut tries = 0;
+    let ended = loop {
+        rig.pass(Duration::from_secs(1));
+        for (_, message) in rig.sent() {
+            if matches!(message.method(), Method::Update | Method::Invite) {
+                tries += 1;
+                rig.receive(&response(&message, 488, "", "", ""));
+            }
+        }
+        if let Some(event) = rig.events().pop() {
+            break event;
+        }
+    };
+    assert!((8..=20).contains(&tries), "{tries}");
+    let how = event::Ended::Expired;
+    assert!(matches!(ended, Event::Ended { how: told, .. } if told == how));
+}
+
+#[test]
+fn a_refresh_that_meets_trouble_is_tried_again() {
     let mut rig = Rig::new();
     dialled(
         &mut rig,
@@ -269,9 +294,10 @@ fn a_refresh_that_meets_trouble_is_tried_again_until_the_time_is_over() {
     );
     rig.pass(Duration::from_secs(90));
     let update = rig.one();
-    rig.receive(&response(&update, 500, "", "", ""));
+    rig.receive(&response(&update, 503, "", "Retry-After: 2", ""));
     rig.pass(Duration::from_secs(4));
     let update = rig.sent().remove(0).1;
+    assert_eq!(update.method(), Method::Update);
     rig.receive(&response(
         &update,
         200,
