@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::core::Core;
 use super::effect::Effect;
-use super::intake::{Urgency, Waiting};
+use super::intake::{Urgency, Waiting, may_run};
 use super::overload::Why;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::{Mono, Now};
@@ -83,7 +83,7 @@ pub(super) fn count(counter: &AtomicU64) {
 impl Core {
     /// A datagram came in: it is dropped unread, or waits for [`Core::serve_next`].
     pub fn take_in(&mut self, now: Now, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
-        if let Some(standing) = self.admit(now.mono, remote.ip(), &bytes) {
+        if let Admission::Served(standing) = self.admit(now.mono, remote.ip(), &bytes) {
             let flow = self.reach.flow(listener, remote);
             self.queue(now.mono, flow, bytes, standing);
         }
@@ -96,8 +96,15 @@ impl Core {
                 let Some(flow) = self.connections.heard(now.mono, connection) else {
                     return;
                 };
-                if let Some(standing) = self.admit(now.mono, flow.remote.ip(), &bytes) {
-                    self.queue(now.mono, flow, bytes, standing);
+                match self.admit(now.mono, flow.remote.ip(), &bytes) {
+                    Admission::Served(standing) => self.queue(now.mono, flow, bytes, standing),
+                    // It will not be sent again by itself.
+                    Admission::Limited if wants_answer(&bytes) => {
+                        let sentence = "Too much comes at once; try again later";
+                        self.endpoint.refuse_unserved(flow, bytes, 503, sentence);
+                        self.pump(now);
+                    }
+                    Admission::Limited | Admission::Banned => {}
                 }
             }
             Heard::Accepted {
@@ -110,27 +117,29 @@ impl Core {
         }
     }
 
-    /// How the source of a message stands; none: the message is dropped.
-    fn admit(&mut self, now: Mono, address: IpAddr, bytes: &[u8]) -> Option<Standing> {
-        let kept = &self.views.kept;
-        let standing = match self.access.admit(now, address) {
-            Admission::Served(standing) => standing,
-            Admission::Banned => {
-                count(&kept.banned);
-                return None;
-            }
-            Admission::Limited => {
-                count(&kept.limited);
-                return None;
-            }
-        };
+    /// What becomes of a message.
+    fn admit(&mut self, now: Mono, address: IpAddr, bytes: &Bytes) -> Admission {
+        let mut admission = self.access.admit(now, address);
         // A challenged REGISTER is forgotten at once; the rest lingers in a transaction.
-        let stays = standing == Standing::Stranger && !bytes.starts_with(b"REGISTER");
+        let stays =
+            admission == Admission::Served(Standing::Stranger) && !bytes.starts_with(b"REGISTER ");
         if stays && !self.access.admit_to_stay(now) {
-            count(&kept.limited);
-            return None;
+            admission = Admission::Limited;
         }
-        Some(standing)
+        // The far side of a running call may have moved, and must not suffer from what others send.
+        if admission == Admission::Limited
+            && may_run(bytes)
+            && self.endpoint.awaits(bytes.clone())
+            && self.access.admit_running(now, address)
+        {
+            admission = Admission::Served(self.access.standing(now, address));
+        }
+        match admission {
+            Admission::Served(_) => {}
+            Admission::Banned => count(&self.views.kept.banned),
+            Admission::Limited => count(&self.views.kept.limited),
+        }
+        admission
     }
 
     fn queue(&mut self, now: Mono, flow: Flow, bytes: Bytes, standing: Standing) {
@@ -192,7 +201,7 @@ impl Core {
             let Ok(source) = ban.address.parse::<Source>() else {
                 continue;
             };
-            if self.access.ban(source, now.mono + left) {
+            if self.access.ban(now.mono, source, now.mono + left) {
                 self.views.bans.insert(source, ban);
             } else {
                 self.journal(Entry::Unbanned {
@@ -335,9 +344,12 @@ impl Core {
         Some(Cause::Overload)
     }
 
-    /// The headers of a registration's refusal while the task is strained; its bindings stay.
-    pub(super) fn refuse_registration(&mut self, now: Now) -> Option<Headers> {
+    /// The headers of a registration's refusal while the task is strained. Phones that are there already are let in: else their bindings would end.
+    pub(super) fn refuse_registration(&mut self, now: Now, flow: Flow) -> Option<Headers> {
         self.overload.is_strained(now.mono)?;
+        if self.access.standing(now.mono, flow.remote.ip()) != Standing::Stranger {
+            return None;
+        }
         count(&self.views.kept.refused_registrations);
         let seconds = REGISTER_AFTER + self.entropy.below(REGISTER_AFTER);
         Some(vec![(HeaderName::RetryAfter, seconds.to_string())])
@@ -365,6 +377,11 @@ impl Core {
     }
 }
 
+/// Whether it is a request that can be answered.
+fn wants_answer(bytes: &[u8]) -> bool {
+    !bytes.starts_with(b"SIP/2.0 ") && !bytes.starts_with(b"ACK ")
+}
+
 /// `anna` of `anna@pbx.shop.example`: one user, however he is written.
 fn bare_user(user: &str) -> &str {
     user.split('@').next().unwrap_or_default()
@@ -372,3 +389,6 @@ fn bare_user(user: &str) -> &str {
 
 /// A phone that was refused registers again after this time and up to as much more, seconds.
 const REGISTER_AFTER: u64 = 15;
+
+#[cfg(test)]
+mod tests;

@@ -119,8 +119,13 @@ fn urgency(bytes: &[u8], standing: Standing) -> Urgency {
     }
 }
 
+/// Whether a message can be part of a running call, or an answer to something of ours.
+pub(super) fn may_run(bytes: &[u8]) -> bool {
+    urgency(bytes, Standing::Stranger) == Urgency::Running
+}
+
 /// Whether the To header has a tag.
-pub(super) fn is_within_dialog(bytes: &[u8]) -> bool {
+fn is_within_dialog(bytes: &[u8]) -> bool {
     for line in bytes.split(|byte| *byte == b'\n').skip(1) {
         if line.is_empty() || line == b"\r" {
             return false;

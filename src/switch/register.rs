@@ -7,7 +7,7 @@ use super::defence::count;
 use super::handle::OperatorView;
 use super::reasons;
 use crate::desk::notice::{OperatorState, Phone};
-use crate::ledger::clock::Now;
+use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{CallId, Name};
 use crate::ledger::journal::{BindingRecord, Entry};
 use crate::net::access::source::Source;
@@ -35,7 +35,7 @@ impl Core {
                 403,
                 reasons::refusal(403, None, "A call is passed on from within it", domain),
             ),
-            Method::Register => match self.refuse_registration(now) {
+            Method::Register => match self.refuse_registration(now, flow) {
                 Some(headers) => (503, headers),
                 None => self.register(now, flow, message),
             },
@@ -162,6 +162,15 @@ impl Core {
         });
         for change in dropped {
             self.journal_change(change);
+        }
+        let restored: Vec<(Flow, Mono)> = self
+            .registrar
+            .operators()
+            .flat_map(|(_, bindings)| bindings)
+            .map(|binding| (binding.flow, binding.expires))
+            .collect();
+        for (flow, until) in restored {
+            self.vouch(now, flow, until);
         }
     }
 

@@ -99,6 +99,8 @@ pub struct Access {
     offices: Limiter<Source>,
     /// All strangers together, for what leaves something behind with us: sources can be forged, so their number is no bound.
     crowd: Limiter<()>,
+    /// What is part of something that runs here, wherever it comes from.
+    running: Limiter<Source>,
     failures: Generations<Source, Failures>,
     /// Failures of each user from each source that is not banned.
     attempts: Attempts<(Source, u64)>,
@@ -122,6 +124,11 @@ impl Access {
                 MOST_SOURCES,
             ),
             crowd: Limiter::per_second(CROWD, CROWD * BURST, 2),
+            running: Limiter::per_second(
+                rate.saturating_mul(KNOWN),
+                rate.saturating_mul(KNOWN * BURST),
+                MOST_SOURCES,
+            ),
             failures: Generations::new(MOST_SOURCES),
             attempts: Attempts::new(settings.failures, settings.window, MOST_SOURCES),
             bans: Bans::default(),
@@ -206,6 +213,11 @@ impl Access {
         self.crowd.take(now, &()).is_ok()
     }
 
+    /// Whether a message from there that is part of something that runs here is read, although its source sends too much or strangers do.
+    pub fn admit_running(&mut self, now: Mono, address: IpAddr) -> bool {
+        self.running.take(now, &Source::of(address)).is_ok()
+    }
+
     /// Whether it is silent towards this address: for connections, before they are taken in.
     pub fn is_banned(&self, now: Mono, address: IpAddr) -> bool {
         self.bans.holds(now, Source::of(address))
@@ -252,9 +264,10 @@ impl Access {
         Consequence::Banned(offence)
     }
 
-    /// Bans a source until then: those of before a restart. False: it is trusted.
-    pub fn ban(&mut self, source: Source, until: Mono) -> bool {
-        if self.trusts_some_of(source) {
+    /// Bans a source until then: those of before a restart. False: it is trusted or known.
+    pub fn ban(&mut self, now: Mono, source: Source, until: Mono) -> bool {
+        let known = self.known.get(&source).is_some_and(|until| *until > now);
+        if known || self.trusts_some_of(source) {
             return false;
         }
         self.bans.add(source, until);

@@ -126,22 +126,26 @@ fn forged_sources_are_one_crowd() {
 fn trust_lifts_a_ban() {
     let mut access = access();
     let source = Source::of(ip("192.0.2.66"));
-    assert!(access.ban(source, at(100)));
+    assert!(access.ban(at(1), source, at(100)));
     assert_eq!(access.trust([ip("192.0.2.66")], []), [source]);
     assert!(!access.is_banned(at(1), ip("192.0.2.66")));
-    assert!(!access.ban(source, at(100)));
+    assert!(!access.ban(at(1), source, at(100)));
     let allowed = Source::of(ip("198.51.100.7"));
-    assert!(!access.ban(allowed, at(100)));
+    assert!(!access.ban(at(1), allowed, at(100)));
     access.trust([], []);
-    assert!(access.ban(source, at(100)));
+    assert!(access.ban(at(1), source, at(100)));
     assert!(access.lift(source) && !access.lift(source));
+    // Where a phone of ours is there is nobody to be banned.
+    access.vouch(at(1), ip("192.0.2.66"), at(50));
+    assert!(!access.ban(at(2), source, at(100)));
+    assert!(access.ban(at(50), source, at(100)));
 }
 
 #[test]
 fn new_settings_keep_bans_and_acquaintances() {
     let mut access = access();
     access.vouch(at(0), ip("192.0.2.9"), at(1_000));
-    access.ban(Source::of(ip("192.0.2.66")), at(1_000));
+    access.ban(at(1), Source::of(ip("192.0.2.66")), at(1_000));
     access.configure(&Security {
         failures: 2,
         ..Security::default()

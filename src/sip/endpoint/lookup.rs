@@ -1,8 +1,11 @@
 //! Finding a session by its dialog, and telling a dialog's name: for Replaces and for those who watch others' phones.
 
+use bytes::Bytes;
+
 use super::Endpoint;
 use super::event::SessionId;
 use crate::sip::dialog::LocalTag;
+use crate::sip::wire::Message;
 
 /// A session that was named by its dialog.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -27,6 +30,15 @@ pub struct DialogIdentity {
 }
 
 impl Endpoint {
+    /// Whether a message is part of a transaction or dialog that is here; who cannot have seen our branches and tags cannot make one.
+    pub fn awaits(&mut self, bytes: Bytes) -> bool {
+        let Ok(message) = Message::parse(bytes) else {
+            return false;
+        };
+        let within = message.is_request() && self.session_of(&message).is_some();
+        within || self.core.layer.awaits(&message)
+    }
+
     /// The session that has a dialog of this name, whichever of the tags is ours.
     pub fn find_dialog(&self, call_id: &str, one_tag: &str, other_tag: &str) -> Option<Found> {
         let named = |ours: &str, theirs: &str| {

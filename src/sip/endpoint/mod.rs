@@ -95,6 +95,11 @@ impl Endpoint {
         self.refuse_broken(flow, head, code, sentence);
     }
 
+    /// Refuses a request that is not to be served, without a transaction.
+    pub fn refuse_unserved(&mut self, flow: Flow, request: Bytes, code: u16, sentence: &str) {
+        self.refuse_broken(flow, request, code, sentence);
+    }
+
     /// The connections that sessions and transactions use.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         let sessions = self.sessions.values().flat_map(|session| session.flows());

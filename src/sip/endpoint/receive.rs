@@ -156,7 +156,7 @@ impl Endpoint {
         request: &Message,
     ) {
         if let Some(refusal) = admit::inspect(request) {
-            return self.core.refuse(now.mono, server, None, &refusal);
+            return self.turn_away(now, server, request, &refusal);
         }
         let inside = request.to_tag().is_some() && request.method() != Method::Register;
         let session = if inside {
@@ -170,7 +170,7 @@ impl Endpoint {
             return self.core.refuse(now.mono, server, None, &NO_DIALOG);
         }
         if merged {
-            return self.core.refuse(now.mono, server, None, &MERGED);
+            return self.turn_away(now, server, request, &MERGED);
         }
         if !inside && request.method() == Method::Invite && self.core.layer.is_loop(request) {
             return self.core.refuse(now.mono, server, None, &LOOP);
@@ -182,7 +182,7 @@ impl Endpoint {
                 Name::Unsupported,
                 &tags,
             );
-            return self.core.refuse(now.mono, server, None, &refusal);
+            return self.turn_away(now, server, request, &refusal);
         }
         if let Some(session) = session {
             self.with_session(session, |session, core| {
@@ -191,7 +191,7 @@ impl Endpoint {
             return;
         }
         if admit::is_exhausted(request) {
-            return self.core.refuse(now.mono, server, None, &TOO_MANY_HOPS);
+            return self.turn_away(now, server, request, &TOO_MANY_HOPS);
         }
         match request.method() {
             Method::Invite => self.receive_invite(now, flow, server, request),
@@ -206,6 +206,14 @@ impl Endpoint {
         }
     }
 
+    /// Refuses a request that is in no dialog. REGISTERs, of which anybody may send many, leave nothing behind: one that is repeated is refused again.
+    fn turn_away(&mut self, now: Now, server: ServerId, request: &Message, refusal: &Refusal<'_>) {
+        self.core.refuse(now.mono, server, None, refusal);
+        if request.method() == Method::Register {
+            self.core.layer.forget(server);
+        }
+    }
+
     fn receive_invite(&mut self, now: Now, flow: Flow, server: ServerId, invite: &Message) {
         if let Some(refusal) = admit::body_problem(invite) {
             return self.core.refuse(now.mono, server, None, &refusal);
@@ -216,7 +224,7 @@ impl Endpoint {
     }
 
     /// The session in whose dialog a request is.
-    fn session_of(&self, request: &Message) -> Option<SessionId> {
+    pub(super) fn session_of(&self, request: &Message) -> Option<SessionId> {
         let tag = LocalTag::parse(request.to_tag()?)?;
         let id = self.tags.get(&tag)?;
         self.sessions.get(id)?.owns(request).then_some(*id)

@@ -130,6 +130,20 @@ impl Layer {
         true
     }
 
+    /// Whether a message belongs to a transaction that is here: a response to one of ours, or a request that is repeated, acknowledges or cancels.
+    pub fn awaits(&mut self, message: &Message) -> bool {
+        if !message.is_request() {
+            let client = ClientId::of_response(message).and_then(|id| self.clients.get(&id));
+            return client.is_some_and(|client| client.method() == message.method());
+        }
+        let method = match message.method() {
+            Method::Cancel => Method::Invite.as_str(),
+            _ => key::method_of(message),
+        };
+        key::write(&mut self.scratch, message, method);
+        self.server_keys.contains_key(self.scratch.as_str())
+    }
+
     /// A request came.
     pub fn receive_request(&mut self, now: Mono, flow: Flow, request: &Message) -> Received {
         key::write(&mut self.scratch, request, key::method_of(request));

@@ -205,3 +205,28 @@ fn a_caller_without_a_from_tag_is_served() {
     ));
     rig.assert_ends();
 }
+
+#[test]
+fn a_register_that_is_refused_leaves_nothing_behind() {
+    let mut rig = Rig::new();
+    let register = |number: u32| {
+        options(|text| {
+            *text = text
+                .replace("OPTIONS", "REGISTER")
+                .replace("z9hG4bKoptions", &format!("z9hG4bK{number}"))
+                .replace("Call-ID: options", &format!("Call-ID: {number}"));
+        })
+    };
+    let refused = [
+        (483, register(1).replace("Forwards: 70", "Forwards: 0")),
+        (420, register(2) + "Require: x\n"),
+        (416, register(3).replace("REGISTER sip:", "REGISTER xyz:")),
+    ];
+    for (code, text) in refused {
+        for _ in 0..2 {
+            rig.receive(&text);
+            assert_eq!(rig.one().status(), code);
+        }
+        assert_eq!(rig.endpoint.census(), Census::default());
+    }
+}
