@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::core::{Core, LegPlace, Running};
 use super::effect::Effect;
-use super::reasons;
+use super::{outbound, reasons};
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
 use crate::call::media::MediaAct;
@@ -112,7 +112,7 @@ impl Core {
             }
             Output::Desk(request) => self.desk.handle(now.mono, request),
             Output::Journal(mut entry) => {
-                if matches!(entry, Entry::CallAnswered(_)) {
+                if outbound::begins_talk(&entry, now.wall) {
                     self.outbound_answered(now, id);
                 }
                 self.fill_call_ids(&mut entry);
@@ -171,11 +171,16 @@ impl Core {
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
-            LegAct::ReferNotice { code, phrase } => Command::ReferNotice {
-                session,
-                code,
-                phrase,
-            },
+            LegAct::ReferNotice { code, phrase } => {
+                if code >= 300 {
+                    self.allowances.give_up(call);
+                }
+                Command::ReferNotice {
+                    session,
+                    code,
+                    phrase,
+                }
+            }
             LegAct::RejectMedia { why } => {
                 self.release_line(leg);
                 Command::Reject {
@@ -207,6 +212,9 @@ impl Core {
         }
         if let Some(place) = self.legs.get_mut(&leg) {
             let from = std::mem::replace(&mut place.call, into);
+            if place.trunk.is_some() {
+                self.allowances.hand_over(from, into);
+            }
             if let Some(running) = self.calls.get_mut(&from) {
                 running.legs.retain(|other| *other != leg);
             }

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::defence::count;
 use crate::dialplan::plan::OutboundRule;
 use crate::dialplan::routing::{self, Entry};
-use crate::ledger::clock::Now;
+use crate::ledger::clock::{Now, Wall};
 use crate::ledger::id::{CallId, Name};
 use crate::ledger::journal::{Entry as JournalEntry, OutboundDay};
 
@@ -56,7 +56,7 @@ impl Core {
         }
     }
 
-    /// A person answered in this call: what it talks to the outside counts from now.
+    /// [`begins_talk`] is true in this call: what it talks to the outside counts from now.
     pub(super) fn outbound_answered(&mut self, now: Now, call: CallId) {
         if self.allowances.running() > 0 {
             let today = self.today(now);
@@ -97,5 +97,46 @@ impl Core {
     fn today(&self, now: Now) -> jiff::civil::Date {
         let zone = self.plan.server.time_zone.clone();
         now.wall.timestamp().to_zoned(zone).date()
+    }
+}
+
+/// Whether talk begins now that may cost: a person answers the call, or the far side of a trunk does later in it, where it was sent on to.
+pub(super) fn begins_talk(entry: &JournalEntry, now: Wall) -> bool {
+    match entry {
+        JournalEntry::CallAnswered(_) => true,
+        JournalEntry::LegChanged(_, leg) => leg.trunk.is_some() && leg.accepted_at == Some(now),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::id::LegId;
+    use crate::ledger::leg::{LegKind, LegRecord};
+
+    #[test]
+    fn a_trunk_that_answers_later_in_a_call_begins_talk() {
+        let [then, now] = [1_000, 2_000].map(Wall::from_micros);
+        let changed = |trunk: Option<&str>, accepted_at| {
+            let leg = LegRecord {
+                leg_id: LegId::from_u128(1),
+                kind: LegKind::Forward,
+                operator: None,
+                trunk: trunk.map(Name::from),
+                rung_at: None,
+                connected_at: accepted_at,
+                accepted_at,
+                ended_at: None,
+                outcome: None,
+                sip_code: None,
+                sip_call_id: None,
+            };
+            JournalEntry::LegChanged(CallId::from_u128(1), Box::new(leg))
+        };
+        assert!(begins_talk(&changed(Some("acme"), Some(now)), now));
+        assert!(!begins_talk(&changed(Some("acme"), Some(then)), now));
+        assert!(!begins_talk(&changed(Some("acme"), None), now));
+        assert!(!begins_talk(&changed(None, Some(now)), now));
     }
 }

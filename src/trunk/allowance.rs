@@ -135,6 +135,20 @@ impl Allowances {
         }
     }
 
+    /// The far side of a call goes on in another one, and what it costs with it.
+    pub fn hand_over(&mut self, from: CallId, into: CallId) {
+        if let Some(placed) = self.placed.remove(&from) {
+            self.placed.entry(into).or_default().extend(placed);
+        }
+    }
+
+    /// What the call dialled last was not answered and is given up: it counts no more.
+    pub fn give_up(&mut self, call: CallId) {
+        if let Some(placed) = self.placed.get_mut(&call) {
+            placed.retain(|one| one.talks.is_some());
+        }
+    }
+
     /// The call is over: whose talk of which day is how long by now, for the store.
     pub fn end(&mut self, call: CallId, now: Mono) -> Vec<(Name, Date, Duration)> {
         let mut sums = Vec::new();
@@ -263,6 +277,41 @@ mod tests {
         assert!(!check(&allowances, 700, MONDAY));
         assert!(check(&allowances, 700, tuesday));
         assert_eq!(allowances.running(), 0);
+    }
+
+    #[test]
+    fn a_passed_on_call_counts_until_it_ends() {
+        let mut allowances = Allowances::default();
+        let anna = Name::from("anna");
+        let [inbound, outbound] = [1, 2].map(CallId::from_u128);
+        let rule = rule(None);
+        let one = limits(Some(1), None);
+        allowances.begin(outbound, &anna, &rule.name);
+        allowances.answered(outbound, at(100), MONDAY);
+        allowances.hand_over(outbound, inbound);
+        assert_eq!(allowances.end(outbound, at(110)), []);
+        let reached = allowances.check(at(110), MONDAY, &anna, one, &rule);
+        assert_eq!(reached, Err(Reached::Calls(1)));
+        let sums = allowances.end(inbound, at(400));
+        assert_eq!(sums, [(anna.clone(), MONDAY, Duration::from_secs(300))]);
+        assert_eq!(allowances.running(), 0);
+    }
+
+    #[test]
+    fn what_is_given_up_takes_no_place() {
+        let mut allowances = Allowances::default();
+        let anna = Name::from("anna");
+        let call = CallId::from_u128(1);
+        allowances.begin(call, &anna, &"russia".into());
+        allowances.answered(call, at(0), MONDAY);
+        allowances.begin(call, &anna, &"russia".into());
+        allowances.give_up(call);
+        assert_eq!(allowances.running(), 1);
+        assert_eq!(
+            allowances.end(call, at(60)).len(),
+            1,
+            "the one that talks stays"
+        );
     }
 
     #[test]
