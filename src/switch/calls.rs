@@ -168,11 +168,16 @@ impl Core {
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
             LegAct::Probe => Command::Probe { session },
-            LegAct::ReferNotice { code, phrase } => Command::ReferNotice {
-                session,
-                code,
-                phrase,
-            },
+            LegAct::ReferNotice { code, phrase } => {
+                if code >= 300 {
+                    self.allowances.give_up(call);
+                }
+                Command::ReferNotice {
+                    session,
+                    code,
+                    phrase,
+                }
+            }
             LegAct::RejectMedia { why } => {
                 self.release_line(leg);
                 Command::Reject {

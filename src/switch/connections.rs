@@ -195,6 +195,11 @@ impl Connections {
         self.live.contains_key(&connection)
     }
 
+    /// Whether the far side opened the flow's connection and it is closed: nothing reaches anybody by it any more.
+    pub fn has_left(&self, flow: &Flow) -> bool {
+        flow.connection.is_theirs() && !self.is_open(flow.connection)
+    }
+
     /// What the far side's certificate was verified for; empty without one.
     pub fn names(&self, connection: ConnectionId) -> &[String] {
         self.live
@@ -268,6 +273,26 @@ mod tests {
     }
 
     const PEER: &str = "192.0.2.9:5061";
+
+    #[test]
+    fn a_connection_of_theirs_leaves_for_good() {
+        let mut connections = Connections::default();
+        let udp = to(Transport::Udp, PEER);
+        let ours = connections.towards(to(Transport::Tcp, PEER), "acme.example");
+        let theirs = Flow {
+            connection: ConnectionId::theirs(1),
+            ..to(Transport::Tcp, PEER)
+        };
+        connections.accepted(Mono::ZERO, theirs, Vec::new());
+        assert!(
+            [udp, ours, theirs]
+                .iter()
+                .all(|flow| !connections.has_left(flow))
+        );
+        connections.closed(theirs.connection);
+        assert!(connections.has_left(&theirs));
+        assert!(![udp, ours].iter().any(|flow| connections.has_left(flow)));
+    }
 
     #[test]
     fn one_connection_for_one_place() {

@@ -159,6 +159,10 @@ impl Core {
         let Some(message) = self.intake.pop() else {
             return false;
         };
+        // It waited longer than its connection lived: a registration would bind a phone to nothing, and no answer finds its way.
+        if message.urgency == Urgency::Rest && self.connections.has_left(&message.flow) {
+            return true;
+        }
         if message.urgency != Urgency::Rest
             && self
                 .overload

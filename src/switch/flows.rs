@@ -94,6 +94,10 @@ impl Core {
                 self.effects.push_back(Effect::Connect(connect));
                 self.send_on(connection, transmit);
             }
+            // Whoever is still registered on it is not there.
+            Way::Gone if self.connections.has_left(&transmit.flow) => {
+                self.lose_flow(now, transmit.flow);
+            }
             Way::Gone => self.endpoint.handle_flow_closed(now, transmit.flow),
         }
     }

@@ -142,6 +142,13 @@ impl Allowances {
         }
     }
 
+    /// What the call dialled last was not answered and is given up: it counts no more.
+    pub fn give_up(&mut self, call: CallId) {
+        if let Some(placed) = self.placed.get_mut(&call) {
+            placed.retain(|one| one.talks.is_some());
+        }
+    }
+
     /// The call is over: whose talk of which day is how long by now, for the store.
     pub fn end(&mut self, call: CallId, now: Mono) -> Vec<(Name, Date, Duration)> {
         let mut sums = Vec::new();
@@ -291,6 +298,41 @@ mod tests {
         let sums = allowances.end(call(2), at(200));
         let last = sums.last().unwrap();
         assert_eq!(last.2, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_passed_on_call_counts_until_it_ends() {
+        let mut allowances = Allowances::default();
+        let anna = Name::from("anna");
+        let [inbound, outbound] = [1, 2].map(CallId::from_u128);
+        let rule = rule(None);
+        let one = limits(Some(1), None);
+        allowances.begin(outbound, &anna, &rule.name);
+        allowances.answered(outbound, at(100), MONDAY);
+        allowances.follow(outbound, inbound);
+        assert_eq!(allowances.end(outbound, at(110)), []);
+        let reached = allowances.check(at(110), MONDAY, &anna, one, &rule);
+        assert_eq!(reached, Err(Reached::Calls(1)));
+        let sums = allowances.end(inbound, at(400));
+        assert_eq!(sums, [(anna.clone(), MONDAY, Duration::from_secs(300))]);
+        assert_eq!(allowances.running(), 0);
+    }
+
+    #[test]
+    fn what_is_given_up_takes_no_place() {
+        let mut allowances = Allowances::default();
+        let anna = Name::from("anna");
+        let call = CallId::from_u128(1);
+        allowances.begin(call, &anna, &"russia".into());
+        allowances.answered(call, at(0), MONDAY);
+        allowances.begin(call, &anna, &"russia".into());
+        allowances.give_up(call);
+        assert_eq!(allowances.running(), 1);
+        assert_eq!(
+            allowances.end(call, at(60)).len(),
+            1,
+            "the one that talks stays"
+        );
     }
 
     #[test]
