@@ -87,14 +87,20 @@ impl World {
     fn ask(&mut self, method: &str, user: &str, arrives: u64, waits: u64) -> Message {
         self.number += 1;
         let number = self.number;
+        // A phone that nobody knows yet; the trunk has all the rest.
+        let host = if method == "REGISTER" {
+            "10.0.0.3"
+        } else {
+            "10.0.0.2"
+        };
         let text = format!(
             "{method} sip:{user}@pbx.example SIP/2.0\r\n\
-             Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK{number}\r\n\
+             Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK{number}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:+79160000001@x>;tag={number}\r\n\
              To: <sip:{user}@pbx.example>\r\nCall-ID: {number}@x\r\nCSeq: 1 {method}\r\n\
-             Contact: <sip:x@10.0.0.2:5060>\r\nContent-Length: 0\r\n\r\n"
+             Contact: <sip:x@{host}:5060>\r\nContent-Length: 0\r\n\r\n"
         );
-        let from = "10.0.0.2:5060".parse().unwrap();
+        let from = SocketAddr::new(host.parse().unwrap(), 5060);
         let bytes = Bytes::from(text);
         self.core.take_in(at(arrives), ListenerId(0), from, bytes);
         assert!(self.core.serve_next(at(arrives + waits)));
