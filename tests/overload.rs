@@ -1,12 +1,14 @@
 //! New calls and registrations while the PBX cannot keep up, in virtual time: 503 with Retry-After before those that run suffer, and an end of it.
 
+#[path = "support/plan_edge.rs"]
+mod plan_edge;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use vats::audio::clip::Clip;
-use vats::dialplan::config::{self, Edge, SourceFile};
+use vats::dialplan::config::{self, SourceFile};
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::journal::Entry;
@@ -16,6 +18,8 @@ use vats::switch::core::Core;
 use vats::switch::effect::Effect;
 use vats::switch::handle::Views;
 use vats::switch::reach::Reach;
+
+use plan_edge::Silence;
 
 const PLAN: &str = r#"
 [server]
@@ -28,26 +32,6 @@ password = "anna-password"
 [numbers."+74951000001"]
 to = "echo"
 "#;
-
-struct Nothing;
-
-impl Edge for Nothing {
-    fn clip(&self, path: &str) -> Result<Arc<Clip>, String> {
-        Ok(Clip::from_samples(path, &[0; 8_000]))
-    }
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn secret(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn host_name(&self) -> Option<String> {
-        None
-    }
-    fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
-        jiff::tz::TimeZone::get(name).ok()
-    }
-}
 
 struct World {
     core: Core,
@@ -69,7 +53,7 @@ impl World {
             path: "vats.toml".into(),
             text: PLAN.to_owned(),
         };
-        let plan = config::check(&[source], &Nothing, 1).unwrap();
+        let plan = config::check(&[source], &Silence(8_000), 1).unwrap();
         let pbx: SocketAddr = "10.0.0.1:5060".parse().unwrap();
         let reach = Reach::new(vec![pbx], Box::new(|_| [10, 0, 0, 1].into()));
         let views = Arc::new(Views::default());

@@ -4,9 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vats::audio::clip::Clip;
 use vats::call::media::{MediaAct, MediaEvent};
-use vats::dialplan::config::{self, Edge, SourceFile};
+use vats::dialplan::config::{self, SourceFile};
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::LegId;
@@ -17,6 +16,8 @@ use vats::switch::core::Core;
 use vats::switch::effect::Effect;
 use vats::switch::handle::Views;
 use vats::switch::reach::Reach;
+
+use crate::plan_edge::Silence;
 
 /// A provider's machine: its calls are taken without credentials.
 pub const TRUNK: &str = "192.0.2.20:5060";
@@ -38,26 +39,6 @@ landing_page = "/sofas"
 to = "echo"
 "#;
 
-struct Nowhere;
-
-impl Edge for Nowhere {
-    fn clip(&self, path: &str) -> Result<Arc<Clip>, String> {
-        Ok(Clip::from_samples(path, &[0; 800]))
-    }
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn secret(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn host_name(&self) -> Option<String> {
-        None
-    }
-    fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
-        jiff::tz::TimeZone::get(name).ok()
-    }
-}
-
 pub struct Rig {
     core: Core,
     now: Now,
@@ -72,7 +53,7 @@ impl Rig {
             path: "vats.toml".into(),
             text: PLAN.to_owned(),
         };
-        let plan = config::check(&[source], &Nowhere, 1)
+        let plan = config::check(&[source], &Silence(800), 1)
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let now = Now {
             mono: Mono::from_micros(1_000_000),

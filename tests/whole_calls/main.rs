@@ -5,6 +5,8 @@ mod account;
 mod media;
 mod network;
 mod peer;
+#[path = "../support/plan_edge.rs"]
+mod plan_edge;
 mod traffic;
 mod world;
 

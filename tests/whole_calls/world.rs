@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use vats::audio::clip::Clip;
 use vats::call::output::RecordAct;
-use vats::dialplan::config::{self, Edge, SourceFile};
+use vats::dialplan::config::{self, SourceFile};
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::{CallId, RecordingId};
@@ -24,6 +23,7 @@ use crate::account::{call_of, faults_of, tally};
 use crate::media::Media;
 use crate::network::Network;
 use crate::peer::Peer;
+use crate::plan_edge::Silence;
 use crate::traffic::note;
 
 const PBX: &str = "10.0.0.1:5060";
@@ -92,26 +92,6 @@ trunks = ["acme"]
 caller_id = "+74951000001"
 allow = ["anna", "boris"]
 "#;
-
-struct Simulated;
-
-impl Edge for Simulated {
-    fn clip(&self, path: &str) -> Result<Arc<Clip>, String> {
-        Ok(Clip::from_samples(path, &[0; 16_000]))
-    }
-    fn env(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn secret(&self, _: &str) -> Option<String> {
-        None
-    }
-    fn host_name(&self) -> Option<String> {
-        None
-    }
-    fn time_zone(&self, name: &str) -> Option<jiff::tz::TimeZone> {
-        jiff::tz::TimeZone::get(name).ok()
-    }
-}
 
 pub struct World {
     now: Now,
@@ -187,7 +167,7 @@ impl World {
                 },
             ),
         };
-        let plan = config::check(&[source], &Simulated, 1)
+        let plan = config::check(&[source], &Silence(16_000), 1)
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let now = Now {
             mono: Mono::ZERO,
