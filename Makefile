@@ -42,11 +42,11 @@ end-to-end: build-packages test-packages ## Tests against real peers
 	done; \
 	cargo test --locked --no-run --tests; \
 	logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
-	cargo test --locked --no-fail-fast $(WAITING_TESTS:%=--test %) >"$$logs/1" 2>&1 & \
-	cargo test --locked --no-fail-fast $(MORE_WAITING_TESTS:%=--test %) >"$$logs/2" 2>&1 & \
+	cargo test --locked --no-fail-fast $(WAITING_TESTS:%=--test %) >"$$logs/1" 2>&1 & one=$$!; \
+	cargo test --locked --no-fail-fast $(MORE_WAITING_TESTS:%=--test %) >"$$logs/2" 2>&1 & two=$$!; \
 	echo cargo test --locked --no-fail-fast $${names[@]}; \
 	status=0; cargo test --locked --no-fail-fast $${names[@]} || status=$$?; \
-	wait %1 || status=$$?; wait %2 || status=$$?; cat "$$logs/1" "$$logs/2"; exit $$status
+	wait $$one || status=$$?; wait $$two || status=$$?; cat "$$logs/1" "$$logs/2"; exit $$status
 
 quiet: build-packages test-packages ## Tests of time and load, one after the other
 	@failed=; for name in $(QUIET_TESTS); do \
