@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CONFIG ?= config
+# How long each parser is fuzzed, and how many worlds of 20 calls `make soak` lives through.
+FUZZ_SECONDS ?= 60
+SOAK_WORLDS ?= 5000
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES := libopus-dev pkg-config
