@@ -79,8 +79,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 
 build-packages:
 	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "needed and not installed: a C compiler (Debian: build-essential)" >&2; exit 1; }
-	@$(call install,$(BUILD_PACKAGES))
+	@$(call install,$(BUILD_PACKAGES) $$(command -v cc >/dev/null || echo build-essential))
 
 fuzz-packages:
 	@command -v c++ >/dev/null || { echo "needed and not installed: a C++ compiler (Debian: build-essential)" >&2; exit 1; }
