@@ -1,7 +1,9 @@
 //! The leg without sockets.
 
 use super::*;
-use crate::rtp::telephone_event::key_of_event;
+use crate::audio::g711;
+use crate::media::counters::Reason;
+use crate::rtp::telephone_event::{TelephoneEvent, key_of_event};
 use proptest::prelude::*;
 
 fn at(port: u16) -> SocketAddr {
