@@ -19,6 +19,7 @@ pub mod sipp;
 pub mod softphone;
 pub mod sound;
 pub mod stream;
+pub mod tunnel;
 pub mod watcher;
 
 use std::collections::BTreeSet;
