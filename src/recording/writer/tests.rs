@@ -76,7 +76,7 @@ impl Rig {
                     .iter()
                     .map(|&sample| match codec {
                         Codec::Pcmu => g711::ulaw_encode(sample),
-                        Codec::Pcma => g711::alaw_encode(sample),
+                        _ => g711::alaw_encode(sample),
                     })
                     .collect();
                 let header = TapHeader {
