@@ -165,7 +165,7 @@ impl Decoder {
         self.filter[22] = low + high;
         self.filter[23] = low - high;
         let (odd, even) = qmf(&self.filter);
-        [saturate(odd >> 11) as i16, saturate(even >> 11) as i16]
+        [saturate(even >> 11) as i16, saturate(odd >> 11) as i16]
     }
 }
 

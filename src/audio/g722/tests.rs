@@ -55,10 +55,10 @@ fn sine(frequency: f64, amplitude: f64) -> Vec<i16> {
         .collect()
 }
 
-/// Signal to noise in decibels, the codec's delay of 23 samples taken out.
+/// Signal to noise in decibels, the codec's delay of 22 samples taken out.
 fn signal_to_noise(samples: &[i16]) -> f64 {
     let heard = decoded(&encoded(samples));
-    let pairs = samples.iter().zip(&heard[23..]).skip(800);
+    let pairs = samples.iter().zip(&heard[22..]).skip(800);
     let (mut signal, mut noise) = (0.0, 0.0);
     for (&said, &heard) in pairs {
         signal += f64::from(said).powi(2);
