@@ -98,10 +98,10 @@ impl MasterKey {
 
     /// A key made of random bytes, of which the suite's share is taken.
     pub fn from_random(suite: Suite, random: [u8; LONGEST_MATERIAL]) -> MasterKey {
-        MasterKey {
-            suite,
-            material: random,
-        }
+        let mut material = random;
+        let (_, rest) = material.split_at_mut(suite.material_length());
+        rest.fill(0);
+        MasterKey { suite, material }
     }
 
     /// What it is for.
