@@ -39,7 +39,11 @@ const RANKS: [(&str, u8); 27] = [
 ];
 
 /// Modules of one rank that may use each other.
-const PARTNERS: [(&str, &str); 2] = [("call", "destination"), ("destination", "call")];
+const PARTNERS: [(&str, &str); 3] = [
+    ("call", "destination"),
+    ("destination", "call"),
+    ("audio", "sdp"),
+];
 
 /// What floor 1 may not name.
 const IMPURE: [&str; 16] = [

@@ -340,6 +340,10 @@ pub enum CodecName {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722 at 64 kbit/s.
+    G722,
+    /// Opus.
+    Opus,
 }
 
 /// `[operators.*]`.

@@ -16,7 +16,7 @@ use crate::sdp::negotiate::Codec;
 pub struct TapHeader {
     /// When it was received.
     pub arrival: Mono,
-    /// Its RTP timestamp (8 kHz).
+    /// Its RTP timestamp, in its codec's clock rate.
     pub timestamp: u32,
     /// Its SSRC: a new one re-anchors.
     pub ssrc: u32,
@@ -111,10 +111,7 @@ impl TapHeader {
     fn to_bytes(self, length: u16) -> [u8; HEADER] {
         let mut bytes = [0u8; HEADER];
         bytes[0..2].copy_from_slice(&length.to_le_bytes());
-        bytes[2] = match self.codec {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-        };
+        bytes[2] = self.codec.usual_payload_type();
         bytes[3..11].copy_from_slice(&self.arrival.as_micros().to_le_bytes());
         bytes[11..15].copy_from_slice(&self.timestamp.to_le_bytes());
         bytes[15..19].copy_from_slice(&self.ssrc.to_le_bytes());
@@ -128,7 +125,7 @@ impl TapHeader {
             arrival: Mono::from_micros(u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7])),
             timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
             ssrc: u32::from_le_bytes([s0, s1, s2, s3]),
-            codec: if codec == 0 { Codec::Pcmu } else { Codec::Pcma },
+            codec: Codec::of_static(codec).unwrap_or(Codec::Opus),
         };
         (header, usize::from(u16::from_le_bytes([l0, l1])))
     }

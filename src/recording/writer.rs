@@ -279,6 +279,7 @@ impl Open {
                 let decode: fn(u8) -> i16 = match header.codec {
                     Codec::Pcmu => g711::ulaw_decode,
                     Codec::Pcma => g711::alaw_decode,
+                    Codec::G722 | Codec::Opus => continue,
                 };
                 buffers.samples.clear();
                 let decoded = buffers.payload.iter().map(|&code| decode(code));

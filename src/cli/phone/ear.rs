@@ -56,6 +56,7 @@ impl Ear {
             let decode = match header.codec {
                 Codec::Pcmu => g711::ulaw_decode,
                 Codec::Pcma => g711::alaw_decode,
+                Codec::G722 | Codec::Opus => continue,
             };
             for (sample, &byte) in self.samples[start..end].iter_mut().zip(&self.payload) {
                 *sample = decode(byte);
