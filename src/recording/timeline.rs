@@ -70,6 +70,17 @@ struct Scale {
 #[derive(Debug, Default)]
 struct Track(Vec<i16>);
 
+/// What a packet is to its stream.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum PacketKind {
+    /// The first of a source: its decoder begins anew.
+    Fresh,
+    /// It came before: it needs no decoding.
+    Repeated,
+    /// Another one.
+    Further,
+}
+
 /// Room that timelines work in by turns: between its turns each keeps no more than what waits in it.
 #[derive(Debug, Default)]
 pub struct Workbench {
@@ -205,6 +216,18 @@ impl Timeline {
         self.streams.retain(|stream| stream.leg != leg);
     }
 
+    /// What a packet is to its stream, before it is decoded.
+    pub fn kind_of(&self, leg: LegId, header: &TapHeader) -> PacketKind {
+        let stream = self.streams.iter().find(|stream| stream.leg == leg);
+        let anchor = stream.and_then(|stream| stream.anchor.as_ref());
+        match anchor {
+            Some(anchor) if anchor.ssrc != header.ssrc => PacketKind::Fresh,
+            Some(anchor) if anchor.recent.contains(&header.timestamp) => PacketKind::Repeated,
+            Some(_) => PacketKind::Further,
+            None => PacketKind::Fresh,
+        }
+    }
+
     /// A packet of an attached leg, decoded.
     pub fn push(&mut self, leg: LegId, header: &TapHeader, samples: &[i16]) {
         let arrival = self.position(header.arrival);
@@ -289,14 +312,18 @@ impl Timeline {
         silence(&self.pauses, self.taken, channels, new);
         self.taken += count;
         let taken = self.taken;
-        self.pauses
-            .retain(|(_, to)| to.is_none_or(|to| to > taken));
+        self.pauses.retain(|(_, to)| to.is_none_or(|to| to > taken));
         count.unsigned_abs()
     }
 
     /// Frames pulled so far.
     pub fn taken(&self) -> u64 {
         self.taken.unsigned_abs()
+    }
+
+    /// A packet was left out before it came here.
+    pub fn leave_out(&mut self) {
+        self.dropped += 1;
     }
 
     /// Packets left out so far: repeated, too late, or not believed.
@@ -359,13 +386,13 @@ impl Scale {
 
     /// A span of a codec's clock in frames.
     fn of_clock(self, ticks: i32, codec: Codec) -> i64 {
-        i64::from(ticks) * self.rate_hz / clock_rate(codec)
+        i64::from(ticks) * self.rate_hz / i64::from(codec.clock_rate())
     }
 
     /// Frames in a span of a codec's clock.
     fn ticks(self, frames: usize, codec: Codec) -> u32 {
         let frames = i64::try_from(frames).unwrap_or(i64::MAX);
-        let ticks = frames.saturating_mul(clock_rate(codec)) / self.rate_hz;
+        let ticks = frames.saturating_mul(i64::from(codec.clock_rate())) / self.rate_hz;
         u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 }
@@ -527,13 +554,6 @@ impl Drift {
             self.count = 0;
         }
         settled
-    }
-}
-
-/// Ticks of a codec's RTP clock in a second.
-const fn clock_rate(codec: Codec) -> i64 {
-    match codec {
-        Codec::Pcmu | Codec::Pcma => 8_000,
     }
 }
 
