@@ -13,3 +13,4 @@ pub mod id;
 pub mod journal;
 pub mod leg;
 pub mod wheel;
+pub mod recording;
