@@ -12,3 +12,4 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod leg;
+pub mod wheel;

@@ -7,4 +7,5 @@ pub mod latch;
 pub mod outgoing;
 pub mod packet;
 pub mod sequence;
+pub mod srtp;
 pub mod telephone_event;
