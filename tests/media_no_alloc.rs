@@ -186,5 +186,9 @@ fn relay_play_and_tap(io: MediaIo) {
     let census = plane.census();
     assert!(census.sent >= 4 * 2050);
     assert_eq!(census.dropped(Reason::SendFailed), 0);
-    assert_eq!(after - before, 0, "allocations on the media thread by {io:?}");
+    assert_eq!(
+        after - before,
+        0,
+        "allocations on the media thread by {io:?}"
+    );
 }

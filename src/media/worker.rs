@@ -284,7 +284,8 @@ impl Worker {
             Ok((length, to)) => {
                 let token = token_of(listener.generation, heard_in);
                 let datagram = self.scratch.datagram(length);
-                self.io.send(token, &listener.socket, datagram, to, counters);
+                self.io
+                    .send(token, &listener.socket, datagram, to, counters);
             }
             Err(reason) => counters.drop(reason),
         }
