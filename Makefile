@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 CONFIG ?= config
+# How long each parser is fuzzed, and how many worlds of 20 calls `make soak` lives through.
+FUZZ_SECONDS ?= 60
+SOAK_WORLDS ?= 5000
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES := libopus-dev pkg-config
@@ -76,8 +79,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 
 build-packages:
 	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "needed and not installed: a C compiler (Debian: build-essential)" >&2; exit 1; }
-	@$(call install,$(BUILD_PACKAGES))
+	@$(call install,$(BUILD_PACKAGES) $$(command -v cc >/dev/null || echo build-essential))
 
 fuzz-packages:
 	@command -v c++ >/dev/null || { echo "needed and not installed: a C++ compiler (Debian: build-essential)" >&2; exit 1; }

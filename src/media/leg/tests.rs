@@ -1,7 +1,9 @@
 //! The leg without sockets.
 
 use super::*;
-use crate::rtp::telephone_event::key_of_event;
+use crate::audio::g711;
+use crate::media::counters::Reason;
+use crate::rtp::telephone_event::{TelephoneEvent, key_of_event};
 use proptest::prelude::*;
 
 fn at(port: u16) -> SocketAddr {
@@ -16,6 +18,7 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
     let number = match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        codec => codec.usual_payload_type(),
     };
     Agreed {
         remote: Some(at(port)),
