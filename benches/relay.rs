@@ -166,6 +166,7 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start: clock.origin(),
+        io,
     })?;
     let mut targets = Vec::new();
     for (index, phone) in phones.iter().enumerate() {
