@@ -1,7 +1,11 @@
 //! Sound as values: codecs, clips, tones, WAV. No devices, no clocks, no files.
 pub mod clip;
+pub mod concealment;
 pub mod g711;
 pub mod goertzel;
+pub mod mix;
+pub mod pace;
 pub mod resample;
+pub mod similarity;
 pub mod tone;
 pub mod wav;
