@@ -10,12 +10,12 @@ SOAK_WORLDS ?= 5000
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES := libopus-dev pkg-config
-TEST_PACKAGES := sip-tester baresip-core sipsak sox iproute2 nftables
+TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm
 # These wait most of their time: two lanes of them run beside the others.
-WAITING_TESTS := vanished_phone transfers subscriptions
+WAITING_TESTS := vanished_phone transfers subscriptions two_switches
 MORE_WAITING_TESTS := dialogs phones providers home_nat
 
 .PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
@@ -79,8 +79,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 
 build-packages:
 	@command -v cargo >/dev/null || { echo "needed and not installed: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
-	@command -v cc >/dev/null || { echo "needed and not installed: a C compiler (Debian: build-essential)" >&2; exit 1; }
-	@$(call install,$(BUILD_PACKAGES))
+	@$(call install,$(BUILD_PACKAGES) $$(command -v cc >/dev/null || echo build-essential))
 
 fuzz-packages:
 	@command -v c++ >/dev/null || { echo "needed and not installed: a C++ compiler (Debian: build-essential)" >&2; exit 1; }

@@ -2,10 +2,16 @@
 pub mod clip;
 pub mod concealment;
 pub mod g711;
+pub mod g722;
 pub mod goertzel;
+<<<<<<< HEAD
 pub mod mix;
 pub mod pace;
+=======
+pub mod opus;
+>>>>>>> lead
 pub mod resample;
 pub mod similarity;
 pub mod tone;
+pub mod voice;
 pub mod wav;

@@ -454,6 +454,8 @@ fn codecs_of(trunk: &Trunk) -> Vec<Codec> {
         .map(|name| match name {
             CodecName::Pcmu => Codec::Pcmu,
             CodecName::Pcma => Codec::Pcma,
+            CodecName::G722 => Codec::G722,
+            CodecName::Opus => Codec::Opus,
         })
         .collect();
     if named.is_empty() {

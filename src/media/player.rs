@@ -49,7 +49,7 @@ impl Player {
     pub fn fill(&mut self, codec: Codec, frame: &mut [u8]) {
         let (sound, silence) = match codec {
             Codec::Pcmu => (self.clip.pcmu(), ULAW_SILENCE),
-            Codec::Pcma => (self.clip.pcma(), ALAW_SILENCE),
+            _ => (self.clip.pcma(), ALAW_SILENCE),
         };
         let mut filled = 0;
         while filled < frame.len() {

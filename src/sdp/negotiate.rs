@@ -114,6 +114,8 @@ pub struct Negotiation {
 struct Numbers {
     pcmu: u8,
     pcma: u8,
+    g722: u8,
+    opus: u8,
     telephone_event: u8,
 }
 
@@ -149,8 +151,10 @@ impl Negotiation {
             said: Vec::new(),
             audio_at: 0,
             numbers: Numbers {
-                pcmu: Codec::Pcmu.static_payload_type(),
-                pcma: Codec::Pcma.static_payload_type(),
+                pcmu: Codec::Pcmu.usual_payload_type(),
+                pcma: Codec::Pcma.usual_payload_type(),
+                g722: Codec::G722.usual_payload_type(),
+                opus: Codec::Opus.usual_payload_type(),
                 telephone_event: TELEPHONE_EVENT,
             },
             offered: None,
@@ -473,6 +477,8 @@ impl Numbers {
         match codec {
             Codec::Pcmu => self.pcmu,
             Codec::Pcma => self.pcma,
+            Codec::G722 => self.g722,
+            Codec::Opus => self.opus,
         }
     }
 
@@ -489,7 +495,13 @@ impl Numbers {
             let number = *self.slot(format);
             let taken = stream.map(number).is_some() || stream.lists(number);
             if taken && stream.format(number) != Some(format) {
-                let used = [self.pcmu, self.pcma, self.telephone_event];
+                let used = [
+                    self.pcmu,
+                    self.pcma,
+                    self.g722,
+                    self.opus,
+                    self.telephone_event,
+                ];
                 let free = (96..128).find(|free| {
                     !used.contains(free) && stream.map(*free).is_none() && !stream.lists(*free)
                 });
@@ -503,6 +515,8 @@ impl Numbers {
         match format {
             Format::Voice(Codec::Pcmu) => &mut self.pcmu,
             Format::Voice(Codec::Pcma) => &mut self.pcma,
+            Format::Voice(Codec::G722) => &mut self.g722,
+            Format::Voice(Codec::Opus) => &mut self.opus,
             Format::TelephoneEvent => &mut self.telephone_event,
         }
     }

@@ -36,7 +36,7 @@ impl Leg {
             },
             Sound::Voice(codec) => (
                 agreed.send_payload_type,
-                in_law(codec, agreed.codec, packet.payload, payload),
+                in_law(codec, agreed.codec, packet.payload, payload).ok_or(Reason::NotAgreed)?,
                 packet.payload.len() as u32,
             ),
         };
@@ -57,17 +57,18 @@ impl Leg {
     }
 }
 
-/// The payload in the wanted law: untouched, or converted into `room`.
-fn in_law<'a>(from: Codec, to: Codec, payload: &'a [u8], room: &'a mut [u8]) -> &'a [u8] {
+/// The payload in the wanted law: untouched, or converted into `room`; `None` where no table leads.
+fn in_law<'a>(from: Codec, to: Codec, payload: &'a [u8], room: &'a mut [u8]) -> Option<&'a [u8]> {
     let table = match (from, to) {
         (Codec::Pcmu, Codec::Pcma) => &g711::ULAW_TO_ALAW,
         (Codec::Pcma, Codec::Pcmu) => &g711::ALAW_TO_ULAW,
-        (Codec::Pcmu, Codec::Pcmu) | (Codec::Pcma, Codec::Pcma) => return payload,
+        _ if from == to => return Some(payload),
+        _ => return None,
     };
     let length = payload.len().min(room.len());
     let (room, _) = room.split_at_mut(length);
     for (converted, code) in room.iter_mut().zip(payload) {
         *converted = table[usize::from(*code)];
     }
-    room
+    Some(room)
 }

@@ -18,6 +18,7 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
     let number = match codec {
         Codec::Pcmu => 0,
         Codec::Pcma => 8,
+        codec => codec.usual_payload_type(),
     };
     Agreed {
         remote: Some(at(port)),
