@@ -339,6 +339,7 @@ fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Pla
         bind: bound(server),
         advertised: Box::new(move |remote| advertiser.towards(remote)),
         start: clock.origin(),
+        io: server.media_io,
     })
     .context("the media plane cannot start")
 }

@@ -24,11 +24,13 @@ use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
 use super::io::epoll::Bell;
+use super::io::{self as media_io, Backend};
 use super::leg::Leg;
-use super::port::{Link, MediaPort};
+use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent};
+use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
@@ -45,6 +47,8 @@ pub struct PlaneSettings {
     pub advertised: Box<dyn Fn(IpAddr) -> IpAddr + Send>,
     /// The instant that is `Mono::ZERO` for the whole process.
     pub start: Instant,
+    /// `server.media_io`.
+    pub io: MediaIo,
 }
 
 /// The media plane.
@@ -61,6 +65,7 @@ pub struct Plane {
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
+    backend: Backend,
 }
 
 impl Plane {
@@ -76,11 +81,14 @@ impl Plane {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let bell = Arc::new(Bell::new()?);
+        let backend = media_io::choose(settings.io);
+        tracing::info!("media packets go by {backend}");
         let crew = Crew::start(
             settings.workers.max(1),
             ports.total(),
             settings.start,
             &bell,
+            backend,
         )?;
         Ok(Plane {
             bind: settings.bind,
@@ -94,6 +102,7 @@ impl Plane {
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
+            backend,
         })
     }
 
@@ -177,6 +186,11 @@ impl Plane {
         census
     }
 
+    /// How packets go in and out.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// How many legs can have a port at once.
     pub fn capacity(&self) -> usize {
         self.ports.total()
@@ -220,6 +234,8 @@ impl Plane {
             tap: None,
             generation: 0,
             beats: false,
+            leaves: false,
+            held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
