@@ -4,12 +4,9 @@ pub mod concealment;
 pub mod g711;
 pub mod g722;
 pub mod goertzel;
-<<<<<<< HEAD
 pub mod mix;
-pub mod pace;
-=======
 pub mod opus;
->>>>>>> lead
+pub mod pace;
 pub mod resample;
 pub mod similarity;
 pub mod tone;
