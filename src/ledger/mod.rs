@@ -13,3 +13,4 @@ pub mod id;
 pub mod journal;
 pub mod leg;
 pub mod recording;
+pub mod wheel;

@@ -82,16 +82,7 @@ impl Core {
             return;
         };
         let wanted = running.call.poll_timeout();
-        if wanted == running.armed {
-            return;
-        }
-        if let Some(old) = running.armed.take() {
-            self.timers.remove(&(old, id));
-        }
-        if let Some(at) = wanted {
-            self.timers.insert((at, id));
-        }
-        running.armed = wanted;
+        self.timers.arm(&mut running.armed, wanted, &id);
     }
 
     fn carry_out(&mut self, now: Now, id: CallId, output: Output) {
@@ -245,8 +236,8 @@ impl Core {
         let Some(running) = self.calls.remove(&id) else {
             return;
         };
-        if let Some(at) = running.armed {
-            self.timers.remove(&(at, id));
+        if let Some(ticket) = running.armed {
+            self.timers.cancel(ticket);
         }
         if let Some(slot) = &running.parked {
             self.watch.touch(slot);

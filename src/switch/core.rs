@@ -1,6 +1,6 @@
 //! The core of the switch: every input comes here with `now`, every output leaves as an effect.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::ledger::wheel::{Ticket, Wheel};
 use crate::net::access::Access;
 use crate::net::stun;
 use crate::sip::auth::Verifier;
@@ -60,7 +61,7 @@ pub struct Core {
     pub(super) watch: Watch,
     pub(super) calls: HashMap<CallId, Running>,
     pub(super) legs: HashMap<LegId, LegPlace>,
-    pub(super) timers: BTreeSet<(Mono, CallId)>,
+    pub(super) timers: Wheel<CallId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) entropy: Entropy,
     pub(super) drain: Option<Draining>,
@@ -80,7 +81,7 @@ pub struct Core {
 #[derive(Debug)]
 pub(super) struct Running {
     pub call: Call,
-    pub armed: Option<Mono>,
+    pub armed: Option<Ticket>,
     /// The slot that it was last seen parked in.
     pub parked: Option<Name>,
     /// Every leg it ever had and still may hear of.
@@ -130,7 +131,7 @@ impl Core {
             watch: Watch::new(entropy.split()),
             calls: HashMap::new(),
             legs: HashMap::new(),
-            timers: BTreeSet::new(),
+            timers: Wheel::default(),
             effects: VecDeque::new(),
             drain: None,
             later: VecDeque::new(),
@@ -252,11 +253,7 @@ impl Core {
         self.expire_subscriptions(now);
         self.run_keep_alive(now);
         self.sweep_connections(now);
-        while let Some(&(at, call)) = self.timers.first() {
-            if at > now.mono {
-                break;
-            }
-            self.timers.pop_first();
+        while let Some((_, call)) = self.timers.take_due(now.mono) {
             if let Some(running) = self.calls.get_mut(&call) {
                 running.armed = None;
                 running.call.handle_timeout(now);
@@ -292,7 +289,7 @@ impl Core {
             self.trunks.poll_timeout(),
             self.watch.notifier.poll_timeout(),
             self.access.poll_timeout(),
-            self.timers.first().map(|(at, _)| *at),
+            self.timers.next(),
             self.sweep_at,
             self.keep_alive.poll_timeout(),
             drain,

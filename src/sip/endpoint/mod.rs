@@ -316,9 +316,10 @@ impl Endpoint {
     }
 
     fn remove_session(&mut self, id: SessionId) {
-        let Some(session) = self.sessions.remove(&id) else {
+        let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
+        self.deadlines.disarm(&mut session);
         for look_up in session.resolving() {
             self.core.resolving.remove(&look_up);
         }

@@ -30,7 +30,6 @@ impl Endpoint {
             }
         }
         self.core.layer.tidy();
-        self.deadlines.tidy(&mut self.sessions);
     }
 
     fn deliver(&mut self, now: Now, client: ClientId, user: User, response: &Message) {

@@ -8,9 +8,12 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use smallvec::SmallVec;
 
 pub use self::binding::{Binding, split_place};
 use self::outbound::Outbound;
@@ -18,6 +21,8 @@ use self::request::{Asked, Refusal};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::Name as Operator;
 use crate::ledger::journal::BindingRecord;
+use crate::ledger::wheel::{Ticket, Wheel};
+use crate::sip::endpoint::ConnectionId;
 use crate::sip::endpoint::event::{Flow, ListenerId, Transport};
 use crate::sip::header::warning::Warning;
 use crate::sip::uri::Uri;
@@ -60,12 +65,21 @@ pub struct Registered {
 /// All bindings of all operators.
 #[derive(Debug, Default)]
 pub struct Registrar {
-    /// Per operator, refreshed last first; no empty lists.
-    bindings: HashMap<Operator, Vec<Binding>>,
+    /// Per operator; no empty lists.
+    bindings: HashMap<Operator, Phones>,
+    /// Whose bindings are on a connection.
+    on: HashMap<ConnectionId, SmallVec<[Operator; 1]>>,
     /// The addresses of our listeners, for the records.
     locals: HashMap<ListenerId, SocketAddr>,
     /// When the first binding of each operator ends.
-    ends: BTreeSet<(Mono, Operator)>,
+    ends: Wheel<Operator>,
+}
+
+/// An operator's bindings, refreshed last first.
+#[derive(Debug)]
+struct Phones {
+    list: Vec<Binding>,
+    armed: Option<Ticket>,
 }
 
 impl Registrar {
@@ -121,13 +135,8 @@ impl Registrar {
     /// `poll_timeout` has passed: ends the bindings whose time is over.
     pub fn handle_timeout(&mut self, now: Now) -> Vec<Change> {
         let mut changes = Vec::new();
-        while let Some((at, operator)) = self.ends.first().cloned() {
-            if at > now.mono {
-                break;
-            }
+        while let Some((_, operator)) = self.ends.take_due(now.mono) {
             let mut list = self.take(&operator);
-            // The list may be empty for an entry of no use: it goes in any case.
-            self.ends.remove(&(at, operator.clone()));
             list.retain(|binding| {
                 let lives = binding.expires > now.mono;
                 if !lives {
@@ -142,19 +151,36 @@ impl Registrar {
 
     /// An operator's bindings, out of the tables.
     fn take(&mut self, operator: &Operator) -> Vec<Binding> {
-        let list = self.bindings.remove(operator).unwrap_or_default();
-        if let Some(end) = first_end(&list) {
-            self.ends.remove(&(end, operator.clone()));
+        let Some(phones) = self.bindings.remove(operator) else {
+            return Vec::new();
+        };
+        if let Some(ticket) = phones.armed {
+            self.ends.cancel(ticket);
         }
-        list
+        for connection in connections(&phones.list) {
+            if let Entry::Occupied(mut on) = self.on.entry(connection) {
+                on.get_mut().retain(|other| other != operator);
+                if on.get().is_empty() {
+                    on.remove();
+                }
+            }
+        }
+        phones.list
     }
 
     /// An operator's bindings, into the tables.
     fn put(&mut self, operator: Operator, list: Vec<Binding>) {
-        if let Some(end) = first_end(&list) {
-            self.ends.insert((end, operator.clone()));
-            self.bindings.insert(operator, list);
+        let Some(end) = first_end(&list) else {
+            return;
+        };
+        for connection in connections(&list) {
+            let on = self.on.entry(connection).or_default();
+            if !on.contains(&operator) {
+                on.push(operator.clone());
+            }
         }
+        let armed = Some(self.ends.insert(end, operator.clone()));
+        self.bindings.insert(operator, Phones { list, armed });
     }
 
     /// Drops the bindings of operators for whom `keeps` does not hold: they are in the plan no more.
@@ -179,14 +205,8 @@ impl Registrar {
             return Vec::new();
         }
         let cut = |binding: &Binding| binding.flow.connection == flow.connection;
-        let hit: Vec<Operator> = self
-            .bindings
-            .iter()
-            .filter(|(_, list)| list.iter().any(cut))
-            .map(|(operator, _)| operator.clone())
-            .collect();
         let mut changes = Vec::new();
-        for operator in hit {
+        for operator in self.on.remove(&flow.connection).unwrap_or_default() {
             let mut list = self.take(&operator);
             let lost = list.iter().filter(|binding| cut(binding));
             changes.extend(lost.map(|binding| binding.removed(&operator)));
@@ -198,7 +218,7 @@ impl Registrar {
 
     /// When to call `handle_timeout`; it may be called with nothing to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.ends.first().map(|(at, _)| *at)
+        self.ends.next()
     }
 
     /// Takes the bindings kept over a restart. `flow_of` finds the flow of a record among today's listeners; records that have ended, that have no flow
@@ -229,21 +249,22 @@ impl Registrar {
 
     /// An operator's phones, refreshed last first.
     pub fn contacts(&self, operator: &Operator) -> impl Iterator<Item = &Binding> {
-        self.bindings.get(operator).into_iter().flatten()
+        let phones = self.bindings.get(operator);
+        phones.into_iter().flat_map(|phones| &phones.list)
     }
 
     /// Every operator who has a phone, with his phones.
     pub fn operators(&self) -> impl Iterator<Item = (&Operator, &[Binding])> {
         self.bindings
             .iter()
-            .map(|(operator, list)| (operator, list.as_slice()))
+            .map(|(operator, phones)| (operator, phones.list.as_slice()))
     }
 
     /// The flow of a registered contact (RFC 3261 §19.1.4 says which URIs are equal); of several the one refreshed last.
     pub fn find(&self, contact: &Uri) -> Option<Flow> {
         self.bindings
             .values()
-            .flatten()
+            .flat_map(|phones| &phones.list)
             .filter(|binding| binding.contact.matches(contact))
             .max_by_key(|binding| binding.refreshed_at)
             .map(|binding| binding.flow)
@@ -293,6 +314,12 @@ impl Registrar {
         });
         removed.chain(saved).collect()
     }
+}
+
+/// The connections that bindings are on; some more than once.
+fn connections(list: &[Binding]) -> impl Iterator<Item = ConnectionId> {
+    let all = list.iter().map(|binding| binding.flow.connection);
+    all.filter(|connection| !connection.is_none())
 }
 
 fn first_end(list: &[Binding]) -> Option<Mono> {

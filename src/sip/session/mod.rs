@@ -36,6 +36,7 @@ use self::reliable::Reliable;
 use self::sending::{Held, Probe};
 use self::timing::Timing;
 use crate::ledger::clock::Mono;
+use crate::ledger::wheel::Ticket;
 use crate::sip::auth::Credentials;
 use crate::sip::dialog::route::NextHop;
 use crate::sip::dialog::{Dialog, LocalTag};
@@ -68,7 +69,7 @@ pub struct Session {
     /// The challenges that the INVITE met: later requests are answered before they are challenged.
     authority: Challenges,
     timers: Table<{ Timer::COUNT }>,
-    armed: Option<Mono>,
+    armed: Option<Ticket>,
     /// Requests that wait for the address of their next hop.
     held: Vec<Held>,
     /// Our 2xx that await their ACK.
@@ -431,7 +432,7 @@ impl Timed for Box<Session> {
     fn next_deadline(&self) -> Option<Mono> {
         self.timers.next()
     }
-    fn armed(&mut self) -> &mut Option<Mono> {
+    fn armed(&mut self) -> &mut Option<Ticket> {
         &mut self.armed
     }
 }

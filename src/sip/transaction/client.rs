@@ -8,6 +8,7 @@ use super::layer::{Outcome, Output};
 use super::timer::{Table, Timed, Timer};
 use super::{ClientId, Failure, T1, T1_64, T2, T4, User, derive};
 use crate::ledger::clock::Mono;
+use crate::ledger::wheel::Ticket;
 use crate::sip::endpoint::Flow;
 use crate::sip::wire::{Message, Method};
 
@@ -21,7 +22,7 @@ pub(super) struct Client {
     method: Method,
     state: State,
     timers: Table<{ Timer::COUNT }>,
-    armed: Option<Mono>,
+    armed: Option<Ticket>,
     interval: Duration,
     /// Whether it was sent again because its connection closed.
     again: Again,
@@ -320,7 +321,7 @@ impl Timed for Client {
     fn next_deadline(&self) -> Option<Mono> {
         self.timers.next()
     }
-    fn armed(&mut self) -> &mut Option<Mono> {
+    fn armed(&mut self) -> &mut Option<Ticket> {
         &mut self.armed
     }
 }

@@ -253,9 +253,10 @@ impl Layer {
     }
 
     /// The ACK to our 2xx came, or is not waited for any more.
-    pub fn acknowledged(&mut self, server: ServerId) {
-        if let Some(server) = self.servers.get_mut(&server) {
+    pub fn acknowledged(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(&id) {
             server.acknowledged();
+            self.server_deadlines.arm(id, server);
         }
     }
 
@@ -299,9 +300,10 @@ impl Layer {
     }
 
     /// No more retransmissions of the request; a late response is still taken.
-    pub fn hush(&mut self, client: ClientId) {
-        if let Some(client) = self.clients.get_mut(&client) {
+    pub fn hush(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
             client.hush();
+            self.client_deadlines.arm(id, client);
         }
     }
 
@@ -315,7 +317,7 @@ impl Layer {
 
     /// Forgets a client transaction (RFC 3261 §9.1: a CANCEL that brought no final response).
     pub fn abandon(&mut self, client: ClientId) {
-        self.clients.remove(&client);
+        self.remove_client(client);
     }
 
     /// Sends what waits on a closed flow for a first response once more. It has its old branch, so a far side that has read it already takes no harm.
@@ -356,7 +358,7 @@ impl Layer {
         // The map's order is not the same in every run; what follows from it must be.
         ids.sort_unstable();
         for id in ids {
-            if let Some(client) = self.clients.remove(&id) {
+            if let Some(client) = self.remove_client(id) {
                 client.fail(id, Failure::Transport, &mut self.out);
             }
         }
@@ -380,7 +382,7 @@ impl Layer {
             if client.expire(now, id, &mut self.out) {
                 self.client_deadlines.arm(id, client);
             } else {
-                self.clients.remove(&id);
+                self.remove_client(id);
             }
         }
         while let Some(id) = self.server_deadlines.take_due(&mut self.servers, now) {
@@ -401,10 +403,17 @@ impl Layer {
         self.remove_server(id);
     }
 
+    fn remove_client(&mut self, id: ClientId) -> Option<Client> {
+        let mut client = self.clients.remove(&id)?;
+        self.client_deadlines.disarm(&mut client);
+        Some(client)
+    }
+
     fn remove_server(&mut self, id: ServerId) {
-        let Some(server) = self.servers.remove(&id) else {
+        let Some(mut server) = self.servers.remove(&id) else {
             return;
         };
+        self.server_deadlines.disarm(&mut server);
         self.server_keys.remove(&server.key);
         if let Some(hash) = server.merge
             && self.merges.get(&hash) == Some(&id)
@@ -413,7 +422,7 @@ impl Layer {
         }
     }
 
-    /// When `handle_timeout` is due next; exact after `tidy`.
+    /// When `handle_timeout` is due next; perhaps too early.
     pub fn poll_timeout(&self) -> Option<Mono> {
         match (self.client_deadlines.next(), self.server_deadlines.next()) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -421,10 +430,8 @@ impl Layer {
         }
     }
 
-    /// Drops deadlines that no longer hold, and spare room after a rush.
+    /// Drops spare room after a rush.
     pub fn tidy(&mut self) {
-        self.client_deadlines.tidy(&mut self.clients);
-        self.server_deadlines.tidy(&mut self.servers);
         if self.clients.is_empty() {
             give_back(&mut self.clients);
         }

@@ -11,6 +11,7 @@ use super::layer::{Outcome, Output};
 use super::timer::{Table, Timed, Timer};
 use super::{ServerId, T1, T1_64, T2, T4, via};
 use crate::ledger::clock::Mono;
+use crate::ledger::wheel::Ticket;
 use crate::sip::endpoint::{ConnectionId, Flow, SessionId};
 use crate::sip::wire::{Message, Method, Name};
 
@@ -30,7 +31,7 @@ pub(super) struct Server {
     reply_port: u16,
     state: State,
     timers: Table<{ Timer::COUNT }>,
-    armed: Option<Mono>,
+    armed: Option<Ticket>,
     interval: Duration,
     /// A refusal is not sent again of our own accord.
     once: bool,
@@ -232,7 +233,7 @@ impl Timed for Server {
     fn next_deadline(&self) -> Option<Mono> {
         self.timers.next()
     }
-    fn armed(&mut self) -> &mut Option<Mono> {
+    fn armed(&mut self) -> &mut Option<Ticket> {
         &mut self.armed
     }
 }

@@ -1,13 +1,10 @@
-//! Timers without tasks: a fixed table per owner, and one queue of the owners' next deadlines.
-//!
-//! An owner keeps `armed`, the deadline under which the queue knows it. Deadlines that move away are not searched for in the queue: the
-//! old entry is skipped when it surfaces. So an idle transaction costs nothing but its entry.
+//! Timers without tasks: a fixed table per owner, and one wheel of the owners' next deadlines.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::ledger::clock::Mono;
+use crate::ledger::wheel::{Ticket, Wheel};
 
 /// The timers of RFC 3261 table 4 and RFC 6026 (C is for proxies).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -109,77 +106,50 @@ impl<const N: usize> Table<N> {
 pub trait Timed {
     /// The earliest deadline of its table.
     fn next_deadline(&self) -> Option<Mono>;
-    /// The deadline under which the queue knows it.
-    fn armed(&mut self) -> &mut Option<Mono>;
+    /// Where the wheel has filed it.
+    fn armed(&mut self) -> &mut Option<Ticket>;
 }
 
-/// The queue of owners by their next deadline.
+/// The owners by their next deadline.
 #[derive(Debug)]
 pub struct Deadlines<K> {
-    heap: BinaryHeap<Reverse<(Mono, K)>>,
+    wheel: Wheel<K>,
 }
 
-impl<K: Ord> Default for Deadlines<K> {
+impl<K> Default for Deadlines<K> {
     fn default() -> Self {
         Deadlines {
-            heap: BinaryHeap::new(),
+            wheel: Wheel::default(),
         }
     }
 }
 
 impl<K: Ord + Copy + Hash> Deadlines<K> {
-    /// Enters an owner whose table changed, unless it is already there early enough.
+    /// Files an owner whose table may have changed.
     pub fn arm(&mut self, key: K, owner: &mut impl Timed) {
-        let Some(at) = owner.next_deadline() else {
-            return;
-        };
-        let armed = owner.armed();
-        if armed.is_none_or(|earlier| at < earlier) {
-            *armed = Some(at);
-            self.heap.push(Reverse((at, key)));
+        let at = owner.next_deadline();
+        self.wheel.arm(owner.armed(), at, &key);
+    }
+
+    /// An owner goes.
+    pub fn disarm(&mut self, owner: &mut impl Timed) {
+        if let Some(ticket) = owner.armed().take() {
+            self.wheel.cancel(ticket);
         }
     }
 
     /// The next owner with a timer that is due. It is to be armed again after its timers were taken.
     pub fn take_due<T: Timed>(&mut self, owners: &mut HashMap<K, T>, now: Mono) -> Option<K> {
-        self.tidy(owners);
-        let Reverse((at, key)) = *self.heap.peek()?;
-        if at > now {
-            return None;
-        }
-        self.heap.pop();
+        let (_, key) = self.wheel.take_due(now)?;
         if let Some(owner) = owners.get_mut(&key) {
             *owner.armed() = None;
         }
         Some(key)
     }
 
-    /// When the next timer is due; exact after `tidy`, else perhaps too early.
+    /// When to look for what is due; perhaps too early.
     pub fn next(&self) -> Option<Mono> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
-    }
-
-    /// Drops first entries that no longer hold.
-    pub fn tidy<T: Timed>(&mut self, owners: &mut HashMap<K, T>) {
-        while let Some(&Reverse((at, key))) = self.heap.peek() {
-            let Some(owner) = owners.get_mut(&key) else {
-                self.heap.pop();
-                continue;
-            };
-            if *owner.armed() != Some(at) {
-                self.heap.pop();
-                continue;
-            }
-            if owner.next_deadline() == Some(at) {
-                return;
-            }
-            *owner.armed() = None;
-            self.heap.pop();
-            self.arm(key, owner);
-        }
-        if self.heap.is_empty() && self.heap.capacity() > 1024 {
-            self.heap.shrink_to(0);
-        }
+        self.wheel.next()
     }
 }
 
@@ -214,25 +184,27 @@ mod tests {
         }
     }
 
-    struct Owner(Option<u64>, Option<Mono>);
+    struct Owner(Option<u64>, Option<Ticket>);
     impl Timed for Owner {
         fn next_deadline(&self) -> Option<Mono> {
             self.0.map(Mono::from_micros)
         }
-        fn armed(&mut self) -> &mut Option<Mono> {
+        fn armed(&mut self) -> &mut Option<Ticket> {
             &mut self.1
         }
     }
 
     #[test]
-    fn a_postponed_deadline_surfaces_at_its_new_time() {
+    fn a_postponed_deadline_is_due_at_its_new_time_and_a_gone_owners_never() {
         let mut queue = Deadlines::<u8>::default();
         let mut owners = HashMap::from([(1, Owner(Some(10), None)), (2, Owner(Some(20), None))]);
         for (key, owner) in &mut owners {
             queue.arm(*key, owner);
         }
-        owners.get_mut(&1).unwrap().0 = Some(50);
-        owners.remove(&2);
+        let first = owners.get_mut(&1).unwrap();
+        first.0 = Some(50);
+        queue.arm(1, first);
+        queue.disarm(&mut owners.remove(&2).unwrap());
         assert_eq!(queue.take_due(&mut owners, Mono::from_micros(40)), None);
         assert_eq!(queue.next(), Some(Mono::from_micros(50)));
         assert_eq!(queue.take_due(&mut owners, Mono::from_micros(50)), Some(1));
