@@ -77,6 +77,7 @@ impl Rig {
                     .map(|&sample| match codec {
                         Codec::Pcmu => g711::ulaw_encode(sample),
                         Codec::Pcma => g711::alaw_encode(sample),
+                        _ => panic!("no phone here speaks that"),
                     })
                     .collect();
                 let header = TapHeader {
