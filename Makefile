@@ -10,7 +10,7 @@ SOAK_WORLDS ?= 5000
 
 # Debian packages: what the build needs beside Rust, a C compiler and make; what the tests call.
 BUILD_PACKAGES := libopus-dev pkg-config
-TEST_PACKAGES := sip-tester baresip-core sipsak sox iproute2 nftables
+TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftables
 
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm

@@ -39,10 +39,11 @@ const RANKS: [(&str, u8); 27] = [
 ];
 
 /// Modules of one rank that may use each other.
-const PARTNERS: [(&str, &str); 3] = [
+const PARTNERS: [(&str, &str); 4] = [
     ("call", "destination"),
     ("destination", "call"),
     ("audio", "sdp"),
+    ("sdp", "rtp"),
 ];
 
 /// What floor 1 may not name.

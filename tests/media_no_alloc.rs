@@ -143,9 +143,7 @@ fn a_media_thread_allocates_nothing_per_packet() {
         for sequence in from..from + count {
             exchange(&same, [0, 0], sequence);
             exchange(&mixed, [0, 8], sequence);
-            while reader.pop(&mut payload).is_some() {
-                tapped += 1;
-            }
+            reader.drain(&mut payload, |_, _| tapped += 1);
             while plane.poll_report().is_some() {}
         }
         tapped

@@ -45,6 +45,9 @@ pub(super) fn shown(recording: &RecordingRecord) -> Value {
         "duration_ms": recording.duration_ms,
         "bytes": recording.bytes,
         "sha256": recording.sha256,
+        "sample_rate": recording.rate_hz,
+        "segments": recording.segments,
+        "pauses": recording.pauses,
         "audio": format!("/api/v1/recordings/{}/audio", recording.recording_id),
     })
 }

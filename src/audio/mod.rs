@@ -1,7 +1,10 @@
 //! Sound as values: codecs, clips, tones, WAV. No devices, no clocks, no files.
 pub mod clip;
 pub mod g711;
+pub mod g722;
 pub mod goertzel;
+pub mod opus;
 pub mod resample;
 pub mod tone;
+pub mod voice;
 pub mod wav;

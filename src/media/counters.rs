@@ -64,6 +64,14 @@ impl Counter {
             .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// One less: it was counted too early. Only the counter's one writer may call this.
+    pub fn take_back(&self) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).saturating_sub(1),
+            Ordering::Relaxed,
+        );
+    }
+
     /// So far.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -4,13 +4,16 @@
 //! [timeline](timeline) and writes; a second thread completes closed files (disk, length, SHA-256, journal). What a crash
 //! left unfinished, [`repair::repair`] completes at the next start. The index, retention and upload are not here.
 
+pub mod ear;
 pub mod file;
+mod open;
 pub mod path;
 pub mod repair;
 #[cfg(test)]
 mod samples;
 mod seal;
 pub mod timeline;
+mod wav_header;
 mod writer;
 
 use std::io;
@@ -20,12 +23,13 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use self::open::Feed;
 use self::writer::{Message, Writer};
-use crate::call::output::Side;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name, RecordingId};
 use crate::ledger::journal::{Entry, RecordingKind};
+use crate::ledger::recording::Side;
 use crate::media::tap::TapReader;
 
 /// Reads both clocks; the monotonic one must be the one that taps' arrivals are stamped with.
@@ -51,6 +55,10 @@ pub struct Begin {
     pub mailbox: Option<Name>,
     /// The call as it is now: gives the path.
     pub call: CallRecord,
+    /// Somebody on it speaks a wideband codec: the file has 16 kHz.
+    pub wideband: bool,
+    /// The file is to be replaced by a copy in Opus.
+    pub opus: bool,
 }
 
 /// The recorder's handle, cheap to clone. No method but `shutdown` waits for anything.
@@ -104,13 +112,32 @@ impl Recorder {
     }
 
     /// A leg feeds a side from now on; further legs of one side are added up, the same leg replaces itself.
-    pub fn attach(&self, recording: RecordingId, leg: LegId, side: Side, tap: TapReader) {
-        self.tell(Message::Attach(recording, leg, side, tap));
+    /// `operator` is whose leg it is, for the recording's row.
+    pub fn attach(
+        &self,
+        recording: RecordingId,
+        leg: LegId,
+        side: Side,
+        operator: Option<Name>,
+        tap: TapReader,
+    ) {
+        let feed = Feed {
+            leg,
+            side,
+            operator,
+            tap,
+        };
+        self.tell(Message::Attach(recording, feed, (self.clock)().mono));
     }
 
     /// A leg feeds the recording no more; what its tap holds is still taken.
     pub fn detach(&self, recording: RecordingId, leg: LegId) {
-        self.tell(Message::Detach(recording, leg));
+        self.tell(Message::Detach(recording, leg, (self.clock)().mono));
+    }
+
+    /// From this moment on nothing is stored (`true`), or everything again. The file's time goes on.
+    pub fn pause(&self, recording: RecordingId, paused: bool) {
+        self.tell(Message::Pause(recording, paused, (self.clock)().mono));
     }
 
     /// The file ends at this moment.

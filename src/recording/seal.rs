@@ -13,6 +13,8 @@ use crate::ledger::journal::{Entry, RecordingRecord};
 pub enum Seal {
     /// A recording began.
     Begun(RecordingRecord),
+    /// What its row says has changed.
+    Changed(RecordingRecord),
     /// Its file is closed and as long as it will be.
     Closed(RecordingRecord),
     /// It was thrown away, or could not be begun.
@@ -29,6 +31,7 @@ pub fn run(
     for message in inbox {
         match message {
             Seal::Begun(record) => journal(Entry::RecordingStarted(record)),
+            Seal::Changed(record) => journal(Entry::RecordingChanged(record)),
             Seal::Closed(record) => {
                 let record = complete(&root, &record).unwrap_or_else(|error| {
                     tracing::error!(

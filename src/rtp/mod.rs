@@ -1,10 +1,14 @@
 //! RTP (RFC 3550) and telephone-event (RFC 4733) as values: parse, tell apart, follow, rewrite, latch.
 //!
-//! No sockets, no clocks, no rings: `media` has those. No RTCP yet beyond telling it from RTP, no jitter buffer, no SRTP.
+//! No sockets, no clocks, no rings: `media` has those. [`srtp`] protects packets, [`rtcp`] reports on them, [`quality`] says
+//! how that sounds.
 
 pub mod demux;
 pub mod latch;
 pub mod outgoing;
 pub mod packet;
+pub mod quality;
+pub mod rtcp;
 pub mod sequence;
+pub mod srtp;
 pub mod telephone_event;

@@ -1,8 +1,9 @@
 //! Session descriptions (RFC 8866) and the offer/answer model (RFC 3264) for one audio stream per leg.
 //!
 //! [`description`] reads what the far side wrote, [`negotiate`] decides what is offered, answered and agreed on.
-//! Encrypted media (RFC 4568) and ICE are not here.
+//! [`crypto`] reads and writes keys for encrypted media (RFC 4568). ICE and DTLS are not here.
 
 pub mod codec;
+pub mod crypto;
 pub mod description;
 pub mod negotiate;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::core::Core;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::Name;
+use crate::sip::endpoint::Transport;
 use crate::sip::endpoint::command::{Command, Request};
 use crate::sip::endpoint::event::RequestId;
-use crate::sip::endpoint::{Flow, Transport};
 use crate::sip::registrar::Binding;
 use crate::sip::uri::Uri;
-use crate::sip::wire::Method;
+use crate::sip::wire::{Method, Name as HeaderName};
 
 /// Which phone is to be sent an OPTIONS when.
 #[derive(Debug, Default)]
@@ -75,10 +75,10 @@ impl Core {
                 .registrar
                 .contacts(&operator)
                 .find(|binding| binding.flow.remote == remote && needs_it(binding))
-                .map(|binding| (binding.contact.to_string(), binding.flow));
+                .cloned();
             match found {
-                Some((contact, flow)) if !every.is_zero() => {
-                    self.ask_whether_alive(now, &operator, contact, flow);
+                Some(binding) if !every.is_zero() => {
+                    self.ask_whether_alive(now, &operator, binding);
                     let next = now.mono + every;
                     self.keep_alive.due.insert((next, operator, remote));
                 }
@@ -89,20 +89,24 @@ impl Core {
         }
     }
 
-    fn ask_whether_alive(&mut self, now: Now, operator: &Name, contact: String, flow: Flow) {
+    fn ask_whether_alive(&mut self, now: Now, operator: &Name, binding: Binding) {
         let domain = &self.plan.server.domain;
         self.keep_alive.last += 1;
         let request = Request {
             id: RequestId(OURS | self.keep_alive.last),
             method: Method::Options,
-            flow,
-            uri: contact,
+            flow: binding.flow,
+            uri: binding.contact.to_string(),
             from: format!("<{}>", Uri::sip(None, domain, None)),
             to: format!("<{}>", Uri::sip(Some(operator.as_str()), domain, None)),
             call_id: None,
             cseq: 1,
             credentials: None,
-            headers: Vec::new(),
+            headers: binding
+                .path
+                .into_iter()
+                .map(|proxy| (HeaderName::Route, proxy))
+                .collect(),
         };
         // Whatever the answer is, it has come through the router; without one the binding ends by itself.
         self.endpoint

@@ -103,15 +103,24 @@ impl Baresip {
 
     /// Has it do something to its call: `hold`, `resume`.
     pub async fn command(&self, command: &str) {
+        self.command_with(command, "").await;
+    }
+
+    /// As `command`, with a parameter: `dial` and whom.
+    pub async fn command_with(&self, command: &str, parameter: &str) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = tokio::net::TcpStream::connect(self.control).await.unwrap();
-        let json = format!("{{\"command\":\"{command}\"}}");
+        let json = format!("{{\"command\":\"{command}\",\"params\":\"{parameter}\"}}");
         let netstring = format!("{}:{json},", json.len());
         stream.write_all(netstring.as_bytes()).await.unwrap();
-        let mut reply = [0; 1_024];
-        let length = stream.read(&mut reply).await.unwrap();
-        let reply = String::from_utf8_lossy(&reply[..length]).into_owned();
-        assert!(reply.contains("\"ok\":true"), "{command}: {reply}");
+        // Events come the same way, before the answer too.
+        let (mut replies, mut buffer) = (String::new(), [0; 1_024]);
+        while !replies.contains("\"response\":true") {
+            let length = stream.read(&mut buffer).await.unwrap();
+            assert!(length > 0, "{command}: {replies}");
+            replies += &String::from_utf8_lossy(&buffer[..length]);
+        }
+        assert!(replies.contains("\"ok\":true"), "{command}: {replies}");
     }
 
     /// What it wrote.

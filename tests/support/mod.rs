@@ -6,7 +6,9 @@
 pub mod baresip;
 pub mod by_hand;
 pub mod certificates;
+pub mod edge;
 pub mod home;
+pub mod kamailio;
 pub mod name_server;
 pub mod pbx;
 pub mod phone;
@@ -19,6 +21,7 @@ pub mod sipp;
 pub mod softphone;
 pub mod sound;
 pub mod stream;
+pub mod tunnel;
 pub mod watcher;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! SIP by hand over a connection: TCP, TLS or a WebSocket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Packet;
@@ -51,7 +51,19 @@ impl Stream {
         name: &str,
         client: Arc<rustls::ClientConfig>,
     ) -> std::io::Result<Stream> {
-        let stream = TcpStream::connect(pbx).await?;
+        Stream::tls_from("127.0.0.1".parse().unwrap(), pbx, name, client).await
+    }
+
+    /// As `tls`, from this address.
+    pub async fn tls_from(
+        source: IpAddr,
+        pbx: SocketAddr,
+        name: &str,
+        client: Arc<rustls::ClientConfig>,
+    ) -> std::io::Result<Stream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        let stream = socket.connect(pbx).await?;
         let at = stream.local_addr()?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connector = tokio_rustls::TlsConnector::from(client);

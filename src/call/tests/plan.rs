@@ -125,6 +125,8 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             music: Some(clip("hold", secs(1))),
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
+            paused_tone: clip("paused", BEEP),
+            resumed_tone: clip("resumed", BEEP),
             max_call: secs(4 * 3600),
             session_expires: secs(1800),
             min_session_expires: secs(90),
@@ -135,6 +137,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
+            format: RecordingFormat::Wav,
         },
         trunks: BTreeMap::new(),
         operators: BTreeMap::new(),

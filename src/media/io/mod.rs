@@ -1,4 +1,256 @@
-//! How a worker waits for its sockets. One way now, by epoll; another may stand beside it.
+//! How a worker waits for its sockets and sends: two backends behind one [`Io`], chosen once at start.
+//!
+//! [`epoll`] tells which socket can be read, and reads and sends are system calls of their own. [`uring`] hands over whole
+//! datagrams and takes whole datagrams; one system call sends all that gathered and waits for more. A worker's loop is
+//! the same for both: [`Io::wait`], [`Io::next`] until it is empty, [`Io::send`] meanwhile.
 
 pub mod epoll;
 pub mod priority;
+pub mod uring;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use self::epoll::{Bell, Metronome, Poller};
+use self::uring::Uring;
+use super::counters::{Counters, Reason};
+
+/// What `server.media_io` asks for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Wanted {
+    /// The better one of those that the machine has.
+    #[default]
+    Auto,
+    /// epoll.
+    Epoll,
+    /// io_uring, or epoll where the kernel or a container forbids it.
+    Uring,
+}
+
+/// What was found to work.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// Waiting for sockets that can be read.
+    Epoll,
+    /// Rings shared with the kernel.
+    Uring,
+}
+
+/// What a wait brought.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// The bell was rung.
+    Rung,
+    /// A beat is due; only where [`Io::beats`] was asked for and the wait itself is too coarse.
+    Beat,
+    /// The socket under this token can be read.
+    Readable(u64),
+    /// A datagram came to the socket under `token` and lies in the room given: its length, the whole room if it was
+    /// larger than that.
+    Datagram {
+        token: u64,
+        length: usize,
+        from: SocketAddr,
+    },
+    /// The socket could not be read.
+    Failed,
+    /// The last one about a socket that was detached.
+    Detached(u64),
+}
+
+/// Whether a detached socket is free at once.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Detach {
+    /// Nothing more comes from it.
+    Done,
+    /// What it received before is still told, then [`Told::Detached`].
+    Later,
+}
+
+/// A worker's sockets. Tokens are a slot in their lower half, and tell apart who had the slot in the upper one.
+#[derive(Debug)]
+pub enum Io {
+    /// See [`epoll`].
+    Epoll(Readiness),
+    /// See [`uring`].
+    Uring(Box<Uring>),
+}
+
+/// The epoll backend.
+#[derive(Debug)]
+pub struct Readiness {
+    poller: Poller,
+    metronome: Metronome,
+    told: usize,
+    next: usize,
+}
+
+impl Wanted {
+    /// As the configuration writes it.
+    pub fn parse(text: &str) -> Option<Wanted> {
+        Some(match text {
+            "auto" => Wanted::Auto,
+            "epoll" => Wanted::Epoll,
+            "io_uring" => Wanted::Uring,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Backend::Epoll => "epoll",
+            Backend::Uring => "io_uring",
+        })
+    }
+}
+
+/// Chooses the backend: io_uring is taken only if a datagram goes through it, and what forbids it stands in the log.
+pub fn choose(wanted: Wanted) -> Backend {
+    if wanted == Wanted::Epoll {
+        return Backend::Epoll;
+    }
+    match uring::probe() {
+        Ok(()) => Backend::Uring,
+        Err(error) if wanted == Wanted::Uring => {
+            tracing::warn!(%error, "server.media_io: io_uring does not work here; media goes by epoll");
+            Backend::Epoll
+        }
+        Err(error) => {
+            tracing::info!(%error, "io_uring does not work here; media goes by epoll");
+            Backend::Epoll
+        }
+    }
+}
+
+impl Io {
+    /// For up to `slots` sockets, woken by `bell`. All that is ever needed is allocated here.
+    pub fn new(backend: Backend, slots: usize, bell: &Bell) -> io::Result<Io> {
+        Ok(match backend {
+            Backend::Epoll => Io::Epoll(Readiness::new(bell)?),
+            Backend::Uring => Io::Uring(Box::new(Uring::new(slots, bell.as_raw_fd())?)),
+        })
+    }
+
+    /// To be called once, on the thread that will wait.
+    pub fn begin(&mut self) -> io::Result<()> {
+        match self {
+            Io::Epoll(_) => Ok(()),
+            Io::Uring(uring) => uring.begin(),
+        }
+    }
+
+    /// Tells of what comes to `socket` from now on.
+    pub fn attach(&mut self, token: u64, socket: &UdpSocket) -> io::Result<()> {
+        match self {
+            Io::Epoll(readiness) => {
+                socket.set_nonblocking(true)?;
+                readiness.poller.add(socket.as_fd(), token)
+            }
+            Io::Uring(uring) => uring.attach(token, socket),
+        }
+    }
+
+    /// No longer.
+    pub fn detach(&mut self, token: u64, socket: &UdpSocket) -> io::Result<Detach> {
+        match self {
+            Io::Epoll(readiness) => {
+                readiness.poller.remove(socket.as_fd())?;
+                Ok(Detach::Done)
+            }
+            Io::Uring(uring) => uring.detach(token),
+        }
+    }
+
+    /// Beats every `period`, or no longer. Only what waits in whole milliseconds needs it.
+    pub fn beats(&mut self, period: Option<Duration>) -> io::Result<()> {
+        match (self, period) {
+            (Io::Epoll(readiness), Some(period)) => readiness.metronome.start(period, period),
+            (Io::Epoll(readiness), None) => readiness.metronome.stop(),
+            (Io::Uring(_), _) => Ok(()),
+        }
+    }
+
+    /// Sends what was gathered, and waits until something is there or `timeout` has passed.
+    pub fn wait(&mut self, timeout: Duration, counters: &Counters) -> io::Result<()> {
+        match self {
+            Io::Epoll(readiness) => readiness.wait(timeout),
+            Io::Uring(uring) => uring.wait(timeout, counters),
+        }
+    }
+
+    /// The next of what the wait brought; a datagram is copied into `room`.
+    pub fn next(&mut self, room: &mut [u8]) -> Option<Told> {
+        match self {
+            Io::Epoll(readiness) => readiness.next(),
+            Io::Uring(uring) => uring.next(room),
+        }
+    }
+
+    /// Sends a datagram from the socket attached under `token`, now or with the next wait. Never blocks; what the system
+    /// refuses is counted.
+    pub fn send(
+        &mut self,
+        token: u64,
+        socket: &UdpSocket,
+        datagram: &[u8],
+        to: SocketAddr,
+        counters: &Counters,
+    ) {
+        match self {
+            Io::Epoll(_) => match socket.send_to(datagram, to) {
+                Ok(_) => counters.sent.count(),
+                Err(_) => counters.drop(Reason::SendFailed),
+            },
+            Io::Uring(uring) => uring.send(token, datagram, to, counters),
+        }
+    }
+}
+
+impl Readiness {
+    fn new(bell: &Bell) -> io::Result<Readiness> {
+        let poller = Poller::new(BATCH)?;
+        let metronome = Metronome::new()?;
+        poller.add(bell.as_fd(), BELL)?;
+        poller.add(metronome.as_fd(), BEATS)?;
+        Ok(Readiness {
+            poller,
+            metronome,
+            told: 0,
+            next: 0,
+        })
+    }
+
+    fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.next = 0;
+        self.told = self.poller.wait(timeout)?;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Option<Told> {
+        let token = self.poller.token(self.next)?;
+        self.next += 1;
+        Some(match token {
+            BELL => Told::Rung,
+            BEATS => {
+                let _none = self.metronome.clear();
+                Told::Beat
+            }
+            token => Told::Readable(token),
+        })
+    }
+}
+
+/// Tokens told at once.
+const BATCH: usize = 256;
+/// The token of the bell. Those of sockets stay below it.
+const BELL: u64 = u64::MAX;
+/// The token of the metronome.
+const BEATS: u64 = u64::MAX - 1;
+
+#[cfg(test)]
+mod tests;
