@@ -302,6 +302,7 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.set_door(sockets.hub.door());
     core.set_messages(std::mem::take(&mut accounts.messages));
     core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
     core.restore_outbound(std::mem::take(&mut accounts.outbound));
