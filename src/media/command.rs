@@ -1,13 +1,16 @@
 //! What goes over the two rings between the signalling task and a worker.
 
+use std::net::UdpSocket;
 use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
+use super::stream::Security;
 use super::tap::TapWriter;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
+use crate::rtp::quality::{Change, Summary};
 use crate::sdp::negotiate::Agreed;
 
 /// To a worker.
@@ -40,6 +43,10 @@ pub enum Order {
     Untap,
     /// Send a key.
     Press(char),
+    /// Protect what is sent and received, or no longer; with these contexts from now on, or with those before.
+    Secure(bool, Option<Box<Security>>),
+    /// Receive reports on this socket.
+    Reports(UdpSocket),
 }
 
 /// From a worker.
@@ -59,4 +66,10 @@ pub enum Report {
     SpentClip(Arc<Clip>),
     /// A tap that is no longer needed, to be dropped.
     SpentTap(TapWriter),
+    /// A leg stays bad, or has recovered; and how the last few seconds were.
+    Sounds(LegId, Change, Summary),
+    /// Contexts that are no longer needed, to be dropped.
+    SpentSecurity(Box<Security>),
+    /// A socket that is not needed, to be closed.
+    SpentSocket(UdpSocket),
 }

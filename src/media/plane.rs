@@ -7,6 +7,7 @@
 
 mod crew;
 mod placing;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -28,12 +29,14 @@ use super::io::{self as media_io, Backend};
 use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::stream::Stream;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::dialplan::media_io::MediaIo;
-use crate::ledger::clock::Mono;
+use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
+use crate::rtp::quality::Change;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -66,6 +69,9 @@ pub struct Plane {
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
+    start: Instant,
+    /// The wall clock at `start`.
+    wall: Wall,
 }
 
 impl Plane {
@@ -103,6 +109,8 @@ impl Plane {
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
+            start: settings.start,
+            wall: streams::wall_at(settings.start),
         })
     }
 
@@ -111,7 +119,7 @@ impl Plane {
         self.crew.flush();
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
-            MediaAct::Agree { leg, agreed } => self.order(leg, Order::Agree(now, agreed)),
+            MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
             MediaAct::Join { leg, bridge } => self.join(leg, bridge),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
@@ -226,15 +234,19 @@ impl Plane {
         };
         self.sockets += 1;
         let local = SocketAddr::new(told, number);
+        let state = Leg::new(leg, now, &mut self.entropy);
         let port = Box::new(MediaPort {
             socket,
             number,
-            leg: Leg::new(leg, now, &mut self.entropy),
+            reports: None,
+            stream: Stream::new(state.ssrc(), self.wall, &mut self.entropy),
+            leg: state,
             link: Link::Nobody,
             tap: None,
             generation: 0,
             beats: false,
             leaves: false,
+            detaching: 0,
             held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
@@ -287,6 +299,14 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
+                Report::SpentSecurity(security) => drop(security),
+                Report::SpentSocket(socket) => drop(socket),
+                Report::Sounds(leg, Change::Poor, latest) => {
+                    self.tell(leg, MediaEvent::Poor(latest));
+                }
+                Report::Sounds(leg, Change::Recovered, _) => {
+                    tracing::debug!(%leg, "the leg sounds well again");
+                }
             }
         }
     }

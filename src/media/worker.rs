@@ -4,6 +4,8 @@
 //! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
 //! had to tell is lost and counted.
 
+mod reports;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use super::io::epoll::Bell;
 use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
 use super::port::{Link, MediaPort};
+use super::stream::{Came, Outgoing};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -127,7 +130,7 @@ impl Worker {
         bell: Arc<Bell>,
         backend: Backend,
     ) -> io::Result<Worker> {
-        let io = Io::new(backend, slots, &shared.wake)?;
+        let io = Io::new(backend, 2 * slots, &shared.wake)?;
         Ok(Worker {
             start,
             shared,
@@ -175,7 +178,7 @@ impl Worker {
                         from,
                     }) => self.receive(token, length, from),
                     Some(Told::Failed) => self.shared.counters.drop(Reason::ReceiveFailed),
-                    Some(Told::Detached(token)) => self.departed.push(slot_of(token)),
+                    Some(Told::Detached(token)) => self.detached(token),
                 }
             }
             if is_rung {
@@ -223,7 +226,11 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
-        match port.socket.recv_from(&mut self.datagram) {
+        let socket = match &port.reports {
+            Some(reports) if is_of_reports(token) => reports,
+            _ => &port.socket,
+        };
+        match socket.recv_from(&mut self.datagram) {
             Ok((length, from)) => self.receive(token, length, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
@@ -238,6 +245,9 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
+        if port.leaves && is_of_reports(token) {
+            return;
+        }
         if port.leaves {
             // Its next worker passes it on.
             let datagram = self.datagram.get(..length).unwrap_or_default();
@@ -252,6 +262,14 @@ impl Worker {
             counters.drop(Reason::Malformed);
             return;
         }
+        let length = match port.stream.take_in(&mut self.datagram, length) {
+            Ok(Came::Media(length)) => length,
+            Ok(Came::Report(length)) => {
+                let report = self.datagram.get(..length).unwrap_or_default();
+                return reports::hear(port, now, from, report, counters);
+            }
+            Err(reason) => return counters.drop(reason),
+        };
         let datagram = self.datagram.get(..length).unwrap_or_default();
         let accepted = match port.leg.receive(now, from, datagram) {
             Ok(accepted) => accepted,
@@ -266,6 +284,7 @@ impl Worker {
         if let Some(key) = accepted.key {
             self.reports.tell(Report::Key(accepted.leg, key), counters);
         }
+        port.stream.note(now, &accepted);
         copy_to_tap(port, now, &accepted);
         let listener = match port.link {
             Link::Nobody => None,
@@ -280,11 +299,18 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        match listener.leg.hear(now, &accepted, &mut self.scratch) {
+        let made = listener.leg.hear(now, &accepted, &mut self.scratch);
+        let made = made.and_then(|(length, to)| {
+            let room = self.scratch.room();
+            let length = listener.stream.send(now, Outgoing::Media, room, length)?;
+            Ok((length, to))
+        });
+        match made {
             Ok((length, to)) => {
-                let token = token_of(listener.generation, heard_in);
+                let token = media_token(listener.generation, heard_in);
                 let datagram = self.scratch.datagram(length);
-                self.io.send(token, &listener.socket, datagram, to, counters);
+                self.io
+                    .send(token, &listener.socket, datagram, to, counters);
             }
             Err(reason) => counters.drop(reason),
         }
@@ -328,6 +354,15 @@ impl Worker {
         let Some(port) = place else {
             return self.refuse(order);
         };
+        if let Order::Reports(socket) = &order
+            && port.reports.is_none()
+            && self
+                .io
+                .attach(reports_token(port.generation, slot), socket)
+                .is_err()
+        {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
         let left = port.carry_out(order);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
@@ -339,6 +374,8 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -350,10 +387,16 @@ impl Worker {
         port.generation = self.generation;
         port.beats = false;
         port.leaves = false;
-        let token = token_of(self.generation, slot);
+        let token = media_token(self.generation, slot);
         if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        if let Some(reports) = &port.reports {
+            let token = reports_token(self.generation, slot);
+            if self.io.attach(token, reports).is_err() {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+            }
         }
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
@@ -385,15 +428,31 @@ impl Worker {
             port.beats = false;
         }
         port.leaves = true;
-        let token = token_of(port.generation, slot);
-        match self.io.detach(token, &port.socket) {
-            // What it received before is still worked off.
-            Ok(Detach::Later) => {}
-            Ok(Detach::Done) => self.departed.push(slot),
-            Err(_) => {
-                self.shared.counters.drop(Reason::ReceiveFailed);
-                self.departed.push(slot);
+        port.detaching = 0;
+        let media = (media_token(port.generation, slot), Some(&port.socket));
+        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
+        for (token, socket) in [media, reports] {
+            let Some(socket) = socket else { continue };
+            match self.io.detach(token, socket) {
+                // What it received before is still worked off.
+                Ok(Detach::Later) => port.detaching += 1,
+                Ok(Detach::Done) => {}
+                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
             }
+        }
+        if port.detaching == 0 {
+            self.departed.push(slot);
+        }
+    }
+
+    /// Nothing more comes from one of a port's sockets.
+    fn detached(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        port.detaching = port.detaching.saturating_sub(1);
+        if port.leaves && port.detaching == 0 {
+            self.departed.push(slot_of(token));
         }
     }
 
@@ -471,9 +530,21 @@ impl Worker {
                 counters.ring_full.count();
                 return true;
             }
-            let (socket, token) = (&port.socket, token_of(port.generation, *slot));
-            let finished = port.leg.beat(now, scratch, |datagram, to| {
-                io.send(token, socket, datagram, to, counters);
+            let token = media_token(port.generation, *slot);
+            let MediaPort {
+                leg,
+                socket,
+                stream,
+                ..
+            } = &mut **port;
+            let finished = leg.beat(now, scratch, |room, length, to| {
+                match stream.send(now, Outgoing::Media, room, length) {
+                    Ok(length) => {
+                        let datagram = room.get(..length).unwrap_or_default();
+                        io.send(token, socket, datagram, to, counters);
+                    }
+                    Err(reason) => counters.drop(reason),
+                }
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -495,6 +566,7 @@ impl Worker {
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);
             }
         }
+        self.look_at_streams(now);
     }
 }
 
@@ -511,18 +583,28 @@ fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
     }
 }
 
-fn token_of(generation: u32, slot: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(slot)
+/// The token of a port's media socket.
+fn media_token(generation: u32, slot: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot) << 1
+}
+
+/// The token of a port's socket for reports.
+fn reports_token(generation: u32, slot: u32) -> u64 {
+    media_token(generation, slot) | 1
+}
+
+fn is_of_reports(token: u64) -> bool {
+    token & 1 != 0
 }
 
 fn slot_of(token: u64) -> u32 {
-    token as u32
+    token as u32 >> 1
 }
 
 /// The port that a token is about; not one that has its slot by now.
 fn port_of(ports: &mut [Option<Box<MediaPort>>], token: u64) -> Option<&mut MediaPort> {
     let port = ports.get_mut(slot_of(token) as usize)?.as_deref_mut()?;
-    (token_of(port.generation, slot_of(token)) == token).then_some(port)
+    (u64::from(port.generation) == token >> 32).then_some(port)
 }
 
 /// Packets passed on before orders and beats are looked at again.

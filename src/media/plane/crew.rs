@@ -59,7 +59,8 @@ impl Crew {
             last: 0,
         };
         for number in 0..workers {
-            crew.hands.push(Hand::start(number, slots, start, bell, backend)?);
+            crew.hands
+                .push(Hand::start(number, slots, start, bell, backend)?);
         }
         Ok(crew)
     }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::Plane;
+use super::streams::Made;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::port::{Link, MediaPort};
@@ -20,6 +21,8 @@ pub struct Place {
     pub local: SocketAddr,
     heard_by: HeardBy,
     transit: Option<Transit>,
+    /// For its stream.
+    pub made: Made,
 }
 
 /// On the way to another worker.
@@ -48,6 +51,7 @@ impl Place {
             local,
             heard_by: HeardBy::Nobody,
             transit: None,
+            made: Made::default(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Plane {
         let Some(place) = place.filter(|place| place.number == port.number) else {
             self.ports.give_back(port.number);
             self.sockets -= 1;
+            self.finish(port);
             return;
         };
         let Some(transit) = place.transit.take() else {
