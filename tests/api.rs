@@ -345,6 +345,10 @@ async fn sound_is_served_by_ranges() {
         duration_ms: Some(6_250),
         bytes: Some(200_000),
         sha256: Some("ab".repeat(32)),
+        rate_hz: 8_000,
+        segments: Vec::new(),
+        pauses: Vec::new(),
+        copy_due: false,
     };
     let entries = [(5, "default/2026/x.wav"), (6, "../vats.db")]
         .map(|(n, path)| Entry::RecordingEnded(recording(n, path)));

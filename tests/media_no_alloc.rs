@@ -154,9 +154,7 @@ fn relay_play_and_tap(io: MediaIo) {
         for sequence in from..from + count {
             exchange(&same, [0, 0], sequence);
             exchange(&mixed, [0, 8], sequence);
-            while reader.pop(&mut payload).is_some() {
-                tapped += 1;
-            }
+            reader.drain(&mut payload, |_, _| tapped += 1);
             while plane.poll_report().is_some() {}
         }
         tapped
@@ -189,5 +187,9 @@ fn relay_play_and_tap(io: MediaIo) {
     let census = plane.census();
     assert!(census.sent >= 4 * 2050);
     assert_eq!(census.dropped(Reason::SendFailed), 0);
-    assert_eq!(after - before, 0, "allocations on the media thread by {io:?}");
+    assert_eq!(
+        after - before,
+        0,
+        "allocations on the media thread by {io:?}"
+    );
 }

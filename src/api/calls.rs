@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -127,6 +127,42 @@ pub(super) async fn transfer(
         .await?
         .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_transferred", why))?;
     Ok((StatusCode::ACCEPTED, Json(json!({"call_id": call}))).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recording {
+    state: RecordingState,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum RecordingState {
+    Paused,
+    Running,
+}
+
+/// `POST /api/v1/calls/{call_id}/recording`
+pub(super) async fn recording(
+    State(api): State<Api>,
+    Path(call): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let call = call_id(&call)?;
+    let Recording { state } = read(&body, r#"{"state": "paused"} or {"state": "running"}"#)?;
+    if !api.handle.views.calls.contains_key(&call) {
+        return Err(not_running());
+    }
+    let paused = state == RecordingState::Paused;
+    let recording = ask(&api, |reply| Ask::PauseRecording {
+        call,
+        paused,
+        reply,
+    })
+    .await?
+    .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_recorded", why))?;
+    let shown = json!({"call_id": call, "recording_id": recording, "state": state});
+    Ok(Json(shown))
 }
 
 /// Asks the switch and waits for its answer, for a while.

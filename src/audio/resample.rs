@@ -1,6 +1,8 @@
 //! Changing the sample rate of a whole sound by a polyphase filter: a sinc under a Kaiser window, 70 dB down at the stop band.
 //!
-//! For prompts at load and test phones; a stream is not resampled here.
+//! For prompts at load and test phones; streams are resampled in [`stream`].
+
+pub mod stream;
 
 use std::f64::consts::PI;
 

@@ -31,6 +31,14 @@ pub fn beep() -> Vec<i16> {
     samples
 }
 
+/// So many short signals: 1 kHz for 120 ms each, softly begun and ended.
+pub fn signals(count: usize) -> Vec<i16> {
+    let mut signal = tone(&[1_000.0], BEEP_DBFS, 120);
+    fade_ends(&mut signal, samples_in(10));
+    signal.extend(silence(80));
+    signal.repeat(count)
+}
+
 /// One period of a country's ring-back tone (ITU-T E.180 Supplement 2), to be played in a loop. `country` is ISO 3166 alpha-2;
 /// one that is not listed hears 425 Hz for 1 s, then 4 s of silence.
 pub fn ringback(country: &str) -> Vec<i16> {

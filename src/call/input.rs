@@ -154,4 +154,9 @@ pub enum Command {
     Drain,
     /// An operator's phone lost its registration; used for traces only.
     OperatorGone(Name),
+    /// The conversation's recording stores nothing from now on (`true`), or everything again.
+    PauseRecording {
+        /// Whether it is paused.
+        paused: bool,
+    },
 }

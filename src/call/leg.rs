@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::features::Typed;
 use super::media::PlayMode;
 use super::output::{MovedLeg, Side, Target};
 use crate::audio::clip::Clip;
@@ -42,6 +43,8 @@ pub(crate) struct Leg {
     /// An outgoing leg: whom it rings and how it is presented.
     pub(crate) dialling: Option<Box<Dialling>>,
     pub(crate) keys: Option<KeySource>,
+    /// What an operator types while he talks.
+    pub(crate) typed: Typed,
     /// An OPTIONS is out.
     pub(crate) probing: bool,
     /// A provisional response above 100 came.
@@ -193,6 +196,7 @@ impl Leg {
             side,
             dialling: None,
             keys: None,
+            typed: Typed::default(),
             probing: false,
             rang: false,
             towards: IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -9,7 +9,8 @@ use crate::ledger::cause::Cause;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegRecord;
-use crate::sdp::negotiate::{Negotiation, SdpError};
+pub use crate::ledger::recording::Side;
+use crate::sdp::negotiate::{Codec, Negotiation, SdpError};
 use crate::trunk::diversion::Diverted;
 
 /// One thing to be done by the switch, in order.
@@ -154,6 +155,10 @@ pub enum RecordAct {
         recording: RecordingId,
         /// The call's record now, for the path.
         call: Box<crate::ledger::call::CallRecord>,
+        /// Somebody on it speaks a wideband codec.
+        wideband: bool,
+        /// A copy in Opus is to replace the file.
+        opus: bool,
     },
     /// Begin a voicemail message.
     StartMessage {
@@ -165,6 +170,10 @@ pub enum RecordAct {
         mailbox: Name,
         /// The call's record now, for the path.
         call: Box<crate::ledger::call::CallRecord>,
+        /// The caller speaks a wideband codec.
+        wideband: bool,
+        /// A copy in Opus is to replace the file.
+        opus: bool,
     },
     /// Feed a side from a leg's received audio, from now on. A side may change its leg (transfer).
     Attach {
@@ -174,6 +183,10 @@ pub enum RecordAct {
         leg: LegId,
         /// Which side of the file.
         side: Side,
+        /// Whose leg it is, if it is an operator's.
+        operator: Option<Name>,
+        /// What it speaks, as far as that is agreed.
+        codec: Option<Codec>,
     },
     /// A leg no longer feeds the recording; its side is silent.
     Detach {
@@ -187,20 +200,18 @@ pub enum RecordAct {
         /// The recording.
         recording: RecordingId,
     },
+    /// Store nothing (`true`), or everything again; the file's time goes on.
+    Pause {
+        /// The recording.
+        recording: RecordingId,
+        /// Whether it is paused from now on.
+        paused: bool,
+    },
     /// Throw the file away (an empty message).
     Discard {
         /// The recording.
         recording: RecordingId,
     },
-}
-
-/// A side of the stereo file.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Side {
-    /// The outside party, or the calling one.
-    Left,
-    /// The operator.
-    Right,
 }
 
 /// A leg on its way to another call: everything that belongs to it.

@@ -305,12 +305,16 @@ impl Call {
         }
     }
 
-    /// A key: the first source seen counts. Only the guest's keys mean anything.
+    /// A key: the first source seen counts. To destinations only the guest's keys mean anything.
     fn key(&mut self, now: Now, id: LegId, key: char, source: KeySource) {
         let Some(leg) = self.state.leg_mut(id) else {
             return;
         };
-        if *leg.keys.get_or_insert(source) == source && self.state.guest == Some(id) {
+        if *leg.keys.get_or_insert(source) != source {
+            return;
+        }
+        self.typed(now, id, key);
+        if self.state.guest == Some(id) {
             self.happens(now, Happening::Key(key));
         }
     }
@@ -451,6 +455,9 @@ impl Call {
                 self.hang_up(now, EndedBy::System, Goodbye::cause(Cause::Overload));
             }
             Command::Transfer { to } => self.transfer(now, to),
+            Command::PauseRecording { paused } => {
+                self.pause_recording(now, paused, "A command");
+            }
             Command::DialOut { to } => self.dial_out(now, &to),
             Command::MoveLeg { leg, into } => self.hand_over(now, leg, into, Seat::Any),
             Command::HandOver { leg, into, seat } => self.hand_over(now, leg, into, seat),

@@ -10,10 +10,10 @@ use super::output::{LegAct, Output, RecordAct};
 use super::state::State;
 use super::timer::Timer;
 use crate::audio::clip::Clip;
-use crate::dialplan::plan::AnswerPolicy;
+use crate::dialplan::plan::{AnswerPolicy, RecordingFormat};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{BridgeId, LegId, RecordingId};
-use crate::sdp::negotiate::{Agreed, Negotiation, SdpError};
+use crate::sdp::negotiate::{Agreed, Codec, Negotiation, SdpError};
 
 impl State {
     /// The guest's port is open: reads his offer and has our answer ready.
@@ -285,6 +285,11 @@ impl State {
         let recording = match self.record.recording_id {
             Some(recording) => recording,
             None => {
+                let parties = self.guest.into_iter().chain([person]);
+                let wideband = parties
+                    .filter_map(|id| self.codec_of(id))
+                    .any(Codec::is_wideband);
+                let opus = self.plan.recordings.format == RecordingFormat::Opus;
                 let recording = RecordingId::new(now.wall, &mut self.entropy);
                 self.record.recording_id = Some(recording);
                 let call = Box::new(self.record.clone());
@@ -292,6 +297,8 @@ impl State {
                     .push_back(Output::Record(RecordAct::StartConversation {
                         recording,
                         call,
+                        wideband,
+                        opus,
                     }));
                 recording
             }
@@ -307,7 +314,8 @@ impl State {
         if leg.recorded == Some(recording) {
             return;
         }
-        let side = leg.side;
+        let (side, operator) = (leg.side, leg.record.operator.clone());
+        let codec = self.codec_of(id);
         self.detach(id);
         if let Some(leg) = self.leg_mut(id) {
             leg.recorded = Some(recording);
@@ -316,7 +324,15 @@ impl State {
             recording,
             leg: id,
             side,
+            operator,
+            codec,
         }));
+    }
+
+    /// What a leg speaks, once that is agreed.
+    pub(crate) fn codec_of(&self, id: LegId) -> Option<Codec> {
+        let negotiation = self.leg(id)?.negotiation.as_ref()?;
+        Some(negotiation.agreed()?.codec)
     }
 
     /// A leg feeds no recording any more.

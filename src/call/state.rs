@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// For dialled legs.
     pub(crate) max_forwards: u8,
     pub(crate) is_recorded: bool,
+    /// Nothing is stored at the moment.
+    pub(crate) recording_paused: bool,
     /// Members that this call has seen decline.
     pub(crate) declined: Vec<Member>,
     /// Why the last person-seeking destination failed.
@@ -183,6 +185,7 @@ impl State {
             is_closing: false,
             passing: None,
             told_later: None,
+            recording_paused: false,
             referred_by: None,
             redirects: Vec::new(),
             arrived: now.mono,

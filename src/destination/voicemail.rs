@@ -7,9 +7,11 @@ use crate::call::media::PlayMode;
 use crate::call::output::{Output, RecordAct};
 use crate::call::state::State;
 use crate::call::timer::Timer;
+use crate::dialplan::plan::RecordingFormat;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{Name, RecordingId, VoicemailId};
+use crate::sdp::negotiate::Codec;
 
 /// A voicemail box that a caller is in.
 #[derive(Debug)]
@@ -94,11 +96,15 @@ impl Voicemail {
         state.forget_given_up(now);
         state.timers.set(Timer::Message, now.mono + max);
         let call = Box::new(state.record.clone());
+        let wideband = state.codec_of(guest).is_some_and(Codec::is_wideband);
+        let opus = state.plan.recordings.format == RecordingFormat::Opus;
         state.out.push_back(Output::Record(RecordAct::StartMessage {
             recording,
             voicemail,
             mailbox: self.mailbox.clone(),
             call,
+            wideband,
+            opus,
         }));
         state.attach(recording, guest);
         // In the row at once: a message that a crash cuts short is kept.

@@ -13,6 +13,8 @@ pub struct Features {
     pub slots: Vec<String>,
     /// After so long whoever parked a call is rung.
     pub park_timeout: Duration,
+    /// Typed in a conversation: pauses its recording, or lets it go on.
+    pub pause_recording: Option<String>,
 }
 
 impl Default for Features {
@@ -22,6 +24,7 @@ impl Default for Features {
             park: "*7".to_owned(),
             slots: (701..=720).map(|slot| slot.to_string()).collect(),
             park_timeout: Duration::from_secs(60),
+            pause_recording: None,
         }
     }
 }

@@ -171,6 +171,10 @@ pub struct Server {
     pub ringback: Arc<Clip>,
     /// The tone before a voicemail message.
     pub beep: Arc<Clip>,
+    /// What an operator hears who pauses the recording.
+    pub paused_tone: Arc<Clip>,
+    /// What he hears when he lets it go on.
+    pub resumed_tone: Arc<Clip>,
     /// The longest call.
     pub max_call: Duration,
     /// The API's bearer tokens; empty: loopback only.
@@ -226,6 +230,18 @@ pub struct OutboundLimits {
 pub struct Recordings {
     /// The root, relative to the working directory.
     pub path: PathBuf,
+    /// How they are kept.
+    pub format: RecordingFormat,
+}
+
+/// `recordings.format`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum RecordingFormat {
+    /// As they were written.
+    #[default]
+    Wav,
+    /// A copy in Opus replaces the file after the call.
+    Opus,
 }
 
 /// `[trunks.*]`.

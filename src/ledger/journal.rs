@@ -11,6 +11,7 @@ use super::call::{CallRecord, TraceLine};
 use super::clock::Wall;
 use super::id::{CallId, Name, RecordingId, Tenant, VoicemailId};
 use super::leg::LegRecord;
+use super::recording::{Pause, Segment};
 
 /// One thing that happened and has to be kept.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub enum Entry {
     },
     /// A recording or a voicemail message began to be written.
     RecordingStarted(RecordingRecord),
+    /// What a recording's row says has changed: who is heard, a pause, its copy in another format. Raises nothing.
+    RecordingChanged(RecordingRecord),
     /// A recording or a message is complete on disk: raise `recording.ready`, or `voicemail.left` for a message.
     RecordingEnded(RecordingRecord),
     /// An operator's state changed: raise `operator.state`.
@@ -135,6 +138,22 @@ pub struct RecordingRecord {
     pub bytes: Option<u64>,
     /// SHA-256 of the file in lower-case hexadecimal, once complete.
     pub sha256: Option<String>,
+    /// Samples per second and channel.
+    #[serde(default = "narrowband")]
+    pub rate_hz: u32,
+    /// Who is heard when.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
+    /// When it was paused.
+    #[serde(default)]
+    pub pauses: Vec<Pause>,
+    /// The WAV file is to be replaced by a copy in Opus.
+    #[serde(default)]
+    pub copy_due: bool,
+}
+
+const fn narrowband() -> u32 {
+    8_000
 }
 
 /// A registered phone, as it is kept over a restart.

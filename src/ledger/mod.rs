@@ -12,4 +12,5 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod leg;
+pub mod recording;
 pub mod wheel;

@@ -38,9 +38,21 @@ pub struct TapReader {
     dropped: Arc<AtomicU64>,
 }
 
-/// A tap that holds at least one second of G.711.
+/// A tap that holds at least one second of G.711 or G.722.
 pub fn tap() -> (TapWriter, TapReader) {
-    let (producer, consumer) = RingBuffer::new(CAPACITY);
+    tap_of(CAPACITY)
+}
+
+/// A tap that holds at least one second of what is usual in this codec, as far as it is known.
+pub fn tap_for(codec: Option<Codec>) -> (TapWriter, TapReader) {
+    match codec {
+        Some(Codec::Pcmu | Codec::Pcma | Codec::G722) | None => tap_of(CAPACITY),
+        Some(Codec::Opus) => tap_of(LARGE_CAPACITY),
+    }
+}
+
+fn tap_of(capacity: usize) -> (TapWriter, TapReader) {
+    let (producer, consumer) = RingBuffer::new(capacity);
     let dropped = Arc::new(AtomicU64::new(0));
     (
         TapWriter {
@@ -83,16 +95,37 @@ impl TapWriter {
 }
 
 impl TapReader {
-    /// Takes one packet out: its payload replaces what is in `payload`.
-    pub fn pop(&mut self, payload: &mut Vec<u8>) -> Option<TapHeader> {
-        let mut bytes = [0u8; HEADER];
-        self.ring.pop_entire_slice(&mut bytes).ok()?;
-        let (header, length) = TapHeader::from_bytes(&bytes);
-        payload.clear();
-        payload.resize(length, 0);
-        // Header and payload were committed together, so the payload is there.
-        self.ring.pop_entire_slice(payload).ok()?;
-        Some(header)
+    /// Takes everything out: each packet is shown once, in order. A payload that goes round the end of the ring is put
+    /// together in `spare`.
+    pub fn drain(&mut self, spare: &mut Vec<u8>, mut each: impl FnMut(TapHeader, &[u8])) {
+        // Packets are committed whole, so what is there are whole packets.
+        let Ok(chunk) = self.ring.read_chunk(self.ring.slots()) else {
+            return;
+        };
+        let (first, second) = chunk.as_slices();
+        let mut at = 0;
+        let mut header = [0u8; HEADER];
+        while gather(first, second, at, &mut header) {
+            let (header, length) = TapHeader::from_bytes(&header);
+            at += HEADER;
+            let whole = match at.checked_sub(first.len()) {
+                Some(behind) => second.get(behind..behind + length),
+                None => first.get(at..at + length),
+            };
+            match whole {
+                Some(payload) => each(header, payload),
+                None => {
+                    spare.clear();
+                    spare.resize(length, 0);
+                    if !gather(first, second, at, spare) {
+                        break;
+                    }
+                    each(header, spare);
+                }
+            }
+            at += length;
+        }
+        chunk.commit_all();
     }
 
     /// Packets dropped because the ring was full, so far.
@@ -145,10 +178,28 @@ fn spread(bytes: &[u8], first: &mut [u8], second: &mut [u8], at: usize) -> usize
     at + bytes.len()
 }
 
+/// Fills `bytes` from position `at` of the two slices taken as one; `false` when they hold less.
+fn gather(first: &[u8], second: &[u8], at: usize, bytes: &mut [u8]) -> bool {
+    if at + bytes.len() > first.len() + second.len() {
+        return false;
+    }
+    let here = first.get(at..).unwrap_or_default();
+    let room = here.len().min(bytes.len());
+    let (front, back) = bytes.split_at_mut(room);
+    front.copy_from_slice(&here[..room]);
+    if !back.is_empty() {
+        let start = at.max(first.len()) - first.len();
+        back.copy_from_slice(&second[start..start + back.len()]);
+    }
+    true
+}
+
 /// Length, codec, arrival, timestamp, SSRC.
 const HEADER: usize = 2 + 1 + 8 + 4 + 4;
-/// One second is 8,950 bytes in packets of 20 ms and 9,900 in packets of 10 ms.
-const CAPACITY: usize = 12 * 1024;
+/// One second at 64 kbit/s is 8,950 bytes in packets of 20 ms and 9,900 in packets of 10 ms.
+const CAPACITY: usize = 10 * 1024;
+/// One second of Opus at 128 kbit/s.
+const LARGE_CAPACITY: usize = 18 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +219,14 @@ mod tests {
         }
     }
 
+    fn all(reader: &mut TapReader) -> Vec<(TapHeader, Vec<u8>)> {
+        let mut got = Vec::new();
+        reader.drain(&mut Vec::new(), |header, payload| {
+            got.push((header, payload.to_vec()));
+        });
+        got
+    }
+
     #[test]
     fn holds_a_second_and_counts_what_does_not_fit() {
         for (packets, size) in [(50, 160), (100, 80), (34, 240)] {
@@ -177,11 +236,11 @@ mod tests {
             }
             while writer.push(header(0), &[0; 160]) {}
             assert_eq!(reader.dropped(), 1);
-            let mut payload = Vec::new();
-            for n in 0..packets {
-                assert_eq!(reader.pop(&mut payload), Some(header(n)));
-                assert_eq!(payload, vec![n as u8; size]);
+            let got = all(&mut reader);
+            for (n, got) in (0..packets).zip(&got) {
+                assert_eq!(*got, (header(n), vec![n as u8; size]));
             }
+            assert!(got.len() >= packets as usize);
         }
     }
 
@@ -192,8 +251,7 @@ mod tests {
         assert!(!reader.is_finished());
         drop(writer);
         assert!(!reader.is_finished());
-        let mut payload = Vec::new();
-        assert_eq!(reader.pop(&mut payload), Some(header(1)));
+        assert_eq!(all(&mut reader), [(header(1), vec![1, 2, 3])]);
         assert!(reader.is_finished());
         let (mut writer, reader) = tap();
         drop(reader);
@@ -206,8 +264,7 @@ mod tests {
         assert!(!writer.push(header(1), &[0; 20_000]));
         assert!(!writer.push(header(1), &[0; 70_000]));
         assert!(writer.push(header(2), &[7; 160]));
-        let mut payload = Vec::new();
-        assert_eq!(reader.pop(&mut payload), Some(header(2)));
+        assert_eq!(all(&mut reader), [(header(2), vec![7; 160])]);
         assert_eq!(reader.dropped(), 2);
     }
 
@@ -221,16 +278,15 @@ mod tests {
                 }
             }
         });
-        let mut payload = Vec::new();
-        for n in 0..5_000u32 {
-            let got = loop {
-                if let Some(got) = reader.pop(&mut payload) {
-                    break got;
-                }
-                std::thread::yield_now();
-            };
-            assert_eq!(got, header(n));
-            assert_eq!(payload, n.to_le_bytes().repeat((n % 50) as usize));
+        let mut spare = Vec::new();
+        let mut n = 0u32;
+        while n < 5_000 {
+            reader.drain(&mut spare, |got, payload| {
+                assert_eq!(got, header(n));
+                assert_eq!(payload, n.to_le_bytes().repeat((n % 50) as usize));
+                n += 1;
+            });
+            std::thread::yield_now();
         }
         sender.join().unwrap();
         assert!(reader.is_finished());
@@ -242,16 +298,14 @@ mod tests {
             sizes in proptest::collection::vec((0usize..1500, any::<bool>()), 1..200)
         ) {
             let (mut writer, mut reader) = tap();
-            let mut expected = std::collections::VecDeque::new();
-            let mut payload = Vec::new();
+            let mut expected = Vec::new();
             for (n, (size, take)) in sizes.into_iter().enumerate() {
                 let bytes: Vec<u8> = (0..size).map(|i| (i + n) as u8).collect();
                 if writer.push(header(n as u32), &bytes) {
-                    expected.push_back((header(n as u32), bytes));
+                    expected.push((header(n as u32), bytes));
                 }
-                if take && let Some((header, bytes)) = expected.pop_front() {
-                    prop_assert_eq!(reader.pop(&mut payload), Some(header));
-                    prop_assert_eq!(&payload, &bytes);
+                if take {
+                    prop_assert_eq!(all(&mut reader), std::mem::take(&mut expected));
                 }
             }
         }

@@ -6,8 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::file::SAMPLE_RATE;
-use crate::ledger::journal::{RecordingKind, RecordingRecord};
+use super::timeline::Layout;
+use super::wav_header::wav_header;
+use crate::ledger::journal::RecordingRecord;
 
 /// At start-up: completes recordings that were never ended because the process died. A record whose file cannot be read is
 /// logged and left out; one whose file has no sound yet is completed with a length of 0.
@@ -35,19 +36,32 @@ pub fn repair(root: &Path, records: Vec<RecordingRecord>) -> Vec<RecordingRecord
 pub fn complete(root: &Path, record: &RecordingRecord) -> io::Result<RecordingRecord> {
     let path = below(root, &record.path)?;
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let channels = match record.kind {
-        RecordingKind::Conversation => 2,
-        RecordingKind::Voicemail(_) => 1,
-    };
-    let shape = mend(&mut file, channels)?;
+    let layout = Layout::of(record.kind);
+    let shape = mend(&mut file, layout, record.rate_hz)?;
     file.sync_all()?;
     let (bytes, sha256) = hash(&mut file)?;
-    Ok(RecordingRecord {
-        duration_ms: Some(shape.data_bytes * 1_000 / shape.bytes_per_second.max(1)),
+    let duration = shape.data_bytes * 1_000 / shape.bytes_per_second.max(1);
+    let mut record = RecordingRecord {
+        duration_ms: Some(duration),
         bytes: Some(bytes),
         sha256: Some(sha256),
         ..record.clone()
-    })
+    };
+    end_all(&mut record, duration);
+    Ok(record)
+}
+
+/// What lasted until the file ended, ended there; what a crash cut off was never heard.
+fn end_all(record: &mut RecordingRecord, duration: u64) {
+    let end = |to: Option<u64>| Some(to.map_or(duration, |to| to.min(duration)));
+    for segment in &mut record.segments {
+        segment.from_ms = segment.from_ms.min(duration);
+        segment.to_ms = end(segment.to_ms);
+    }
+    for pause in &mut record.pauses {
+        pause.from_ms = pause.from_ms.min(duration);
+        pause.to_ms = end(pause.to_ms);
+    }
 }
 
 /// Where the sound lies in a WAV file.
@@ -61,7 +75,7 @@ struct Shape {
 }
 
 /// Makes both sizes in the header say what is on disk, in whole frames. A header that was never written is written.
-fn mend(file: &mut File, channels: u16) -> io::Result<Shape> {
+fn mend(file: &mut File, layout: Layout, rate_hz: u32) -> io::Result<Shape> {
     let on_disk = file.metadata()?.len();
     let mut head = Vec::with_capacity(HEAD_BYTES);
     file.seek(SeekFrom::Start(0))?;
@@ -69,7 +83,7 @@ fn mend(file: &mut File, channels: u16) -> io::Result<Shape> {
     let shape = match parse_head(&head) {
         Some(shape) => shape,
         None => {
-            let header = plain_header(channels);
+            let header = wav_header(layout, rate_hz, 0);
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&header)?;
             parse_head(&header).ok_or(io::ErrorKind::InvalidData)?
@@ -132,26 +146,8 @@ fn parse_head(head: &[u8]) -> Option<Shape> {
     }
 }
 
-/// The header that the recorder writes, for a file without any sound.
-fn plain_header(channels: u16) -> Vec<u8> {
-    let frame = channels * 2;
-    let mut header = Vec::with_capacity(44);
-    header.extend(b"RIFF");
-    header.extend(36u32.to_le_bytes());
-    header.extend(b"WAVEfmt ");
-    header.extend(16u32.to_le_bytes());
-    header.extend(1u16.to_le_bytes());
-    header.extend(channels.to_le_bytes());
-    header.extend(SAMPLE_RATE.to_le_bytes());
-    header.extend((SAMPLE_RATE * u32::from(frame)).to_le_bytes());
-    header.extend(frame.to_le_bytes());
-    header.extend(16u16.to_le_bytes());
-    header.extend(b"data");
-    header.extend(0u32.to_le_bytes());
-    header
-}
-
-fn hash(file: &mut File) -> io::Result<(u64, String)> {
+/// Length and SHA-256 of a file, from its beginning.
+pub(super) fn hash(file: &mut File) -> io::Result<(u64, String)> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = Sha256::new();
     let mut bytes = 0u64;
@@ -170,7 +166,7 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
 }
 
 /// The path of a record, which must stay below the root.
-fn below(root: &Path, relative: &str) -> io::Result<PathBuf> {
+pub(super) fn below(root: &Path, relative: &str) -> io::Result<PathBuf> {
     let relative = Path::new(relative);
     if relative
         .components()
@@ -201,15 +197,14 @@ mod tests {
     use super::*;
     use crate::recording::file::WavFile;
     use crate::recording::samples;
-    use crate::recording::timeline::Layout;
     use proptest::prelude::*;
     use std::fs;
 
     /// Bytes of a stereo file with these frames, and the record of it.
     fn written(root: &Path, frames: usize) -> (Vec<u8>, RecordingRecord) {
-        let (mut file, _) = WavFile::create(root, "t/x.wav", Layout::Stereo).unwrap();
-        file.append(&vec![7; frames * 2]).unwrap();
-        file.finish().unwrap();
+        let (mut file, _) = WavFile::create(root, "t/x.wav", Layout::Stereo, 8_000).unwrap();
+        file.append(&vec![7; frames * 2], &mut Vec::new()).unwrap();
+        drop(file);
         (
             fs::read(root.join("t/x.wav")).unwrap(),
             samples::record("t/x.wav"),

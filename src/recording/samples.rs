@@ -52,5 +52,9 @@ pub fn record(path: &str) -> RecordingRecord {
         duration_ms: None,
         bytes: None,
         sha256: None,
+        rate_hz: 8_000,
+        segments: Vec::new(),
+        pauses: Vec::new(),
+        copy_due: false,
     }
 }

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
+use super::copier::Work;
 use super::repair::complete;
 use crate::ledger::journal::{Entry, RecordingRecord};
 
@@ -13,6 +14,8 @@ use crate::ledger::journal::{Entry, RecordingRecord};
 pub enum Seal {
     /// A recording began.
     Begun(RecordingRecord),
+    /// What its row says has changed.
+    Changed(RecordingRecord),
     /// Its file is closed and as long as it will be.
     Closed(RecordingRecord),
     /// It was thrown away, or could not be begun.
@@ -23,12 +26,14 @@ pub enum Seal {
 pub fn run(
     root: PathBuf,
     inbox: Receiver<Seal>,
-    journal: Box<dyn Fn(Entry) + Send>,
+    journal: Arc<dyn Fn(Entry) + Send + Sync>,
+    copies: Sender<Work>,
     census: Arc<AtomicUsize>,
 ) {
     for message in inbox {
         match message {
             Seal::Begun(record) => journal(Entry::RecordingStarted(record)),
+            Seal::Changed(record) => journal(Entry::RecordingChanged(record)),
             Seal::Closed(record) => {
                 let record = complete(&root, &record).unwrap_or_else(|error| {
                     tracing::error!(
@@ -37,7 +42,12 @@ pub fn run(
                     );
                     record
                 });
-                journal(Entry::RecordingEnded(record));
+                journal(Entry::RecordingEnded(record.clone()));
+                let is_complete = record.sha256.is_some();
+                if record.copy_due && is_complete && copies.send(Work::Copy(record.into())).is_err()
+                {
+                    tracing::warn!("a recording is copied after the next start");
+                }
                 census.fetch_sub(1, Ordering::Relaxed);
             }
             Seal::Gone => {

@@ -1,4 +1,7 @@
 //! The thread that writes: polls the taps, decodes, hands samples to the timelines and what is old enough to the files.
+//!
+//! Each recording has its turn every 400 ms: by then taps are less than half full, and a turn is one write of about 12 KiB.
+//! Recordings take turns in eight slices, so that thousands of them keep neither the disk nor a core busy at one moment.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,26 +10,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::file::WavFile;
+use super::open::{Feed, Open, Room};
 use super::path::relative_path;
 use super::seal::Seal;
-use super::timeline::{HOLD_SAMPLES, Layout, Timeline};
+use super::timeline::{Layout, Timeline};
 use super::{Begin, Clock};
-use crate::audio::g711;
-use crate::call::output::Side;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{LegId, RecordingId};
 use crate::ledger::journal::{RecordingKind, RecordingRecord};
-use crate::media::tap::TapReader;
-use crate::sdp::negotiate::Codec;
 
 /// What is asked of the writer; times are read by the asker.
 pub enum Message {
     /// A new file, whose time 0 is then.
     Begin(Box<Begin>, Now),
-    /// A leg feeds a side.
-    Attach(RecordingId, LegId, Side, TapReader),
+    /// A leg feeds a side from then on.
+    Attach(RecordingId, Feed, Mono),
     /// A leg feeds no side any more.
-    Detach(RecordingId, LegId),
+    Detach(RecordingId, LegId, Mono),
+    /// Nothing is stored from then on (`true`), or everything again.
+    Pause(RecordingId, bool, Mono),
     /// The file ends then.
     Stop(RecordingId, Mono),
     /// The file is thrown away.
@@ -39,51 +41,40 @@ pub enum Message {
 pub struct Writer {
     root: PathBuf,
     seal: Sender<Seal>,
-    open: HashMap<RecordingId, Open>,
-    begun: u64,
-    buffers: Buffers,
+    slices: [Slice; SLICES as usize],
+    /// Recordings of which the journal does not know the latest.
+    changed: Vec<RecordingId>,
+    room: Room,
 }
 
-/// Kept between polls, so that polling does not allocate.
+/// Recordings that have their turn together.
 #[derive(Default)]
-struct Buffers {
-    payload: Vec<u8>,
-    samples: Vec<i16>,
-    frames: Vec<i16>,
-}
-
-struct Open {
-    record: RecordingRecord,
-    file: WavFile,
-    timeline: Timeline,
-    taps: Vec<(LegId, TapReader)>,
-    /// Whether the journal knows of it.
-    announced: bool,
-    /// Packets lost in taps that are detached.
-    lost: u64,
-    refresh_at: Mono,
+struct Slice {
+    open: HashMap<RecordingId, Open>,
+    due: Mono,
 }
 
 /// Runs until told to shut down, or until every handle is gone: then all files end at that moment.
 pub fn run(mut writer: Writer, inbox: &Receiver<Message>, clock: &Clock) {
-    let mut poll_at = Mono::ZERO;
     loop {
-        let received = if writer.open.is_empty() {
-            inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            inbox.recv_timeout(poll_at.since(clock().mono))
+        let received = match writer.next_turn() {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => inbox.recv_timeout(due.since(clock().mono)),
         };
-        match received {
-            Ok(Message::Shutdown(at)) => return writer.stop_all(at),
-            Ok(message) => writer.take(message),
-            Err(RecvTimeoutError::Timeout) => {}
+        let mut next = match received {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return writer.stop_all(clock().mono),
+        };
+        while let Some(message) = next {
+            if let Message::Shutdown(at) = message {
+                return writer.stop_all(at);
+            }
+            writer.take(message);
+            next = inbox.try_recv().ok();
         }
-        let now = clock().mono;
-        if now >= poll_at {
-            writer.poll(now);
-            poll_at = now + POLL;
-        }
+        writer.tell_changes();
+        writer.poll(clock().mono);
     }
 }
 
@@ -93,50 +84,60 @@ impl Writer {
         Writer {
             root,
             seal,
-            open: HashMap::new(),
-            begun: 0,
-            buffers: Buffers::default(),
+            slices: Default::default(),
+            changed: Vec::new(),
+            room: Room::default(),
         }
     }
 
-    /// Does what is asked, `Shutdown` included.
+    /// Does what is asked, `Shutdown` included. What the journal should know of it is told by `tell_changes`.
     pub fn take(&mut self, message: Message) {
         match message {
             Message::Begin(begin, at) => self.begin(*begin, at),
-            Message::Attach(recording, leg, side, tap) => self.attach(recording, leg, side, tap),
-            Message::Detach(recording, leg) => self.detach(recording, leg),
+            Message::Attach(recording, feed, at) => {
+                self.change(recording, |open, room| open.attach(feed, at, room));
+            }
+            Message::Detach(recording, leg, at) => {
+                self.change(recording, |open, room| open.detach(leg, at, room));
+            }
+            Message::Pause(recording, paused, at) => {
+                self.change(recording, |open, _| open.pause(paused, at));
+            }
             Message::Stop(recording, at) => self.stop(recording, at),
             Message::Discard(recording) => self.discard(recording),
             Message::Shutdown(at) => self.stop_all(at),
         }
     }
 
-    /// Takes what the taps hold and writes everything that nothing earlier can precede any more.
+    /// Tells the journal what changed. Apart from `take`, so that what is asked together is one row.
+    pub fn tell_changes(&mut self) {
+        while let Some(recording) = self.changed.pop() {
+            let slice = &mut self.slices[place(recording)];
+            if let Some(open) = slice.open.get_mut(&recording) {
+                open.tell_change(&self.seal);
+            }
+        }
+    }
+
+    /// When the next recordings have their turn.
+    pub fn next_turn(&self) -> Option<Mono> {
+        let busy = self.slices.iter().filter(|slice| !slice.open.is_empty());
+        busy.map(|slice| slice.due).min()
+    }
+
+    /// Takes what the taps hold and writes everything that nothing earlier can precede any more, for all whose turn it is.
     pub fn poll(&mut self, now: Mono) {
         let mut failed = Vec::new();
-        for (&recording, open) in &mut self.open {
-            open.drain(&mut self.buffers);
-            open.taps.retain(|(leg, tap)| {
-                let finished = tap.is_finished();
-                if finished {
-                    open.timeline.detach(*leg);
-                    open.lost += tap.dropped();
-                }
-                !finished
-            });
-            let until = open.timeline.position(now) - HOLD_SAMPLES;
-            let result = open.write(until, &mut self.buffers).and_then(|()| {
-                if now < open.refresh_at {
-                    return Ok(());
-                }
-                open.refresh_at = (open.refresh_at + REFRESH).max(now);
-                open.file.refresh()
-            });
-            if open.timeline.taken() >= MESSAGE_FRAMES {
-                open.announce(&self.seal);
+        for (index, slice) in (0u64..).zip(&mut self.slices) {
+            if slice.open.is_empty() || now < slice.due {
+                continue;
             }
-            if let Err(error) = result {
-                failed.push((recording, error));
+            slice.due = turn_after(now, index);
+            for (&recording, open) in &mut slice.open {
+                if let Err(error) = open.turn(now, &mut self.room) {
+                    failed.push((recording, error));
+                }
+                open.announce_when_long(&self.seal);
             }
         }
         for (recording, error) in failed {
@@ -145,12 +146,10 @@ impl Writer {
     }
 
     fn begin(&mut self, begin: Begin, at: Now) {
-        let layout = match begin.kind {
-            RecordingKind::Conversation => Layout::Stereo,
-            RecordingKind::Voicemail(_) => Layout::Mono,
-        };
+        let layout = Layout::of(begin.kind);
+        let rate_hz = if begin.wideband { WIDE_HZ } else { NARROW_HZ };
         let wanted = relative_path(&begin.call, begin.kind, at.wall);
-        let (file, path) = match WavFile::create(&self.root, &wanted, layout) {
+        let (file, path) = match WavFile::create(&self.root, &wanted, layout, rate_hz) {
             Ok(created) => created,
             Err(error) => {
                 tracing::error!(
@@ -171,174 +170,98 @@ impl Writer {
             duration_ms: None,
             bytes: None,
             sha256: None,
+            rate_hz,
+            segments: Vec::new(),
+            pauses: Vec::new(),
+            copy_due: begin.opus,
         };
-        // Recordings that begin together are not refreshed together.
-        let stagger = Duration::from_millis(self.begun * 137 % 500);
-        self.begun += 1;
-        let mut open = Open {
-            record,
-            file,
-            timeline: Timeline::new(at.mono, layout),
-            taps: Vec::with_capacity(2),
-            announced: false,
-            lost: 0,
-            refresh_at: at.mono + stagger,
-        };
-        if begin.kind == RecordingKind::Conversation {
-            open.announce(&self.seal);
+        let timeline = Timeline::new(at.mono, layout, rate_hz);
+        let open = Open::new(record, file, timeline);
+        let index = place(begin.recording);
+        let slice = &mut self.slices[index];
+        if slice.open.is_empty() {
+            slice.due = turn_after(at.mono, index as u64);
         }
-        if let Some(replaced) = self.open.insert(begin.recording, open) {
+        if let Some(replaced) = slice.open.insert(begin.recording, open) {
             tracing::error!(recording = %begin.recording, "a recording was begun twice");
-            self.close(replaced);
+            replaced.close(&self.seal);
+        }
+        if begin.kind == RecordingKind::Conversation {
+            self.changed.push(begin.recording);
         }
     }
 
-    fn attach(&mut self, recording: RecordingId, leg: LegId, side: Side, tap: TapReader) {
-        // A recording that failed is gone; the tap goes with it.
-        let Some(open) = self.open.get_mut(&recording) else {
-            return;
-        };
-        open.drain(&mut self.buffers);
-        open.forget(leg);
-        open.timeline.attach(leg, side);
-        open.taps.push((leg, tap));
+    /// A recording that failed is gone: then nothing happens, and a tap goes with it.
+    fn change(&mut self, recording: RecordingId, change: impl FnOnce(&mut Open, &mut Room)) {
+        if let Some(open) = self.slices[place(recording)].open.get_mut(&recording) {
+            change(open, &mut self.room);
+            if !self.changed.contains(&recording) {
+                self.changed.push(recording);
+            }
+        }
     }
 
-    fn detach(&mut self, recording: RecordingId, leg: LegId) {
-        if let Some(open) = self.open.get_mut(&recording) {
-            open.drain(&mut self.buffers);
-            open.forget(leg);
-        }
+    fn remove(&mut self, recording: RecordingId) -> Option<Open> {
+        self.slices[place(recording)].open.remove(&recording)
     }
 
     fn stop(&mut self, recording: RecordingId, at: Mono) {
-        let Some(mut open) = self.open.remove(&recording) else {
-            return;
-        };
-        open.drain(&mut self.buffers);
-        let until = open.timeline.position(at);
-        if let Err(error) = open.write(until, &mut self.buffers) {
-            open.complain(&error);
+        if let Some(mut open) = self.remove(recording) {
+            open.finish(at, &mut self.room);
+            open.close(&self.seal);
         }
-        self.close(open);
     }
 
     fn stop_all(&mut self, at: Mono) {
-        let all: Vec<RecordingId> = self.open.keys().copied().collect();
+        let all = self.slices.iter().flat_map(|slice| slice.open.keys());
+        let all: Vec<RecordingId> = all.copied().collect();
         for recording in all {
             self.stop(recording, at);
         }
     }
 
     fn discard(&mut self, recording: RecordingId) {
-        let Some(open) = self.open.remove(&recording) else {
-            return;
-        };
-        if let Err(error) = open.file.remove() {
-            tracing::warn!(%recording, path = open.record.path, %error, "a discarded recording's file cannot be removed");
+        if let Some(open) = self.remove(recording) {
+            open.discard();
+            tell(&self.seal, Seal::Gone);
         }
-        tell(&self.seal, Seal::Gone);
     }
 
     /// The disk failed: what is there is kept, the call goes on without.
     fn fail(&mut self, recording: RecordingId, error: &io::Error) {
-        if let Some(open) = self.open.remove(&recording) {
+        if let Some(open) = self.remove(recording) {
             open.complain(error);
-            self.close(open);
+            open.close(&self.seal);
         }
-    }
-
-    fn close(&mut self, mut open: Open) {
-        while let Some((leg, _)) = open.taps.first() {
-            let leg = *leg;
-            open.forget(leg);
-        }
-        if open.lost > 0 {
-            tracing::warn!(
-                recording = %open.record.recording_id, packets = open.lost,
-                "packets are missing in a recording: the writer was too slow for them"
-            );
-        }
-        tracing::debug!(recording = %open.record.recording_id, left_out = open.timeline.dropped(), "recording closed");
-        open.announce(&self.seal);
-        if let Err(error) = open.file.finish() {
-            tracing::error!(
-                recording = %open.record.recording_id, path = open.record.path, %error,
-                "the recording's header cannot be completed"
-            );
-        }
-        tell(&self.seal, Seal::Closed(open.record));
     }
 }
 
-impl Open {
-    /// Takes everything out of the taps.
-    fn drain(&mut self, buffers: &mut Buffers) {
-        for (leg, tap) in &mut self.taps {
-            while let Some(header) = tap.pop(&mut buffers.payload) {
-                let decode: fn(u8) -> i16 = match header.codec {
-                    Codec::Pcmu => g711::ulaw_decode,
-                    Codec::Pcma => g711::alaw_decode,
-                    Codec::G722 | Codec::Opus => continue,
-                };
-                buffers.samples.clear();
-                let decoded = buffers.payload.iter().map(|&code| decode(code));
-                buffers.samples.extend(decoded);
-                self.timeline.push(*leg, &header, &buffers.samples);
-            }
-        }
-    }
-
-    fn announce(&mut self, seal: &Sender<Seal>) {
-        if !self.announced {
-            self.announced = true;
-            tell(seal, Seal::Begun(self.record.clone()));
-        }
-    }
-
-    fn write(&mut self, until: i64, buffers: &mut Buffers) -> io::Result<()> {
-        buffers.frames.clear();
-        self.timeline.pull(until, &mut buffers.frames);
-        if !self.file.has_room(buffers.frames.len()) {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "a WAV file cannot be longer than 4 GiB",
-            ));
-        }
-        self.file.append(&buffers.frames)
-    }
-
-    fn forget(&mut self, leg: LegId) {
-        self.timeline.detach(leg);
-        let lost = &mut self.lost;
-        self.taps.retain(|(other, tap)| {
-            if *other == leg {
-                *lost += tap.dropped();
-            }
-            *other != leg
-        });
-    }
-
-    fn complain(&self, error: &io::Error) {
-        tracing::error!(
-            call = %self.record.call_id, recording = %self.record.recording_id, path = self.record.path, %error,
-            "the recording ends early: its file cannot be written"
-        );
-    }
+/// The slice of a recording: the last bits of its id are random.
+const fn place(recording: RecordingId) -> usize {
+    (recording.as_u128() % SLICES as u128) as usize
 }
 
-fn tell(seal: &Sender<Seal>, message: Seal) {
+/// The first turn of a slice after `now`.
+fn turn_after(now: Mono, slice: u64) -> Mono {
+    let period = TURN.as_micros() as u64;
+    let phase = slice * period / SLICES;
+    let turns = (now.as_micros() + period - phase) / period;
+    Mono::from_micros(turns * period + phase)
+}
+
+pub(super) fn tell(seal: &Sender<Seal>, message: Seal) {
     if seal.send(message).is_err() {
         tracing::error!("the thread that completes recordings is gone");
     }
 }
 
-/// A message is journalled once it is this long (2 s), so that an empty one, which is discarded, leaves no row behind.
-const MESSAGE_FRAMES: u64 = 16_000;
-/// How often taps are polled; they hold a second.
-const POLL: Duration = Duration::from_millis(40);
-/// How often a file's header is brought up to date.
-const REFRESH: Duration = Duration::from_millis(500);
+/// How often a recording has its turn. Taps hold a second; with the hold of the timeline, a crash loses less than that.
+const TURN: Duration = Duration::from_millis(400);
+const SLICES: u64 = 8;
+/// The rate of a file when nobody speaks a wideband codec.
+const NARROW_HZ: u32 = 8_000;
+/// And when somebody does.
+const WIDE_HZ: u32 = 16_000;
 
 #[cfg(test)]
 mod tests;

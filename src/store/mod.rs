@@ -148,6 +148,8 @@ pub struct Closed {
     pub calls: Vec<CallId>,
     /// Recordings and messages that were being written.
     pub unfinished: Vec<RecordingRecord>,
+    /// Complete recordings that wait for their copy in another format.
+    pub uncopied: Vec<RecordingRecord>,
 }
 
 /// Why a store did not do what was asked.

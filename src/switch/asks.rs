@@ -13,7 +13,7 @@ use crate::call::input::{Command as CallCommand, Input};
 use crate::desk::notice::OperatorState;
 use crate::dialplan::plan::{Destination, Plan};
 use crate::ledger::clock::Now;
-use crate::ledger::id::{CallId, Name};
+use crate::ledger::id::{CallId, Name, RecordingId};
 use crate::ledger::journal::Entry;
 use crate::sip::auth::Verifier;
 
@@ -35,6 +35,13 @@ impl Core {
             }
             Ask::Transfer { call, to, reply } => {
                 let _ = reply.send(self.transfer(now, call, &to));
+            }
+            Ask::PauseRecording {
+                call,
+                paused,
+                reply,
+            } => {
+                let _ = reply.send(self.pause_recording(now, call, paused));
             }
             Ask::Unban { source, reply } => {
                 let _ = reply.send(self.lift_ban(source));
@@ -98,6 +105,24 @@ impl Core {
             Input::Command(CallCommand::Transfer { to: destination }),
         );
         Ok(())
+    }
+
+    fn pause_recording(
+        &mut self,
+        now: Now,
+        call: CallId,
+        paused: bool,
+    ) -> Result<RecordingId, String> {
+        let Some(running) = self.calls.get(&call) else {
+            return Err(format!("the call {call} is not running"));
+        };
+        let recording = running.call.recording().ok_or_else(|| {
+            "this call is not recorded: nobody has answered it yet, or its number says record = false"
+                .to_owned()
+        })?;
+        let command = CallCommand::PauseRecording { paused };
+        self.give(now, call, Input::Command(command));
+        Ok(recording)
     }
 
     /// A destination as the plan writes it: `hunt:sales`, `echo`.

@@ -10,7 +10,7 @@ use super::defence::Kept;
 use crate::dialplan::plan::Plan;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
-use crate::ledger::id::{CallId, Name};
+use crate::ledger::id::{CallId, Name, RecordingId};
 use crate::ledger::journal::BanRecord;
 use crate::net::access::source::Source;
 
@@ -41,6 +41,15 @@ pub enum Ask {
         to: String,
         /// A sentence why not.
         reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Pause the recording of a call's conversation, or let it go on.
+    PauseRecording {
+        /// The call.
+        call: CallId,
+        /// Whether nothing is stored from now on.
+        paused: bool,
+        /// The recording, or a sentence why not.
+        reply: oneshot::Sender<Result<RecordingId, String>>,
     },
     /// Put a new plan in force.
     Install {

@@ -85,6 +85,7 @@ impl Watch {
             }
             RecordAct::StartConversation { .. }
             | RecordAct::Attach { .. }
+            | RecordAct::Pause { .. }
             | RecordAct::Detach { .. } => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::media::Plane;
-use crate::media::tap::tap;
+use crate::media::tap::tap_for;
 use crate::net::resolver::Resolver;
 use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
@@ -267,36 +267,50 @@ impl Task {
 
     fn record(&mut self, act: RecordAct) {
         match act {
-            RecordAct::StartConversation { recording, call } => self.recorder.begin(Begin {
+            RecordAct::StartConversation {
+                recording,
+                call,
+                wideband,
+                opus,
+            } => self.recorder.begin(Begin {
                 recording,
                 kind: RecordingKind::Conversation,
                 mailbox: None,
                 call: *call,
+                wideband,
+                opus,
             }),
             RecordAct::StartMessage {
                 recording,
                 voicemail,
                 mailbox,
                 call,
+                wideband,
+                opus,
             } => self.recorder.begin(Begin {
                 recording,
                 kind: RecordingKind::Voicemail(voicemail),
                 mailbox: Some(mailbox),
                 call: *call,
+                wideband,
+                opus,
             }),
             RecordAct::Attach {
                 recording,
                 leg,
                 side,
+                operator,
+                codec,
             } => {
-                let (writer, reader) = tap();
+                let (writer, reader) = tap_for(codec);
                 self.plane.attach_tap(leg, writer);
-                self.recorder.attach(recording, leg, side, reader);
+                self.recorder.attach(recording, leg, side, operator, reader);
             }
             RecordAct::Detach { recording, leg } => {
                 self.plane.detach_tap(leg);
                 self.recorder.detach(recording, leg);
             }
+            RecordAct::Pause { recording, paused } => self.recorder.pause(recording, paused),
             RecordAct::Stop { recording } => self.recorder.stop(recording),
             RecordAct::Discard { recording } => self.recorder.discard(recording),
         }

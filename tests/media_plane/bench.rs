@@ -178,10 +178,7 @@ pub struct Phone {
 
 impl Phone {
     pub fn agreed(&self) -> Agreed {
-        let number = match self.codec {
-            Codec::Pcmu => 0,
-            Codec::Pcma => 8,
-        };
+        let number = self.codec.usual_payload_type();
         Agreed {
             remote: Some(self.socket.local_addr().unwrap()),
             codec: self.codec,

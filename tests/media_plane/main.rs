@@ -71,13 +71,14 @@ fn the_two_laws_are_converted_and_tapped_before_that() {
         let expected: Vec<u8> = sound(2, n).into_iter().map(g711::alaw_to_ulaw).collect();
         assert_eq!((payload_type, payload), (0, expected));
     }
-    let mut payload = Vec::new();
-    for n in 0..50 {
-        let header = reader.pop(&mut payload).unwrap();
+    let mut n = 0;
+    reader.drain(&mut Vec::new(), |header, payload| {
         assert_eq!(payload, sound(1, n));
         assert_eq!(header.timestamp, 5_000 + 160 * n as u32);
         assert_eq!((header.codec, header.ssrc), (Codec::Pcmu, 1));
-    }
+        n += 1;
+    });
+    assert_eq!(n, 50);
     bench.plane.detach_tap(a.leg);
     bench.until("tap given back", |_| reader.is_finished());
     bench.close(&[&a, &b]);

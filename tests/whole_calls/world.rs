@@ -420,7 +420,7 @@ impl World {
                         .push(format!("{recording} was attached to without being open"));
                 }
             }
-            RecordAct::Detach { .. } => {}
+            RecordAct::Detach { .. } | RecordAct::Pause { .. } => {}
         }
     }
 

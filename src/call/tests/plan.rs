@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::clip::Clip;
+use crate::dialplan::media_io::MediaIo;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
 use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
@@ -109,6 +110,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     let mut plan = Plan {
         version: 7,
         server: Server {
+            media_io: MediaIo::Auto,
             sip: Vec::new(),
             tls: None,
             connections: (10, 10),
@@ -125,6 +127,8 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
             music: Some(clip("hold", secs(1))),
             ringback: clip("ringback", secs(1)),
             beep: clip("beep", BEEP),
+            paused_tone: clip("paused", BEEP),
+            resumed_tone: clip("resumed", BEEP),
             max_call: secs(4 * 3600),
             session_expires: secs(1800),
             min_session_expires: secs(90),
@@ -135,6 +139,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         security: Security::default(),
         recordings: Recordings {
             path: "recordings".into(),
+            format: RecordingFormat::Wav,
         },
         trunks: BTreeMap::new(),
         operators: BTreeMap::new(),

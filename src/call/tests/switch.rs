@@ -218,6 +218,7 @@ impl World {
                 recording,
                 leg,
                 side,
+                ..
             } => {
                 assert_eq!(self.recordings.get(&recording), Some(&true));
                 let far = self.legs.get_mut(&leg).unwrap();
@@ -228,6 +229,14 @@ impl World {
                 let far = self.legs.get_mut(&leg).unwrap();
                 assert_eq!(far.tapped.take(), Some(recording));
                 "detach".into()
+            }
+            RecordAct::Pause { recording, paused } => {
+                assert_eq!(self.recordings.get(&recording), Some(&true));
+                if paused {
+                    "pause".into()
+                } else {
+                    "resume".into()
+                }
             }
             RecordAct::Stop { recording } => {
                 assert_eq!(self.recordings.insert(recording, false), Some(true));

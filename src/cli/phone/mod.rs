@@ -189,7 +189,7 @@ impl Phone {
         if self.record && self.ear.is_none() {
             let (writer, reader) = tap();
             self.plane.attach_tap(leg, writer);
-            self.ear = Some(Ear::new(reader));
+            self.ear = Some(Ear::new(reader, 8_000));
         }
     }
 

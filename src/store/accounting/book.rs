@@ -96,7 +96,7 @@ impl<'a> Book<'a> {
                 Ok(())
             }
             Entry::CallEnded { call, legs, trace } => self.end(call, legs, trace),
-            Entry::RecordingStarted(recording) => {
+            Entry::RecordingStarted(recording) | Entry::RecordingChanged(recording) => {
                 self.recordings
                     .set(recording.recording_id, recording.clone());
                 Ok(())

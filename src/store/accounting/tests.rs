@@ -242,6 +242,10 @@ fn a_message_left_raises_its_event_with_the_caller() {
         duration_ms: Some(2_500),
         bytes: Some(80_044),
         sha256: None,
+        rate_hz: 8_000,
+        segments: Vec::new(),
+        pauses: Vec::new(),
+        copy_due: false,
     };
     let caller = call(1, Some("+79161234567"), 0);
     let entries = [

@@ -188,6 +188,10 @@ pub(super) fn recording(row: &SqliteRow) -> Result<RecordingRecord, StoreError> 
         duration_ms: columns.maybe_number("duration_ms")?,
         bytes: columns.maybe_number("bytes")?,
         sha256: columns.maybe_text("sha256")?,
+        rate_hz: columns.number("rate_hz")?,
+        segments: columns.json("segments")?,
+        pauses: columns.json("pauses")?,
+        copy_due: columns.number::<u8>("copy_due")? != 0,
     })
 }
 

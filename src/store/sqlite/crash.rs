@@ -44,6 +44,15 @@ impl SqliteStore {
             .iter()
             .map(column::recording)
             .collect::<Result<_, _>>()?;
+        let uncopied = sqlx::query(
+            "SELECT * FROM recordings WHERE copy_due = 1 AND duration_ms IS NOT NULL ORDER BY recording_id",
+        )
+        .fetch_all(&self.writer)
+        .await?;
+        closed.uncopied = uncopied
+            .iter()
+            .map(column::recording)
+            .collect::<Result<_, _>>()?;
         Ok(closed)
     }
 

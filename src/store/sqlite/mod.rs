@@ -242,6 +242,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (6, "defence", include_str!("../migrations/0006_defence.sql")),
     (30, "paths", include_str!("../migrations/0030_paths.sql")),
+    (
+        40,
+        "recordings",
+        include_str!("../migrations/0040_recordings.sql"),
+    ),
 ];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.

@@ -91,6 +91,10 @@ pub(super) fn recording_row(recording: RecordingRecord) -> Vec<Value> {
         Value::maybe_number(recording.duration_ms),
         Value::maybe_number(recording.bytes),
         recording.sha256.into(),
+        Value::number(recording.rate_hz.into()),
+        list(&recording.segments),
+        list(&recording.pauses),
+        Value::Integer(recording.copy_due.into()),
     ]
 }
 
@@ -235,6 +239,10 @@ pub(super) const RECORDINGS: Table = Table {
         "duration_ms",
         "bytes",
         "sha256",
+        "rate_hz",
+        "segments",
+        "pauses",
+        "copy_due",
     ],
     key: &["recording_id"],
     fixed: &["tenant", "call_id"],

@@ -282,6 +282,10 @@ async fn a_crash_closes_what_was_open() {
         duration_ms: None,
         bytes: None,
         sha256: None,
+        rate_hz: 8_000,
+        segments: Vec::new(),
+        pauses: Vec::new(),
+        copy_due: false,
     };
     first
         .apply(&[

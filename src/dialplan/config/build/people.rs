@@ -76,11 +76,13 @@ pub(super) fn features(entry: &Entry<'_>) -> Option<Features> {
         })
     });
     let park_timeout = entry.duration("park_timeout");
+    let pause_recording = entry.read("pause_recording", code);
     let features = Features {
         pick_up: pick_up?,
         park: park?,
         slots: slots?,
         park_timeout: park_timeout?,
+        pause_recording,
     };
     let (one, other) = (&features.pick_up, &features.park);
     if one.starts_with(other.as_str()) || other.starts_with(one.as_str()) {

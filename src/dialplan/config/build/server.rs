@@ -13,7 +13,7 @@ use crate::dialplan::config::values::{self, Wrong};
 use crate::dialplan::listener::{Listener, TlsFiles};
 use crate::dialplan::media_io::MediaIo;
 use crate::dialplan::number::Country;
-use crate::dialplan::plan::{Recordings, Server};
+use crate::dialplan::plan::{RecordingFormat, Recordings, Server};
 
 pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
     let sip = entry.some("sip", values::listener);
@@ -90,6 +90,8 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         music,
         ringback: Clip::from_samples("ring-back tone", &tone::ringback(country.as_str())),
         beep: Clip::from_samples("beep", &tone::beep()),
+        paused_tone: Clip::from_samples("tone of a paused recording", &tone::signals(1)),
+        resumed_tone: Clip::from_samples("tone of a resumed recording", &tone::signals(2)),
         max_call: max_call?,
         api_tokens: api_token.into_iter().collect(),
         dns: dns?,
@@ -168,8 +170,13 @@ const RFC_4028_LEAST: Duration = Duration::from_secs(90);
 pub(super) fn recordings(entry: &Entry<'_>) -> Option<Recordings> {
     let format = entry.word("format");
     let path = entry.read("path", |text| Ok(PathBuf::from(text)));
-    format?;
-    Some(Recordings { path: path? })
+    Some(Recordings {
+        path: path?,
+        format: match format?.as_str() {
+            "opus" => RecordingFormat::Opus,
+            _ => RecordingFormat::Wav,
+        },
+    })
 }
 
 pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
