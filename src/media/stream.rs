@@ -146,13 +146,8 @@ impl Stream {
     pub fn note(&mut self, now: Mono, accepted: &Accepted<'_>) {
         let packet = &accepted.packet;
         let timed = matches!(accepted.sound, Sound::Voice(_));
-        self.session.note_received(
-            now,
-            packet.ssrc,
-            packet.sequence,
-            packet.timestamp,
-            timed,
-        );
+        self.session
+            .note_received(now, packet.ssrc, packet.sequence, packet.timestamp, timed);
     }
 
     /// Takes a report. `source` is where the leg's media comes from: without protection only its host is believed.

@@ -95,9 +95,7 @@ impl Plane {
             }
         }
         let summary = port.stream.overall();
-        if summary.received > 0 || summary.sent > 0 {
-            self.reports.push_back((leg, MediaEvent::Measured(summary)));
-        }
+        self.reports.push_back((leg, MediaEvent::Measured(summary)));
     }
 }
 
