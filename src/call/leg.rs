@@ -271,6 +271,7 @@ impl LegOwner {
             outcome: None,
             sip_code: None,
             sip_call_id: None,
+            quality: None,
         }
     }
 }

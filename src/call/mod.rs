@@ -16,6 +16,7 @@ mod lifecycle;
 pub mod media;
 pub mod output;
 mod passing;
+mod protection;
 pub mod shown;
 mod signals;
 mod sound;

@@ -330,7 +330,8 @@ impl Call {
                 _ => {}
             },
             MediaEvent::Failed { why } => self.no_port(now, id, &why),
-            MediaEvent::Ready => {}
+            // How it sounds is told past the call: the journal has it from the switch.
+            MediaEvent::Ready | MediaEvent::Poor(_) | MediaEvent::Measured(_) => {}
             MediaEvent::Key(key) => self.key(now, id, key, KeySource::Media),
             MediaEvent::Played { token } => {
                 let is_current = leg

@@ -49,6 +49,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         md5_only: false,
         may: May::ALL,
         outbound: OutboundLimits::default(),
+        srtp: crate::sdp::crypto::Policy::Offered,
     }
 }
 
@@ -193,6 +194,7 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
         country: country(),
         transfer: false,
         redirect: false,

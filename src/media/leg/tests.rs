@@ -91,7 +91,8 @@ fn beats(leg: &mut Leg, from: u64, count: u64) -> (Vec<Vec<u8>>, Vec<(u64, u64)>
     let mut scratch = Scratch::new();
     let (mut sent, mut finished) = (Vec::new(), Vec::new());
     for n in 0..count {
-        let end = leg.beat(ms(from + 20 * n), &mut scratch, |bytes, _| {
+        let end = leg.beat(ms(from + 20 * n), &mut scratch, |room, length, _| {
+            let bytes = &room[..length];
             sent.push(bytes.to_vec());
         });
         finished.extend(end.map(|end| (n, end.token)));
