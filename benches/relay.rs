@@ -195,6 +195,9 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
                     telephone_event: None,
                     packet_time_ms: 20,
                     direction: Direction::SendRecv,
+                    crypto: None,
+                    rtcp_mux: true,
+                    rtcp: None,
                 },
             },
         );

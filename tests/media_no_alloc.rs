@@ -83,6 +83,9 @@ fn open(plane: &mut Plane, number: u128, codec: Codec) -> (UdpSocket, SocketAddr
                 telephone_event: Some((101, 101)),
                 packet_time_ms: 20,
                 direction: Direction::SendRecv,
+                crypto: None,
+                rtcp_mux: true,
+                rtcp: None,
             },
         },
     );

@@ -187,6 +187,9 @@ impl Phone {
             telephone_event: Some((101, 101)),
             packet_time_ms: 20,
             direction: Direction::SendRecv,
+            crypto: None,
+            rtcp_mux: true,
+            rtcp: None,
         }
     }
 
