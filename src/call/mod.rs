@@ -10,6 +10,7 @@ mod account;
 pub(crate) mod conversation;
 pub(crate) mod features;
 pub mod input;
+pub(crate) mod keys;
 pub(crate) mod leg;
 pub(crate) mod legs;
 mod lifecycle;

@@ -5,11 +5,13 @@ mod beat;
 mod hear;
 mod receive;
 mod speak;
+mod tones;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::tones::Tones;
 use super::player::Player;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
@@ -29,6 +31,7 @@ pub struct Leg {
     agreed: Option<Agreed>,
     latch: Latch,
     keys_in: KeyReceiver,
+    tones: Tones,
     keys_out: KeySender,
     outgoing: Outgoing,
     player: Option<Player>,
@@ -63,6 +66,8 @@ pub enum Sound {
     Voice(Codec),
     /// A telephone event lasting so many samples by now.
     Event(u16),
+    /// What was not agreed on, such as comfort noise (RFC 3389): heard by nobody, and no loss.
+    Other,
 }
 
 /// A clip that was played to its end.
@@ -122,6 +127,7 @@ impl Leg {
             agreed: None,
             latch: Latch::default(),
             keys_in: KeyReceiver::default(),
+            tones: Tones::default(),
             keys_out: KeySender::default(),
             outgoing: Outgoing::new(entropy.u32(), sequence, entropy.u32()),
             player: None,

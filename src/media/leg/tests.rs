@@ -265,7 +265,7 @@ fn what_does_not_belong_is_told_apart() {
     a.agree(ms(0), agreed(Codec::Pcmu, 1));
     assert_eq!(
         a.receive(ms(0), at(3), &datagram(13, 1, 0, &[0])),
-        Err(Reason::UnknownPayload)
+        Err(Reason::ForeignSource)
     );
     assert!(a.receive(ms(0), at(1), &voice(1)).unwrap().first);
     assert!(!a.receive(ms(0), at(1), &voice(2)).unwrap().first);
