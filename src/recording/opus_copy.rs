@@ -15,7 +15,7 @@ use audiopus::{Application, Bitrate, Channels, MutSignals, SampleRate};
 use hound::WavReader;
 use ogg::{PacketReader, PacketWriteEndInfo, PacketWriter};
 
-use super::repair::{below, hash};
+use super::repair::{below, end_all, hash};
 use crate::ledger::journal::RecordingRecord;
 
 /// Why there is no copy. The WAV file is as it was.
@@ -78,7 +78,37 @@ pub fn replace(
         fs::remove_file(&wav)?;
         settle(&copy)?;
     }
-    let (bytes, sha256) = hash(&mut File::open(&copy)?)?;
+    Ok(described(record, &copy)?)
+}
+
+/// A recording whose row was never completed although its copy stands alone: the copy is faster made than the row is
+/// written. Answers the complete row.
+///
+/// # Errors
+/// There is no copy that reads.
+pub fn adopt(root: &Path, record: &RecordingRecord) -> Result<RecordingRecord, CopyError> {
+    let copy = beside(&below(root, &record.path)?);
+    let mut ogg = PacketReader::new(BufReader::with_capacity(ROOM, File::open(&copy)?));
+    let broken = |_| CopyError::Unfaithful("its pages are broken");
+    let head = ogg.read_packet_expected().map_err(broken)?.data;
+    let skip = match head.get(10..12) {
+        Some(&[low, high]) => u64::from(u16::from_le_bytes([low, high])),
+        _ => return Err(CopyError::Unfaithful("its header is another")),
+    };
+    let mut end = 0;
+    while let Some(packet) = ogg.read_packet().map_err(broken)? {
+        end = packet.absgp_page();
+    }
+    let mut record = described(record, &copy)?;
+    let duration = end.saturating_sub(skip) / 48;
+    record.duration_ms = Some(duration);
+    end_all(&mut record, duration);
+    Ok(record)
+}
+
+/// What the row says once the copy stands alone.
+fn described(record: &RecordingRecord, copy: &Path) -> io::Result<RecordingRecord> {
+    let (bytes, sha256) = hash(&mut File::open(copy)?)?;
     let path = Path::new(&record.path).with_extension("opus");
     Ok(RecordingRecord {
         path: path.to_string_lossy().into_owned(),
@@ -312,7 +342,7 @@ mod tests {
     use super::*;
     use crate::audio::{goertzel, tone};
     use crate::recording::file::WavFile;
-    use crate::recording::repair::complete;
+    use crate::recording::repair::{complete, repair};
     use crate::recording::samples;
     use crate::recording::timeline::Layout;
 
@@ -401,6 +431,14 @@ mod tests {
         assert!(copy.exists() && !wav.exists());
         let again = replace(root.path(), &record, &AtomicBool::new(false)).unwrap();
         assert_eq!(again, whole);
+        // The row was never completed.
+        let open = RecordingRecord {
+            duration_ms: None,
+            bytes: None,
+            sha256: None,
+            ..record
+        };
+        assert_eq!(repair(root.path(), vec![open]), [whole]);
     }
 
     #[test]
