@@ -302,6 +302,7 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.set_door(sockets.hub.door());
     core.set_messages(std::mem::take(&mut accounts.messages));
     core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
     core.restore_outbound(std::mem::take(&mut accounts.outbound));
@@ -347,6 +348,7 @@ fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Pla
         bind: bound(server),
         advertised: Box::new(move |remote| advertiser.towards(remote)),
         start: clock.origin(),
+        io: server.media_io,
     })
     .context("the media plane cannot start")
 }
