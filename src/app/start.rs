@@ -96,6 +96,14 @@ pub(super) async fn accounts(
     for record in repair(&plan.recordings.path, closed.unfinished) {
         journal.write(Entry::RecordingEnded(record));
     }
+    let version = store
+        .plan_version()
+        .await
+        .context("the last plan's version cannot be read")?;
+    let version = version.unwrap_or(0) + 1;
+    journal.write(Entry::PlanLoaded {
+        plan_version: version,
+    });
     let bindings = store
         .bindings(now)
         .await
@@ -115,6 +123,7 @@ pub(super) async fn accounts(
         .await
         .context("today's calls to the outside cannot be read")?;
     Ok(Accounts {
+        plan_version: version,
         messages,
         store,
         journal,

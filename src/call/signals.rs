@@ -17,6 +17,7 @@ use crate::ledger::cause::{Cause, EndedBy};
 use crate::ledger::clock::Now;
 use crate::ledger::id::LegId;
 use crate::ledger::leg::LegOutcome;
+use crate::sdp::negotiate::Negotiation;
 
 impl Call {
     /// Hands something to the destination and does what it says.
@@ -249,8 +250,11 @@ impl Call {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
+        // Its offer in a provisional response to an INVITE of ours that made none is its first.
+        let is_first = leg.asks && leg.state == LegState::Ringing;
         let negotiation = leg.negotiation.as_mut();
-        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+        let usable = |negotiation: &&mut Negotiation| is_first || negotiation.agreed().is_some();
+        let Some(negotiation) = negotiation.filter(usable) else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };

@@ -291,6 +291,8 @@ pub struct Trunk {
     pub session_expires: Option<Duration>,
     /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
     pub reliable: bool,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
 }
 
 /// A host (name or address) and a port.

@@ -4,6 +4,7 @@ pub mod access;
 pub mod advertise;
 pub mod resolver;
 pub mod stream;
+pub mod stamp;
 pub mod stun;
 pub mod tls;
 pub mod udp;

@@ -18,7 +18,7 @@ use crate::ledger::call::TraceLine;
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::event::EventType;
-use crate::ledger::id::{CallId, EventId, Name, Tenant};
+use crate::ledger::id::{CallId, EventId, Name, RecordingId, Tenant};
 use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 use crate::ledger::leg::LegRecord;
 
@@ -160,6 +160,8 @@ pub struct Effects {
     pub unbanned: Vec<String>,
     /// Talk of operators to the outside, by day, to insert or replace.
     pub talked: Vec<OutboundDay>,
+    /// Messages that were heard; the first time counts.
+    pub heard: Vec<(RecordingId, Wall)>,
 }
 
 /// Says what `entries`, in order, do to the rows.

@@ -150,6 +150,7 @@ pub(super) mod tests {
             max_calls: None,
             session_expires: None,
             reliable: false,
+            delayed_offer: false,
             country: Country::RU,
             transfer: false,
             redirect: false,

@@ -191,6 +191,7 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

@@ -49,6 +49,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let redirect = entry.boolean("redirect");
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
+    let delayed_offer = entry.word("offer").map(|word| word == "delayed");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -98,6 +99,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         diversion: diversion?,
         session_expires,
         reliable: reliable?,
+        delayed_offer: delayed_offer?,
     })
 }
 

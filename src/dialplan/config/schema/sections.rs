@@ -197,6 +197,7 @@ const TRUNKS: &[Key] = keys! {
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
     "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
+    "offer": Kind::OneOf(&["early", "delayed"], &[]), Default(r#""early""#), "Where our INVITE describes our sound: early, in itself; delayed: nowhere, the provider offers in its 200 (or reliable 183) and we answer in the ACK (or PRACK).";
 };
 
 const REGISTER: &[Key] = keys! {
