@@ -8,7 +8,6 @@ use super::Api;
 use super::calls::ask;
 use super::error::Refusal;
 use super::recordings::find;
-use crate::ledger::clock::Wall;
 use crate::ledger::journal::{Entry, RecordingKind};
 use crate::switch::handle::Ask;
 
@@ -34,14 +33,8 @@ pub(super) async fn heard(
     if api.current().await.heard(recording_id).await?.is_some() {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let at = now();
+    let at = crate::clock::wall();
     api.journal.write(Entry::MessageHeard { recording_id, at });
     ask(&api, |reply| Ask::MessageHeard { mailbox, reply }).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn now() -> Wall {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let micros = since.map_or(0, |since| since.as_micros());
-    Wall::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
 }

@@ -18,7 +18,7 @@ use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, Messages};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
 use crate::net::stream::{self, Hub, Limits};
@@ -41,13 +41,15 @@ const WAITING_ASKS: usize = 1024;
 
 /// What keeps accounts: open before anything can happen.
 pub(super) struct Accounts {
+    /// Of the plan with which this run begins.
+    pub plan_version: u64,
     pub store: Arc<dyn Store>,
     pub journal: Journal,
     pub journal_task: tokio::task::JoinHandle<()>,
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
-    pub messages: BTreeMap<Name, u32>,
+    pub messages: BTreeMap<Name, Messages>,
     pub bans: Vec<BanRecord>,
     pub outbound: Vec<OutboundDay>,
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,6 +24,7 @@ use crate::net::resolver::Resolver;
 use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
+use crate::sip::endpoint::ListenerId;
 use crate::sip::locate::Servers;
 use crate::store::journal::Journal;
 
