@@ -18,7 +18,7 @@ use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, Messages};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, Messages, OutboundDay};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
 use crate::net::stream::{self, Hub, Limits};

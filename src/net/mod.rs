@@ -3,8 +3,8 @@
 pub mod access;
 pub mod advertise;
 pub mod resolver;
-pub mod stream;
 pub mod stamp;
+pub mod stream;
 pub mod stun;
 pub mod tls;
 pub mod udp;

@@ -31,7 +31,7 @@ use crate::store::journal::Journal;
 /// How often the journal is told that the process lives, while there are calls.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How often what operators talk to the outside is noted while they do: a crash forgets no more than that.
-const CHARGE_EVERY: Duration = Duration::from_secs(10);
+const CHARGE_EVERY: Duration = Duration::from_secs(5);
 /// With nothing to wait for, the task still looks after itself this often.
 const IDLE: Duration = Duration::from_secs(3600);
 /// Datagrams served before other inputs get a turn.
@@ -199,8 +199,7 @@ impl Task {
 
     fn take_in_datagram(&mut self, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
         let (now, waited) = (self.clock.now(), self.listeners.waited());
-        self.core
-            .take_in_late(now, waited, listener, remote, bytes);
+        self.core.take_in_late(now, waited, listener, remote, bytes);
     }
 
     fn census(&self) -> Census {

@@ -258,7 +258,11 @@ mod tests {
     fn what_runs_is_told_as_if_it_ended_now() {
         let mut allowances = Allowances::default();
         let (anna, boris) = (Name::from("anna"), Name::from("boris"));
-        let (one, other, third) = (CallId::from_u128(1), CallId::from_u128(2), CallId::from_u128(3));
+        let (one, other, third) = (
+            CallId::from_u128(1),
+            CallId::from_u128(2),
+            CallId::from_u128(3),
+        );
         let rule = Name::from("russia");
         allowances.restore(anna.clone(), MONDAY, Duration::from_secs(60));
         allowances.begin(one, &anna, &rule);

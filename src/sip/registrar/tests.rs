@@ -466,10 +466,20 @@ fn a_closed_connection_takes_its_own_bindings() {
     let who = |phone: u64| Operator::from(format!("phone{phone}"));
     for phone in 0..2_000 {
         let request = outbound(&format!("a{phone}"), 1, None, ONE_VIA);
-        assert_eq!(registrar.handle(at(0), &who(phone), &request, flow(phone)).code, 200);
+        assert_eq!(
+            registrar
+                .handle(at(0), &who(phone), &request, flow(phone))
+                .code,
+            200
+        );
     }
     // One moves to another connection.
-    registrar.handle(at(1), &who(7), &outbound("b", 1, None, ONE_VIA), flow(1_999));
+    registrar.handle(
+        at(1),
+        &who(7),
+        &outbound("b", 1, None, ONE_VIA),
+        flow(1_999),
+    );
     assert_eq!(registrar.drop_flow(&flow(7)).len(), 1);
     assert_eq!(registrar.drop_flow(&flow(7)), []);
     assert_eq!(registrar.drop_flow(&flow(1_998)).len(), 3);

@@ -366,7 +366,8 @@ impl<'a> Book<'a> {
                 at,
             } => {
                 self.bans.insert(address.clone(), None);
-                let data = serde_json::json!({"tenant": tenant, "address": address, "why": why, "at": at});
+                let data =
+                    serde_json::json!({"tenant": tenant, "address": address, "why": why, "at": at});
                 (EventType::SecurityUnbanned, tenant, *at, data)
             }
             Entry::OutboundTalked(day) => {

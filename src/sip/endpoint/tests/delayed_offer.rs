@@ -76,7 +76,10 @@ fn the_prack_answers_the_offer_of_a_reliable_183() {
     assert!(
         matches!(
             events.as_slice(),
-            [Event::Offer { sdp: Some(_), .. }, Event::Progress { sdp: None, .. }]
+            [
+                Event::Offer { sdp: Some(_), .. },
+                Event::Progress { sdp: None, .. }
+            ]
         ),
         "{events:?}"
     );
@@ -126,7 +129,10 @@ fn an_offer_in_a_183_that_is_of_no_use_is_acknowledged_all_the_same() {
         headers: Headers::new(),
     });
     let prack = rig.one();
-    assert_eq!((prack.method(), prack.body().is_empty()), (Method::Prack, true));
+    assert_eq!(
+        (prack.method(), prack.body().is_empty()),
+        (Method::Prack, true)
+    );
     rig.command(Command::End {
         session: SESSION,
         reason: None,
