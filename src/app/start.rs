@@ -18,7 +18,9 @@ use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, Messages, OutboundDay};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
+};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
 use crate::net::stream::{self, Hub, Limits};
@@ -52,6 +54,8 @@ pub(super) struct Accounts {
     pub messages: BTreeMap<Name, Messages>,
     pub bans: Vec<BanRecord>,
     pub outbound: Vec<OutboundDay>,
+    /// Complete recordings that wait for their copy.
+    pub uncopied: Vec<RecordingRecord>,
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
@@ -95,8 +99,10 @@ pub(super) async fn accounts(
             "the last run ended in the middle of calls; they are closed as crashed"
         );
     }
+    let mut uncopied = closed.uncopied;
     for record in repair(&plan.recordings.path, closed.unfinished) {
-        journal.write(Entry::RecordingEnded(record));
+        journal.write(Entry::RecordingEnded(record.clone()));
+        uncopied.extend(record.copy_due.then_some(record));
     }
     let version = store
         .plan_version()
@@ -135,6 +141,7 @@ pub(super) async fn accounts(
         bindings,
         bans,
         outbound,
+        uncopied,
     })
 }
 
@@ -286,6 +293,9 @@ pub(super) fn switch(
     let plane = plane(server, runtime, clock)?;
     let most_calls = limits::call_ceiling(open_files, plane.capacity() as u64);
     let recorder = recorder(plan, clock, &accounts.journal)?;
+    for record in accounts.uncopied.drain(..) {
+        recorder.copy(record);
+    }
     let advertiser = advertiser(server);
     let listeners = sockets.bound.iter();
     let reach = Reach::over(
@@ -351,6 +361,7 @@ fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Pla
         bind: bound(server),
         advertised: Box::new(move |remote| advertiser.towards(remote)),
         start: clock.origin(),
+        io: server.media_io,
     })
     .context("the media plane cannot start")
 }

@@ -28,6 +28,9 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
         telephone_event: Some((96, 101)),
         packet_time_ms: 20,
         direction: Direction::SendRecv,
+        crypto: None,
+        rtcp_mux: true,
+        rtcp: None,
     }
 }
 

@@ -183,9 +183,9 @@ impl Session {
         {
             let method = Method::Options.as_str();
             let credentials = self.credentials.as_ref();
-            if let Some(lines) =
-                challenges.answer(response, method, &uri, credentials, &mut core.entropy)
-            {
+            let lines = challenges.answer(response, method, &uri, credentials, &mut core.entropy);
+            self.authority.learn(challenges);
+            if let Some(lines) = lines {
                 self.submit(core, now, Held::Probe { lines });
                 return Fate::Alive;
             }
