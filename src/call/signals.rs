@@ -251,8 +251,11 @@ impl Call {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
+        // Its offer in a provisional response to an INVITE of ours that made none is its first.
+        let is_first = leg.asks && leg.state == LegState::Ringing;
         let negotiation = leg.negotiation.as_mut();
-        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+        let usable = |negotiation: &&mut Negotiation| is_first || negotiation.agreed().is_some();
+        let Some(negotiation) = negotiation.filter(usable) else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };

@@ -299,6 +299,8 @@ pub struct Trunk {
     pub reliable: bool,
     /// Whether its media is encrypted.
     pub srtp: Policy,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
 }
 
 impl Trunk {

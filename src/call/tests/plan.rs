@@ -195,6 +195,7 @@ fn trunk(id: &str) -> Trunk {
         session_expires: None,
         reliable: false,
         srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

@@ -50,6 +50,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
     let srtp = super::media::srtp(entry);
+    let delayed_offer = entry.word("offer").map(|word| word == "delayed");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -100,6 +101,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         session_expires,
         reliable: reliable?,
         srtp: srtp?,
+        delayed_offer: delayed_offer?,
     };
     super::media::look_at_keys(entry, &trunk);
     Some(trunk)

@@ -199,6 +199,7 @@ const TRUNKS: &[Key] = keys! {
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
     "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
     "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""off""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: whatever the provider offers is taken, encrypted rather than plain; ours is offered unencrypted with keys beside it, and those only where all `peers` are reached over TLS. required: plain media is refused with 488 and never offered.";
+    "offer": Kind::OneOf(&["early", "delayed"], &[]), Default(r#""early""#), "Where our INVITE describes our sound: early, in itself; delayed: nowhere, the provider offers in its 200 (or reliable 183) and we answer in the ACK (or PRACK).";
 };
 
 const REGISTER: &[Key] = keys! {
