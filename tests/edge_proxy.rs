@@ -16,7 +16,7 @@ use support::scenario::{Caller, Phone, Then};
 use support::sipp::Sipp;
 use support::sound::{self, Law};
 use support::watcher::Watcher;
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
 use vats::sip::wire::{Message, Method, Name};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ async fn anna(outbound: &str, authority: Option<&Authority>) -> Baresip {
     let place = Place {
         namespace: None,
         address: SocketAddr::new(PHONES, free_port(PHONES)),
-        media: free_port(PHONES),
+        media: free_port(ANYWHERE),
         ca: authority.map(|authority| authority.file.clone()),
     };
     let codec = ";audio_codecs=PCMU/8000/1";
