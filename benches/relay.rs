@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use vats::call::media::{MediaAct, MediaEvent};
 use vats::call::output::Side;
 use vats::clock::Clock;
+use vats::dialplan::media_io::MediaIo;
 use vats::ledger::call::CallRecord;
 use vats::ledger::cause::Direction as CallDirection;
 use vats::ledger::clock::{Mono, Wall};
@@ -166,6 +167,7 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start: clock.origin(),
+        io: MediaIo::Auto,
     })?;
     let mut targets = Vec::new();
     for (index, phone) in phones.iter().enumerate() {
@@ -193,6 +195,9 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
                     telephone_event: None,
                     packet_time_ms: 20,
                     direction: Direction::SendRecv,
+                    crypto: None,
+                    rtcp_mux: true,
+                    rtcp: None,
                 },
             },
         );
@@ -221,13 +226,15 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
             recording,
             kind: RecordingKind::Conversation,
             mailbox: None,
+            wideband: false,
+            opus: false,
             call: call_record(CallId::from_u128(call + 1), clock.now().wall),
         });
         for (leg, side) in [(2 * call + 1, Side::Left), (2 * call + 2, Side::Right)] {
             let leg = LegId::from_u128(leg);
             let (writer, reader) = tap();
             plane.attach_tap(leg, writer);
-            recorder.attach(recording, leg, side, reader);
+            recorder.attach(recording, leg, side, None, reader);
         }
     }
     std::thread::sleep(Duration::from_millis(500));

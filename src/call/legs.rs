@@ -133,19 +133,23 @@ impl State {
 
     /// A dialled leg's port is open: out goes its INVITE.
     pub(crate) fn send_invite(&mut self, id: LegId, local: SocketAddr) {
-        let session = self.entropy.u64();
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
         let referred_by = self.referred_by.clone();
         let diverted = self.diverted();
+        let dialling = self.leg(id).and_then(|leg| leg.dialling.clone());
+        let prepared = dialling.map(|dialling| {
+            let protection = self.protection(&dialling.target);
+            let negotiation = self.negotiation(local, &dialling.codecs, protection);
+            (dialling, negotiation)
+        });
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
         leg.port = Port::Open;
-        let Some(dialling) = leg.dialling.clone() else {
+        let Some((dialling, mut negotiation)) = prepared else {
             return;
         };
-        let mut negotiation = Negotiation::new(local, &dialling.codecs, session);
         let sdp = negotiation.offer();
         leg.negotiation = Some(negotiation);
         leg.state = LegState::Ringing;

@@ -11,12 +11,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::listener::{Listener, TlsFiles};
+use super::media_io::MediaIo;
 use super::number::{Country, E164};
 use super::provider::{Account, DiversionHeader, IdentityHeader, NumberFormat};
 use super::schedule::Schedule;
 use crate::audio::clip::Clip;
 use crate::ledger::event::EventType;
 use crate::ledger::id::Name;
+use crate::sdp::crypto::Policy;
+use crate::sip::endpoint::Transport;
 use crate::sip::locate::Wish;
 
 /// Everything the admin configured. A running call keeps the plan that it began with.
@@ -69,6 +72,7 @@ impl Plan {
             ("server.connections", then.connections != now.connections),
             ("server.http", then.http != now.http),
             ("server.rtp_ports", then.rtp_ports != now.rtp_ports),
+            ("server.media_io", then.media_io != now.media_io),
             ("server.dns", then.dns != now.dns),
             ("server.database", then.database != now.database),
             (
@@ -147,6 +151,8 @@ pub struct Server {
     pub domain: String,
     /// Media ports, both ends included.
     pub rtp_ports: RangeInclusive<u16>,
+    /// How media packets go in and out.
+    pub media_io: MediaIo,
     /// What Contact, Via and SDP carry towards peers outside `local_networks`.
     pub public_address: Option<IpAddr>,
     /// Networks that reach us directly.
@@ -291,6 +297,16 @@ pub struct Trunk {
     pub session_expires: Option<Duration>,
     /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
     pub reliable: bool,
+    /// Whether its media is encrypted.
+    pub srtp: Policy,
+}
+
+impl Trunk {
+    /// Whether nobody on the way reads what it is told: all its peers are reached over TLS.
+    pub fn is_private(&self) -> bool {
+        let is_tls = |peer: &Wish| peer.secure || peer.transport == Some(Transport::Tls);
+        !self.peers.is_empty() && self.peers.iter().all(is_tls)
+    }
 }
 
 /// A host (name or address) and a port.
@@ -389,6 +405,8 @@ pub struct Operator {
     pub session_expires: Option<Duration>,
     /// Limits on calls to the outside.
     pub outbound: OutboundLimits,
+    /// Whether the media of his phones is encrypted.
+    pub srtp: Policy,
 }
 
 pub use super::features::{Features, May};

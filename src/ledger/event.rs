@@ -44,11 +44,14 @@ pub enum EventType {
     /// An operator was refused a call to the outside because a limit is reached.
     #[serde(rename = "security.outbound_limit")]
     SecurityOutboundLimit,
+    /// A leg has been bad for a while.
+    #[serde(rename = "media.quality")]
+    MediaQuality,
 }
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 12] = [
+    pub const ALL: [EventType; 13] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -61,6 +64,7 @@ impl EventType {
         EventType::ConfigReloaded,
         EventType::SecurityBanned,
         EventType::SecurityOutboundLimit,
+        EventType::MediaQuality,
     ];
 
     /// The name on the wire.
@@ -78,6 +82,7 @@ impl EventType {
             EventType::ConfigReloaded => "config.reloaded",
             EventType::SecurityBanned => "security.banned",
             EventType::SecurityOutboundLimit => "security.outbound_limit",
+            EventType::MediaQuality => "media.quality",
         }
     }
 

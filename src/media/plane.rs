@@ -7,6 +7,8 @@
 
 mod crew;
 mod placing;
+mod rooms;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,18 +22,23 @@ use tokio::io::unix::AsyncFd;
 
 use self::crew::Crew;
 use self::placing::{HeardBy, Place};
+use self::rooms::RoomPlace;
 use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
 use super::io::epoll::Bell;
+use super::io::{self as media_io, Backend};
 use super::leg::Leg;
-use super::port::{Link, MediaPort};
+use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::stream::Stream;
 use super::tap::TapWriter;
-use crate::call::media::{MediaAct, MediaEvent};
-use crate::ledger::clock::Mono;
+use crate::call::media::{MediaAct, MediaEvent, Role};
+use crate::dialplan::media_io::MediaIo;
+use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::LegId;
+use crate::ledger::id::{BridgeId, LegId};
+use crate::rtp::quality::Change;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -45,6 +52,8 @@ pub struct PlaneSettings {
     pub advertised: Box<dyn Fn(IpAddr) -> IpAddr + Send>,
     /// The instant that is `Mono::ZERO` for the whole process.
     pub start: Instant,
+    /// `server.media_io`.
+    pub io: MediaIo,
 }
 
 /// The media plane.
@@ -58,9 +67,15 @@ pub struct Plane {
     crew: Crew,
     places: HashMap<LegId, Place>,
     bridges: Bridges,
+    /// Of the bridges that are mixed.
+    rooms: HashMap<BridgeId, RoomPlace>,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
+    backend: Backend,
+    start: Instant,
+    /// The wall clock at `start`.
+    wall: Wall,
 }
 
 impl Plane {
@@ -76,11 +91,14 @@ impl Plane {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let bell = Arc::new(Bell::new()?);
+        let backend = media_io::choose(settings.io);
+        tracing::info!("media packets go by {backend}");
         let crew = Crew::start(
             settings.workers.max(1),
             ports.total(),
             settings.start,
             &bell,
+            backend,
         )?;
         Ok(Plane {
             bind: settings.bind,
@@ -91,9 +109,13 @@ impl Plane {
             crew,
             places: HashMap::new(),
             bridges: Bridges::default(),
+            rooms: HashMap::new(),
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
+            backend,
+            start: settings.start,
+            wall: streams::wall_at(settings.start),
         })
     }
 
@@ -102,8 +124,11 @@ impl Plane {
         self.crew.flush();
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
-            MediaAct::Agree { leg, agreed } => self.order(leg, Order::Agree(now, agreed)),
-            MediaAct::Join { leg, bridge } => self.join(leg, bridge),
+            MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
+            MediaAct::Join { leg, bridge } => self.join(leg, bridge, Role::Member),
+            MediaAct::JoinAs { leg, bridge, role } => self.join(leg, bridge, role),
+            MediaAct::SetRole { leg, role } => self.set_role(leg, role),
+            MediaAct::Announce { bridge, clip } => self.announce(bridge, clip),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
                 leg,
@@ -168,13 +193,18 @@ impl Plane {
         let mut census = Census {
             legs: self.places.len(),
             bridges: self.bridges.len(),
-            waiting: self.bridges.waiting(),
+            rooms: self.rooms.len(),
             open_sockets: self.sockets,
             free_ports: self.ports.free(),
             ..Census::default()
         };
         self.crew.add_to(&mut census);
         census
+    }
+
+    /// How packets go in and out.
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// How many legs can have a port at once.
@@ -187,6 +217,7 @@ impl Plane {
         self.crew.shutdown();
         self.places.clear();
         self.bridges = Bridges::default();
+        self.rooms.clear();
         self.reports.clear();
         self.sockets = 0;
     }
@@ -212,14 +243,21 @@ impl Plane {
         };
         self.sockets += 1;
         let local = SocketAddr::new(told, number);
+        let state = Leg::new(leg, now, &mut self.entropy);
         let port = Box::new(MediaPort {
             socket,
             number,
-            leg: Leg::new(leg, now, &mut self.entropy),
+            reports: None,
+            stream: Stream::new(state.ssrc(), self.wall, &mut self.entropy),
+            leg: state,
             link: Link::Nobody,
+            seat: None,
             tap: None,
             generation: 0,
             beats: false,
+            leaves: false,
+            detaching: 0,
+            held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
@@ -271,6 +309,20 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
+                Report::SpentSeat(seat) => drop(seat),
+                Report::SpentRoom(room) => drop(room),
+                Report::ClosedRoom(slot, room) => {
+                    drop(room);
+                    self.crew.free_room(worker, slot);
+                }
+                Report::SpentSecurity(security) => drop(security),
+                Report::SpentSocket(socket) => drop(socket),
+                Report::Sounds(leg, Change::Poor, latest) => {
+                    self.tell(leg, MediaEvent::Poor(latest));
+                }
+                Report::Sounds(leg, Change::Recovered, _) => {
+                    tracing::debug!(%leg, "the leg sounds well again");
+                }
             }
         }
     }

@@ -4,20 +4,27 @@
 //! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
 //! had to tell is lost and counted.
 
+mod reports;
+mod rooms;
+
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::rooms::enter_room;
 use rtrb::{Consumer, Producer};
 
 use super::command::{Command, Order, Report};
 use super::counters::{Counters, Reason};
-use super::io::epoll::{Bell, Metronome, Poller};
+use super::io::epoll::Bell;
+use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
 use super::port::{Link, MediaPort};
+
+use super::room::Room;
+use super::stream::{Came, Outgoing};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -60,13 +67,17 @@ pub struct Worker {
     shared: Arc<Shared>,
     commands: Consumer<Command>,
     reports: Reports,
-    poller: Poller,
-    metronome: Metronome,
+    io: Io,
     ports: Vec<Option<Box<MediaPort>>>,
+    /// Rooms have slots of their own.
+    rooms: Vec<Option<Box<Room>>>,
+    open_rooms: usize,
     generation: u32,
     /// Slots of the legs that want beats.
     beating: Vec<u32>,
-    /// When the next beat is due; the metronome runs while it is set.
+    /// Slots of the ports to be given back.
+    departed: Vec<u32>,
+    /// When the next beat is due; beats are asked for while it is set.
     next_beat: Option<Mono>,
     next_look: Mono,
     datagram: [u8; ROOM],
@@ -124,11 +135,9 @@ impl Worker {
         commands: Consumer<Command>,
         reports: Producer<Report>,
         bell: Arc<Bell>,
+        backend: Backend,
     ) -> io::Result<Worker> {
-        let poller = Poller::new(BATCH)?;
-        let metronome = Metronome::new()?;
-        poller.add(shared.wake.as_fd(), WAKE)?;
-        poller.add(metronome.as_fd(), BEATS)?;
+        let io = Io::new(backend, 2 * slots, &shared.wake)?;
         Ok(Worker {
             start,
             shared,
@@ -138,11 +147,13 @@ impl Worker {
                 bell,
                 pushed: false,
             },
-            poller,
-            metronome,
+            io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
+            rooms: std::iter::repeat_with(|| None).take(slots).collect(),
+            open_rooms: 0,
             generation: 0,
             beating: Vec::with_capacity(slots),
+            departed: Vec::with_capacity(slots),
             next_beat: None,
             next_look: Mono::ZERO,
             datagram: [0; ROOM],
@@ -152,35 +163,43 @@ impl Worker {
 
     /// Works until the signalling task has let go of the rings, or until the set of sockets cannot be waited on.
     pub fn run(mut self) -> io::Result<()> {
+        self.io.begin()?;
         loop {
-            let timeout = if self.commands.is_empty() { LOOK } else { BEAT };
-            let told = self.poller.wait(timeout)?;
-            for index in 0..told {
-                match self.poller.token(index) {
-                    Some(WAKE) => {
-                        // Not rung after all is as good. Taken back before the ring is looked at, so no ring is missed.
-                        let _silent = self.shared.wake.clear();
-                        self.shared.rung.store(false, Ordering::SeqCst);
-                    }
-                    Some(BEATS) => {
-                        let _none = self.metronome.clear();
-                    }
-                    _ => {}
-                }
+            let timeout = self.timeout();
+            self.io.wait(timeout, &self.shared.counters)?;
+            if self.shared.rung.load(Ordering::SeqCst) {
+                self.hear_bell();
             }
             // Before the packets: what was agreed before a packet was sent holds for it.
             if !self.take_commands()? {
                 return Ok(());
             }
-            for index in 0..told {
-                match self.poller.token(index) {
-                    Some(WAKE | BEATS) | None => {}
-                    Some(token) => self.receive(token),
+            let mut is_rung = false;
+            for _ in 0..BATCH {
+                match self.io.next(&mut self.datagram) {
+                    None => break,
+                    Some(Told::Rung) => is_rung = true,
+                    Some(Told::Beat) => {}
+                    Some(Told::Readable(token)) => self.read(token),
+                    Some(Told::Datagram {
+                        token,
+                        length,
+                        from,
+                    }) => self.receive(token, length, from),
+                    Some(Told::Failed) => self.shared.counters.drop(Reason::ReceiveFailed),
+                    Some(Told::Detached(token)) => self.detached(token),
+                }
+            }
+            if is_rung {
+                self.hear_bell();
+                if !self.take_commands()? {
+                    return Ok(());
                 }
             }
             let now = self.now();
             self.beat_if_due(now)?;
             self.look_for_silence(now);
+            self.give_back_departed();
             if self.reports.pushed {
                 self.reports.pushed = false;
                 self.reports.bell.ring();
@@ -188,37 +207,78 @@ impl Worker {
         }
     }
 
+    /// How long to wait for packets at most.
+    fn timeout(&self) -> Duration {
+        if !self.commands.is_empty() {
+            // They wait for room in the ring of reports.
+            return BEAT;
+        }
+        match self.next_beat {
+            Some(due) => due.since(self.now()).min(LOOK),
+            None => LOOK,
+        }
+    }
+
+    /// Takes the ringing back, before the commands are looked at, so that no ring is missed.
+    fn hear_bell(&self) {
+        // Not rung after all is as good.
+        let _silent = self.shared.wake.clear();
+        self.shared.rung.store(false, Ordering::SeqCst);
+    }
+
     fn now(&self) -> Mono {
         Mono::ZERO + self.start.elapsed()
     }
 
     /// One datagram is read per wake-up: level-triggered polling tells of the next one, and saves the read that finds none.
-    fn receive(&mut self, token: u64) {
-        let now = self.now();
-        let slot = token as u32;
-        let generation = (token >> 32) as u32;
-        let counters = &self.shared.counters;
-        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+    fn read(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
-        if port.generation != generation {
+        let socket = match &port.reports {
+            Some(reports) if is_of_reports(token) => reports,
+            _ => &port.socket,
+        };
+        match socket.recv_from(&mut self.datagram) {
+            Ok((length, from)) => self.receive(token, length, from),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
+        }
+    }
+
+    /// Passes on the datagram that lies in `self.datagram`.
+    fn receive(&mut self, token: u64, length: usize, from: SocketAddr) {
+        let now = self.now();
+        let slot = slot_of(token);
+        let counters = &self.shared.counters;
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        if port.leaves && is_of_reports(token) {
             return;
         }
-        let (length, from) = match port.socket.recv_from(&mut self.datagram) {
-            Ok(received) => received,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    counters.drop(Reason::ReceiveFailed);
-                }
-                return;
+        if port.leaves {
+            // Its next worker passes it on.
+            let datagram = self.datagram.get(..length).unwrap_or_default();
+            if !port.held.keep(from, datagram) {
+                counters.drop(Reason::Unheard);
             }
-        };
+            return;
+        }
         counters.received.count();
         if length == self.datagram.len() {
             // Larger than any voice packet: the rest of it was cut off.
             counters.drop(Reason::Malformed);
             return;
         }
+        let length = match port.stream.take_in(&mut self.datagram, length) {
+            Ok(Came::Media(length)) => length,
+            Ok(Came::Report(length)) => {
+                let report = self.datagram.get(..length).unwrap_or_default();
+                return reports::hear(port, now, from, report, counters);
+            }
+            Err(reason) => return counters.drop(reason),
+        };
         let datagram = self.datagram.get(..length).unwrap_or_default();
         let accepted = match port.leg.receive(now, from, datagram) {
             Ok(accepted) => accepted,
@@ -233,21 +293,34 @@ impl Worker {
         if let Some(key) = accepted.key {
             self.reports.tell(Report::Key(accepted.leg, key), counters);
         }
+        port.stream.note(now, &accepted);
         copy_to_tap(port, now, &accepted);
+        if let Some(seat) = &mut port.seat {
+            if let Sound::Voice(codec) = accepted.sound
+                && !seat.take_in(now, &accepted.packet, codec)
+            {
+                counters.drop(Reason::Late);
+            }
+            return;
+        }
         let listener = match port.link {
             Link::Nobody => None,
             Link::Echo => Some(slot),
             Link::To(listener) => Some(listener),
         };
-        let listener = listener
-            .and_then(|slot| self.ports.get_mut(slot as usize))
-            .and_then(Option::as_mut);
-        let Some(listener) = listener else {
+        let listener = listener.and_then(|slot| {
+            let port = self.ports.get_mut(slot as usize)?.as_mut()?;
+            Some((slot, port))
+        });
+        let Some((heard_in, listener)) = listener else {
             counters.drop(Reason::Unheard);
             return;
         };
         match listener.leg.hear(now, &accepted, &mut self.scratch) {
-            Ok((length, to)) => send(listener, self.scratch.datagram(length), to, counters),
+            Ok((length, to)) => {
+                let made = (self.scratch.room(), length);
+                send(&mut self.io, now, (heard_in, listener), made, to, counters);
+            }
             Err(reason) => counters.drop(reason),
         }
     }
@@ -276,15 +349,23 @@ impl Worker {
     }
 
     fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let order = match order {
+            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
+                return self.carry_out_in_room(slot, order);
+            }
+            Order::Link(Link::To(listener)) => {
+                self.play_out(slot, listener);
+                Order::Link(Link::To(listener))
+            }
+            order => order,
+        };
         let Some(place) = self.ports.get_mut(slot as usize) else {
             return Ok(());
         };
         let order = match order {
             Order::Insert(port) => return self.insert(slot, port),
             Order::Remove => {
-                if let Some(port) = place.take() {
-                    self.remove(slot, port);
-                }
+                self.remove(slot);
                 return Ok(());
             }
             order => order,
@@ -292,7 +373,17 @@ impl Worker {
         let Some(port) = place else {
             return self.refuse(order);
         };
+        if let Order::Reports(socket) = &order
+            && port.reports.is_none()
+            && self
+                .io
+                .attach(reports_token(port.generation, slot), socket)
+                .is_err()
+        {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
         let left = port.carry_out(order);
+        enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
         }
@@ -303,6 +394,10 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Beep(clip) => Report::SpentClip(clip),
+            Order::Sit(seat) => Report::SpentSeat(seat),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -313,27 +408,88 @@ impl Worker {
         self.generation = (self.generation + 1) & GENERATIONS;
         port.generation = self.generation;
         port.beats = false;
-        let token = u64::from(self.generation) << 32 | u64::from(slot);
-        if self.poller.add(port.socket.as_fd(), token).is_err() {
+        port.leaves = false;
+        let token = media_token(self.generation, slot);
+        if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
+        if let Some(reports) = &port.reports {
+            let token = reports_token(self.generation, slot);
+            if self.io.attach(token, reports).is_err() {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+            }
         }
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
         }
+        self.take_held(token);
         self.list_for_beats(slot)
     }
 
-    fn remove(&mut self, slot: u32, mut port: Box<MediaPort>) {
-        if self.poller.remove(port.socket.as_fd()).is_err() {
-            self.shared.counters.drop(Reason::ReceiveFailed);
+    /// Passes on what the port's last worker took from its socket and did not work off.
+    fn take_held(&mut self, token: u64) {
+        let mut number = 0;
+        while let Some(port) = port_of(&mut self.ports, token)
+            && let Some((from, length)) = port.held.copy(number, &mut self.datagram)
+        {
+            self.receive(token, length, from);
+            number += 1;
         }
+        if let Some(port) = port_of(&mut self.ports, token) {
+            port.held.clear();
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if port.beats {
             self.beating.retain(|beating| *beating != slot);
+            port.beats = false;
         }
-        port.link = Link::Nobody;
-        self.reports
-            .give_back(Report::Removed(slot, port), &self.shared.counters);
+        port.leaves = true;
+        port.detaching = 0;
+        let media = (media_token(port.generation, slot), Some(&port.socket));
+        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
+        for (token, socket) in [media, reports] {
+            let Some(socket) = socket else { continue };
+            match self.io.detach(token, socket) {
+                // What it received before is still worked off.
+                Ok(Detach::Later) => port.detaching += 1,
+                Ok(Detach::Done) => {}
+                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
+            }
+        }
+        if port.detaching == 0 {
+            self.departed.push(slot);
+        }
+    }
+
+    /// Nothing more comes from one of a port's sockets.
+    fn detached(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        port.detaching = port.detaching.saturating_sub(1);
+        if port.leaves && port.detaching == 0 {
+            self.departed.push(slot_of(token));
+        }
+    }
+
+    /// Gives the ports back that nothing comes from any more, as far as there is room.
+    fn give_back_departed(&mut self) {
+        while self.reports.has_room()
+            && let Some(slot) = self.departed.pop()
+        {
+            if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
+                port.link = Link::Nobody;
+                self.reports
+                    .give_back(Report::Removed(slot, port), &self.shared.counters);
+            }
+        }
     }
 
     /// Puts a leg that wants beats on the list, and starts the metronome for the first one.
@@ -346,9 +502,13 @@ impl Worker {
         }
         port.beats = true;
         self.beating.push(slot);
+        self.start_beats()
+    }
+
+    fn start_beats(&mut self) -> io::Result<()> {
         if self.next_beat.is_none() {
             let now = self.now();
-            self.metronome.start(BEAT, BEAT)?;
+            self.io.beats(Some(BEAT))?;
             self.next_beat = Some(now + BEAT);
         }
         Ok(())
@@ -361,6 +521,7 @@ impl Worker {
         // The metronome was started a moment before its beats were computed.
         while due <= now + SLACK {
             self.beat(now);
+            self.beat_rooms(due);
             due = due + BEAT;
             if now.since(due) > TOO_LATE {
                 while now.since(due) >= BEAT {
@@ -370,8 +531,8 @@ impl Worker {
             }
         }
         self.next_beat = Some(due);
-        if self.beating.is_empty() {
-            self.metronome.stop()?;
+        if self.beating.is_empty() && self.open_rooms == 0 {
+            self.io.beats(None)?;
             self.next_beat = None;
         }
         Ok(())
@@ -384,6 +545,7 @@ impl Worker {
             reports,
             scratch,
             shared,
+            io,
             ..
         } = self;
         let counters = &shared.counters;
@@ -396,9 +558,21 @@ impl Worker {
                 counters.ring_full.count();
                 return true;
             }
-            let socket = &port.socket;
-            let finished = port.leg.beat(now, scratch, |datagram, to| {
-                count_sent(socket.send_to(datagram, to), counters);
+            let token = media_token(port.generation, *slot);
+            let MediaPort {
+                leg,
+                socket,
+                stream,
+                ..
+            } = &mut **port;
+            let finished = leg.beat(now, scratch, |room, length, to| {
+                match stream.send(now, Outgoing::Media, room, length) {
+                    Ok(length) => {
+                        let datagram = room.get(..length).unwrap_or_default();
+                        io.send(token, socket, datagram, to, counters);
+                    }
+                    Err(reason) => counters.drop(reason),
+                }
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -420,6 +594,26 @@ impl Worker {
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);
             }
         }
+        self.look_at_streams(now);
+    }
+}
+
+/// Sends what lies at the front of the room, protected where that was agreed on.
+fn send(
+    io: &mut Io,
+    now: Mono,
+    (slot, port): (u32, &mut MediaPort),
+    (room, length): (&mut [u8], usize),
+    to: SocketAddr,
+    counters: &Counters,
+) {
+    match port.stream.send(now, Outgoing::Media, room, length) {
+        Ok(length) => {
+            let token = media_token(port.generation, slot);
+            let datagram = room.get(..length).unwrap_or_default();
+            io.send(token, &port.socket, datagram, to, counters);
+        }
+        Err(reason) => counters.drop(reason),
     }
 }
 
@@ -436,24 +630,33 @@ fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
     }
 }
 
-fn send(listener: &MediaPort, datagram: &[u8], to: SocketAddr, counters: &Counters) {
-    count_sent(listener.socket.send_to(datagram, to), counters);
+/// The token of a port's media socket.
+fn media_token(generation: u32, slot: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot) << 1
 }
 
-fn count_sent(result: io::Result<usize>, counters: &Counters) {
-    match result {
-        Ok(_) => counters.sent.count(),
-        Err(_) => counters.drop(Reason::SendFailed),
-    }
+/// The token of a port's socket for reports.
+fn reports_token(generation: u32, slot: u32) -> u64 {
+    media_token(generation, slot) | 1
 }
 
-/// Tokens told at once.
+fn is_of_reports(token: u64) -> bool {
+    token & 1 != 0
+}
+
+fn slot_of(token: u64) -> u32 {
+    token as u32 >> 1
+}
+
+/// The port that a token is about; not one that has its slot by now.
+fn port_of(ports: &mut [Option<Box<MediaPort>>], token: u64) -> Option<&mut MediaPort> {
+    let port = ports.get_mut(slot_of(token) as usize)?.as_deref_mut()?;
+    (u64::from(port.generation) == token >> 32).then_some(port)
+}
+
+/// Packets passed on before orders and beats are looked at again.
 const BATCH: usize = 256;
-/// The token of the bell. Generations stay below it.
-const WAKE: u64 = u64::MAX;
-/// The token of the metronome.
-const BEATS: u64 = u64::MAX - 1;
-/// Generations wrap here.
+/// Generations wrap here, so that a token never is one of the backends' own.
 const GENERATIONS: u32 = u32::MAX >> 1;
 /// How often silence is looked for, and the longest sleep.
 const LOOK: Duration = Duration::from_secs(1);

@@ -4,6 +4,8 @@
 //! how that sounds.
 
 pub mod demux;
+pub mod event_relay;
+pub mod jitter_buffer;
 pub mod latch;
 pub mod outgoing;
 pub mod packet;

@@ -35,6 +35,12 @@ pub struct Stream {
     pub max_packet_time_ms: Option<u32>,
     /// `a=rtpmap` (RFC 8866 §6.6).
     pub maps: Vec<RtpMap>,
+    /// `a=crypto` (RFC 4568), as written.
+    pub crypto: Vec<String>,
+    /// `a=rtcp-mux` (RFC 5761): reports come on the same port.
+    pub rtcp_mux: bool,
+    /// `a=rtcp` (RFC 3605): where reports are received if not one port above; its own address only if it names one.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
 }
 
 /// What a payload type means in a stream.
@@ -111,6 +117,14 @@ impl Stream {
                 .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("rtpmap"))
                 .filter_map(|attribute| RtpMap::parse(attribute.value.as_deref()?))
                 .collect(),
+            crypto: values(&media.attributes, "crypto")
+                .map(str::to_owned)
+                .collect(),
+            rtcp_mux: media
+                .attributes
+                .iter()
+                .any(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-mux")),
+            rtcp: values(&media.attributes, "rtcp").find_map(rtcp),
             kind: media.media,
             port: media.port,
             proto: media.proto,
@@ -122,6 +136,13 @@ impl Stream {
         self.is_audio()
             && (self.proto.eq_ignore_ascii_case("RTP/AVP")
                 || self.proto.eq_ignore_ascii_case("RTP/AVPF"))
+    }
+
+    /// Whether it is audio over SRTP with keys in the description: `RTP/SAVP` (RFC 3711 §12) or `RTP/SAVPF` (RFC 5124).
+    pub fn is_secure_audio(&self) -> bool {
+        self.is_audio()
+            && (self.proto.eq_ignore_ascii_case("RTP/SAVP")
+                || self.proto.eq_ignore_ascii_case("RTP/SAVPF"))
     }
 
     /// Whether it is audio of whatever transport.
@@ -233,6 +254,24 @@ fn direction(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
             _ => None,
         }
     })
+}
+
+fn values<'a>(
+    attributes: &'a [sdp_types::Attribute],
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+        .map(|attribute| attribute.value.as_deref().unwrap_or_default())
+}
+
+/// `53020` or `53020 IN IP4 192.0.2.7`.
+fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
+    let mut fields = value.split_ascii_whitespace();
+    let port = fields.next()?.parse().ok().filter(|port| *port != 0)?;
+    let address = fields.nth(2).and_then(|address| address.parse().ok());
+    Some((port, address))
 }
 
 /// A value in milliseconds; some phones write fractions (`20.0`), which are cut off.
@@ -380,6 +419,21 @@ mod tests {
                 .address()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn keys_and_places_of_reports_are_read() {
+        let stream = audio(
+            "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4 RTP/SAVP 0\r\na=crypto:1 X inline:y \r\na=crypto:2 Z\r\na=rtcp:53020 IN IP4 192.0.2.9\r\na=rtcp-mux\r\n",
+        );
+        assert_eq!(stream.crypto, ["1 X inline:y", "2 Z"]);
+        assert!(stream.rtcp_mux && stream.is_secure_audio() && !stream.is_plain_audio());
+        assert_eq!(
+            stream.rtcp,
+            Some((53_020, Some("192.0.2.9".parse().unwrap())))
+        );
+        let stream = audio("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4 RTP/AVP 0\r\na=rtcp:7\r\n");
+        assert_eq!((stream.rtcp, stream.rtcp_mux), (Some((7, None)), false));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Offer/answer for one leg (RFC 3264): what we offer, what we answer, and what was agreed.
 //!
 //! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
-//! ICE and encryption are ignored in offers and never offered.
+//! ICE are ignored in offers and never offered. How a stream is protected is decided in `security`.
 
 mod error;
+mod security;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +12,10 @@ use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
 
 pub use self::error::SdpError;
+pub use self::security::KeySeed;
+use self::security::{Security, dress};
 pub use super::codec::Codec;
+use super::crypto::{CryptoAgreed, CryptoLine, Policy};
 use super::description::{Description, Format, Stream};
 
 /// The direction of a stream from our point of view (RFC 8866 §6.7).
@@ -74,6 +78,12 @@ pub struct Agreed {
     pub packet_time_ms: u32,
     /// From our point of view.
     pub direction: Direction,
+    /// How the stream is protected (RFC 4568); `None`: it is plain.
+    pub crypto: Option<Box<CryptoAgreed>>,
+    /// Reports (RTCP) go over the port of the stream (RFC 5761); otherwise over the one above it.
+    pub rtcp_mux: bool,
+    /// Where the far side receives reports, if it named a place of its own (RFC 3605).
+    pub rtcp: Option<SocketAddr>,
 }
 
 impl Agreed {
@@ -107,6 +117,7 @@ pub struct Negotiation {
     /// What was offered and can be answered; several early dialogs answer one offer.
     offered: Option<Offered>,
     agreed: Option<Agreed>,
+    security: Security,
 }
 
 /// Payload types that a leg uses for each format; RFC 3264 §8.3.2 wants a number to keep its meaning.
@@ -124,6 +135,9 @@ struct Offered {
     streams: usize,
     audio_at: usize,
     numbers: Numbers,
+    /// Our keys in it.
+    lines: Vec<CryptoLine>,
+    rtcp_mux: bool,
 }
 
 /// The codec and numbers found in a far side's stream.
@@ -159,7 +173,16 @@ impl Negotiation {
             },
             offered: None,
             agreed: None,
+            security: Security::default(),
         }
+    }
+
+    /// The same with its media protected as the policy says; without this it never is. `private`: nobody on the way reads
+    /// what we say, so that keys may be offered unasked.
+    #[must_use]
+    pub fn secured(mut self, policy: Policy, private: bool, seed: KeySeed) -> Negotiation {
+        self.security = Security::new(policy, private, seed);
+        self
     }
 
     /// Our offer: first, or again unchanged (a re-INVITE without SDP asks for it).
@@ -172,19 +195,24 @@ impl Negotiation {
             .into_iter()
             .map(|codec| (codec, self.numbers.of(codec)))
             .collect();
-        // An offerer's RTP/AVPF stays what it was.
+        // An offerer's transport stays what it was.
         let proto = self
             .said
             .get(self.audio_at)
             .map(|media| media.proto.clone())
-            .filter(|proto| proto.eq_ignore_ascii_case("RTP/AVPF"))
-            .unwrap_or_else(|| "RTP/AVP".into());
-        let audio = self.audio(
+            .unwrap_or_else(|| self.security.transport().into());
+        let before = self.offered.as_ref().map(|offered| &*offered.lines);
+        let lines = self
+            .security
+            .lines(self.agreed.as_ref(), before.unwrap_or_default());
+        let rtcp_mux = self.agreed.as_ref().is_none_or(|agreed| agreed.rtcp_mux);
+        let mut audio = self.audio(
             &proto,
             &voice,
             Some(self.numbers.telephone_event),
             Direction::SendRecv,
         );
+        dress(&mut audio, &lines, rtcp_mux);
         // The streams that were declined keep their place (RFC 3264 §8).
         let mut medias = self.said.clone();
         match medias.get_mut(self.audio_at) {
@@ -195,6 +223,8 @@ impl Negotiation {
             streams: medias.len(),
             audio_at: self.audio_at,
             numbers: self.numbers,
+            lines,
+            rtcp_mux,
         });
         self.say(medias)
     }
@@ -208,7 +238,14 @@ impl Negotiation {
         };
         let stream = description.streams.get(index).ok_or(SdpError::NoAudio)?;
         let (remote, direction) = self.remote_and_direction(stream)?;
+        let (crypto, lines) = match self.security.answer(stream)? {
+            Some(secured) => (Some(secured.agreed), vec![secured.line]),
+            None => (None, Vec::new()),
+        };
         let agreed = Agreed {
+            crypto,
+            rtcp_mux: stream.rtcp_mux,
+            rtcp: place_of_reports(stream, remote),
             remote,
             codec: found.codec,
             send_payload_type: found.payload_type,
@@ -225,6 +262,7 @@ impl Negotiation {
                 found.telephone_event,
                 direction,
             );
+            dress(place, &lines, stream.rtcp_mux);
         }
         self.audio_at = index;
         self.numbers.learn(stream);
@@ -233,6 +271,8 @@ impl Negotiation {
             streams: medias.len(),
             audio_at: index,
             numbers: self.numbers,
+            lines,
+            rtcp_mux: stream.rtcp_mux,
         });
         self.agreed = Some(agreed.clone());
         Ok((self.say(medias), agreed))
@@ -256,9 +296,9 @@ impl Negotiation {
             .streams
             .get(offered.audio_at)
             .ok_or(SdpError::NoAudio)?;
-        if !stream.is_plain_audio() {
+        if !self.security.speaks(stream) {
             return Err(mismatch(format!(
-                "we offered audio over RTP/AVP, it says {} over {}",
+                "we offered audio over RTP, it says {} over {}",
                 stream.kind, stream.proto
             )));
         }
@@ -270,6 +310,9 @@ impl Negotiation {
         let found = self.match_answer(stream, &offered)?;
         let (remote, direction) = self.remote_and_direction(stream)?;
         let agreed = Agreed {
+            crypto: self.security.accept(stream, &offered)?,
+            rtcp_mux: offered.rtcp_mux && stream.rtcp_mux,
+            rtcp: place_of_reports(stream, remote),
             remote,
             codec: found.codec,
             send_payload_type: found.payload_type,
@@ -295,8 +338,10 @@ impl Negotiation {
             .streams
             .iter()
             .enumerate()
-            .filter(|(_, stream)| stream.is_plain_audio() && stream.port != 0)
+            .filter(|(_, stream)| self.security.speaks(stream) && stream.port != 0)
             .collect();
+        // Of a protected stream and a plain one, the protected one.
+        candidates.sort_by_key(|(_, stream)| !stream.is_secure_audio());
         if self.agreed.is_some() {
             candidates.sort_by_key(|&(index, _)| index != self.audio_at);
         }
@@ -304,6 +349,8 @@ impl Negotiation {
         for &(index, stream) in &candidates {
             // An alternative over the other IP version may stand before the one for us (RFC 4091).
             if let Err(error) = self.remote_and_direction(stream) {
+                wrong.get_or_insert(error);
+            } else if let Err(error) = self.security.answer(stream) {
                 wrong.get_or_insert(error);
             } else if let Some(found) = self.match_offer(stream) {
                 return Ok(Some((index, found)));
@@ -520,6 +567,14 @@ impl Numbers {
             Format::TelephoneEvent => &mut self.telephone_event,
         }
     }
+}
+
+/// Where the far side receives reports, if it names a place.
+fn place_of_reports(stream: &Stream, remote: Option<SocketAddr>) -> Option<SocketAddr> {
+    let (port, address) = stream.rtcp?;
+    let remote = remote?.ip();
+    let address = address.filter(|address| address.is_ipv4() == remote.is_ipv4());
+    Some(SocketAddr::new(address.unwrap_or(remote), port))
 }
 
 fn telephone_event(stream: &Stream) -> Option<u8> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::clip::Clip;
+use crate::dialplan::media_io::MediaIo;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
 use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
@@ -48,6 +49,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         md5_only: false,
         may: May::ALL,
         outbound: OutboundLimits::default(),
+        srtp: crate::sdp::crypto::Policy::Offered,
     }
 }
 
@@ -109,6 +111,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     let mut plan = Plan {
         version: 7,
         server: Server {
+            media_io: MediaIo::Auto,
             sip: Vec::new(),
             tls: None,
             connections: (10, 10),
@@ -191,6 +194,7 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
         country: country(),
         transfer: false,
         redirect: false,

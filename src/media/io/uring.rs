@@ -25,7 +25,7 @@ use self::outbox::Outbox;
 use super::{Detach, Told};
 use crate::media::counters::{Counters, Reason};
 
-pub use self::probe::probe;
+pub use self::probe::{Unusable, probe};
 
 /// A ring with the sockets of one worker.
 pub struct Uring {
@@ -34,7 +34,7 @@ pub struct Uring {
     buffers: Buffers,
     outbox: Outbox,
     /// How receives are asked for: room for an address, no control data.
-    shape: Box<libc::msghdr>,
+    shape: Box<Shape>,
     bell: RawFd,
     seats: Box<[Seat]>,
     attached: usize,
@@ -46,6 +46,12 @@ pub struct Uring {
     refused: u32,
     can_gather: bool,
 }
+
+/// A message header without room of its own.
+struct Shape(libc::msghdr);
+
+// SAFETY: its pointers are null.
+unsafe impl Send for Shape {}
 
 /// A slot for a socket.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -87,13 +93,13 @@ impl Uring {
         }
         buffers.give_all();
         // SAFETY: the structure is plain numbers and pointers, for which zero is valid.
-        let mut shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        let mut shape: libc::msghdr = unsafe { std::mem::zeroed() };
         shape.msg_namelen = size_of::<libc::sockaddr_in6>() as u32;
         Ok(Uring {
             ring,
             buffers,
             outbox: Outbox::new(),
-            shape,
+            shape: Box::new(Shape(shape)),
             bell,
             seats: vec![Seat::Empty; slots].into_boxed_slice(),
             attached: 0,
@@ -259,7 +265,7 @@ impl Uring {
                 && !matches!(-completion.result(), libc::ENOBUFS | libc::ECANCELED);
             return is_failure.then_some(Told::Failed);
         };
-        let told = match RecvMsgOut::parse(self.buffers.filled(buffer), &self.shape) {
+        let told = match RecvMsgOut::parse(self.buffers.filled(buffer), &self.shape.0) {
             Ok(message) => {
                 let datagram = message.payload_data();
                 let length = datagram.len().min(room.len());
@@ -283,7 +289,8 @@ impl Uring {
     }
 
     fn receive(&mut self, token: u64) {
-        let receive = opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const *self.shape, GROUP);
+        let receive =
+            opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const self.shape.0, GROUP);
         self.push(receive.build().user_data(token));
     }
 
@@ -327,12 +334,23 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        // Waits until no receive is left that could write to the buffers. Fails with "not found" when there is none, and
-        // on another thread than the one that waited, where the ring was never enabled.
-        let _none_left = self
+        // Until no receive is left that could write to the buffers. Where there is none it fails with "not found", and on
+        // another thread than the one that waited there never was one: the ring was not enabled.
+        while self
             .ring
             .submitter()
-            .register_sync_cancel(None, CancelBuilder::any());
+            .register_sync_cancel(None, CancelBuilder::any())
+            .is_ok()
+        {
+            // What was cancelled ends in here.
+            let moment = Timespec::from(Duration::from_millis(1));
+            let args = SubmitArgs::new().timespec(&moment);
+            let _ended = self.ring.submitter().submit_with_args(1, &args);
+            self.ring.completion().for_each(drop);
+        }
+        let submitter = self.ring.submitter();
+        // Otherwise the sockets, and so their ports, would be held until the kernel has found time to take the ring down.
+        let _none_held = submitter.unregister_files();
     }
 }
 

@@ -12,6 +12,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::media::command::{Command, Order, Report};
 use crate::media::counters::Census;
+use crate::media::io::Backend;
 use crate::media::io::epoll::Bell;
 use crate::media::io::priority::{self, Priority};
 use crate::media::worker::{Shared, Worker};
@@ -39,6 +40,9 @@ struct Hand {
     free: Vec<u32>,
     /// Slots never used begin here.
     fresh: u32,
+    /// The same for rooms.
+    free_rooms: Vec<u32>,
+    fresh_room: u32,
     legs: usize,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,6 +54,7 @@ impl Crew {
         slots: usize,
         start: Instant,
         bell: &Arc<Bell>,
+        backend: Backend,
     ) -> io::Result<Crew> {
         let mut crew = Crew {
             hands: Vec::with_capacity(workers),
@@ -57,7 +62,8 @@ impl Crew {
             last: 0,
         };
         for number in 0..workers {
-            crew.hands.push(Hand::start(number, slots, start, bell)?);
+            crew.hands
+                .push(Hand::start(number, slots, start, bell, backend)?);
         }
         Ok(crew)
     }
@@ -106,6 +112,24 @@ impl Crew {
     pub fn free_slot(&mut self, worker: usize, slot: u32) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.free.push(slot);
+        }
+    }
+
+    /// A slot of a worker for a room. There are never more rooms than legs.
+    pub fn take_room(&mut self, worker: usize) -> u32 {
+        let Some(hand) = self.hands.get_mut(worker) else {
+            return 0;
+        };
+        hand.free_rooms.pop().unwrap_or_else(|| {
+            hand.fresh_room += 1;
+            hand.fresh_room - 1
+        })
+    }
+
+    /// A room's slot is empty again.
+    pub fn free_room(&mut self, worker: usize, slot: u32) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.free_rooms.push(slot);
         }
     }
 
@@ -182,7 +206,13 @@ impl Crew {
 }
 
 impl Hand {
-    fn start(number: usize, slots: usize, start: Instant, bell: &Arc<Bell>) -> io::Result<Hand> {
+    fn start(
+        number: usize,
+        slots: usize,
+        start: Instant,
+        bell: &Arc<Bell>,
+        backend: Backend,
+    ) -> io::Result<Hand> {
         let shared = Arc::new(Shared::new()?);
         let (commands, command_ring) = RingBuffer::new(COMMANDS);
         let (report_ring, reports) = RingBuffer::new(REPORTS);
@@ -193,6 +223,7 @@ impl Hand {
             command_ring,
             report_ring,
             Arc::clone(bell),
+            backend,
         )?;
         let thread = std::thread::Builder::new()
             .name(format!("media-{number}"))
@@ -205,6 +236,8 @@ impl Hand {
             backlog: VecDeque::new(),
             free: Vec::new(),
             fresh: 0,
+            free_rooms: Vec::new(),
+            fresh_room: 0,
             legs: 0,
             thread: Some(thread),
         })

@@ -122,6 +122,7 @@ impl Session {
                         client,
                         cseq,
                         lines,
+                        sdp: Bytes::new(),
                     },
                 );
                 if matches!(self.phase, Phase::Established { .. }) {

@@ -7,6 +7,7 @@ mod column;
 mod crash;
 mod defence;
 mod outbox;
+mod quality;
 mod read;
 mod schema;
 mod table;

@@ -136,6 +136,7 @@ const SERVER: &[Key] = keys! {
     "keep_alive": Kind::Duration("0s", "10m"), Default(r#""25s""#), "How often a phone behind address translation is sent an OPTIONS over UDP, so that it can still be rung; 0s: never.";
     "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
     "rtp_ports": Kind::Ports, Default(r#""20000-29999""#), "Ports for audio, two per side of a call: from an even port to an odd one.";
+    "media_io": Kind::OneOf(&["auto", "epoll", "io_uring"], &[]), Default(r#""auto""#), "How audio packets go in and out. auto and io_uring: by io_uring, which costs less, and by epoll where the kernel (before Linux 6.1) or a container forbids it; the log says which and why.";
     "public_address": Kind::Address, Optional("the listening address"), "What Contact, Via and SDP carry towards peers outside `local_networks`.";
     "local_networks": Kind::List(&Kind::Network), Default(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"]"#), "Networks that reach us without address translation.";
     "http": Kind::Socket, Default(r#""127.0.0.1:8080""#), "The API and the console.";
@@ -197,6 +198,7 @@ const TRUNKS: &[Key] = keys! {
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
     "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
+    "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""off""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: whatever the provider offers is taken, encrypted rather than plain; ours is offered unencrypted with keys beside it, and those only where all `peers` are reached over TLS. required: plain media is refused with 488 and never offered.";
 };
 
 const REGISTER: &[Key] = keys! {
@@ -225,6 +227,7 @@ const OPERATORS: &[Key] = keys! {
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
     "may": Kind::List(&Kind::OneOf(&["transfer", "pick-up", "park"], &[])), Default(r#"["transfer", "pick-up", "park"]"#), "Pass calls on, take calls that ring at colleagues' phones, park calls and take parked ones. Where a call is passed on to is bound by what the operator may dial.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
+    "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""offered""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: a phone that wants it has it, and one registered over TLS is offered it beside plain RTP. required: plain media is refused with 488 and never offered.";
 };
 
 const OPERATOR_OUTBOUND: &[Key] = keys! {
