@@ -389,6 +389,8 @@ pub struct Operator {
     pub session_expires: Option<Duration>,
     /// Limits on calls to the outside.
     pub outbound: OutboundLimits,
+    /// Codecs in order of preference.
+    pub codecs: Vec<CodecName>,
 }
 
 pub use super::features::{Features, May};

@@ -12,5 +12,5 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod leg;
-pub mod wheel;
 pub mod recording;
+pub mod wheel;

@@ -398,7 +398,10 @@ mod tests {
         let (mut wheel, mut armed) = (Wheel::default(), None);
         for micros in [Some(50), Some(50), Some(20), None, Some(90)] {
             wheel.arm(&mut armed, micros.map(at), &'a');
-            assert_eq!((wheel.next(), armed.is_some()), (micros.map(at), micros.is_some()));
+            assert_eq!(
+                (wheel.next(), armed.is_some()),
+                (micros.map(at), micros.is_some())
+            );
         }
         assert_eq!(wheel.take_due(at(90)), Some((at(90), 'a')));
         wheel.arm(&mut armed, Some(at(90)), &'a');

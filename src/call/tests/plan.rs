@@ -48,6 +48,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         md5_only: false,
         may: May::ALL,
         outbound: OutboundLimits::default(),
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 

@@ -53,7 +53,10 @@ fn gather(
             };
             told.push((what, room[..length].to_vec()));
         }
-        if told.iter().any(|(told, _)| matches!(told, Told::Detached(_))) {
+        if told
+            .iter()
+            .any(|(told, _)| matches!(told, Told::Detached(_)))
+        {
             break;
         }
     }

@@ -283,7 +283,8 @@ impl Uring {
     }
 
     fn receive(&mut self, token: u64) {
-        let receive = opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const *self.shape, GROUP);
+        let receive =
+            opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const *self.shape, GROUP);
         self.push(receive.build().user_data(token));
     }
 
