@@ -409,6 +409,8 @@ pub struct Operator {
     pub outbound: OutboundLimits,
     /// Whether the media of his phones is encrypted.
     pub srtp: Policy,
+    /// Codecs in order of preference.
+    pub codecs: Vec<CodecName>,
 }
 
 pub use super::features::{Features, May};

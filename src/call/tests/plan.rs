@@ -50,6 +50,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         may: May::ALL,
         outbound: OutboundLimits::default(),
         srtp: crate::sdp::crypto::Policy::Offered,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 

@@ -26,6 +26,8 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
         send_payload_type: number,
         receive_payload_type: number,
         telephone_event: Some((96, 101)),
+        event_clock_rate: 8_000,
+        opus: None,
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         crypto: None,
