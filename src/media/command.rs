@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
 use super::stream::Security;
+use super::room::Room;
+use super::room::seat::Seat;
 use super::tap::TapWriter;
 use crate::audio::clip::Clip;
-use crate::call::media::PlayMode;
+use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::rtp::quality::{Change, Summary};
@@ -47,6 +49,18 @@ pub enum Order {
     Secure(bool, Option<Box<Security>>),
     /// Receive reports on this socket.
     Reports(UdpSocket),
+    /// Play once, unless something is played already.
+    Beep(Arc<Clip>),
+    /// Sit in a room of this worker.
+    Sit(Box<Seat>),
+    /// Be heard otherwise in the room.
+    Role(Role),
+    /// Put this room into the slot for rooms; if there is one, its seats are this one's from now on.
+    OpenRoom(Box<Room>),
+    /// Give the room in the slot back.
+    CloseRoom,
+    /// Let everybody in the room in the slot hear a clip.
+    Announce(Arc<Clip>),
 }
 
 /// From a worker.
@@ -72,4 +86,10 @@ pub enum Report {
     SpentSecurity(Box<Security>),
     /// A socket that is not needed, to be closed.
     SpentSocket(UdpSocket),
+    /// A seat that is no longer needed, to be dropped.
+    SpentSeat(Box<Seat>),
+    /// A room that is no longer needed, to be dropped.
+    SpentRoom(Box<Room>),
+    /// The room that was in the slot.
+    ClosedRoom(u32, Box<Room>),
 }

@@ -7,7 +7,8 @@
 //! on the second one, so a worker neither allocates nor frees, takes no lock and writes no log once a leg is placed.
 //!
 //! [`stream::Stream`] stands between all this and the network: it takes the protection off what comes and puts it on what
-//! goes, and makes the reports. Not here: mixing of three or more legs, tones heard as keys.
+//! goes, and makes the reports. Three legs or more, and supervisors, sit in a [`room`] instead, which is
+//! mixed once a beat. Not here: tones heard as keys.
 
 mod bridges;
 mod command;
@@ -18,6 +19,7 @@ pub mod plane;
 mod player;
 mod port;
 mod ports;
+mod room;
 pub mod stream;
 pub mod tap;
 mod worker;

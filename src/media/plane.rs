@@ -7,6 +7,7 @@
 
 mod crew;
 mod placing;
+mod rooms;
 mod streams;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::crew::Crew;
 use self::placing::{HeardBy, Place};
+use self::rooms::RoomPlace;
 use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
@@ -31,12 +33,13 @@ use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
 use super::stream::Stream;
 use super::tap::TapWriter;
-use crate::call::media::{MediaAct, MediaEvent};
+use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::LegId;
+use crate::ledger::id::{BridgeId, LegId};
 use crate::rtp::quality::Change;
+use crate::sdp::negotiate::Agreed;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -65,6 +68,8 @@ pub struct Plane {
     crew: Crew,
     places: HashMap<LegId, Place>,
     bridges: Bridges,
+    /// Of the bridges that are mixed.
+    rooms: HashMap<BridgeId, RoomPlace>,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
@@ -105,6 +110,7 @@ impl Plane {
             crew,
             places: HashMap::new(),
             bridges: Bridges::default(),
+            rooms: HashMap::new(),
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
@@ -120,7 +126,10 @@ impl Plane {
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
             MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
-            MediaAct::Join { leg, bridge } => self.join(leg, bridge),
+            MediaAct::Join { leg, bridge } => self.join(leg, bridge, Role::Member),
+            MediaAct::JoinAs { leg, bridge, role } => self.join(leg, bridge, role),
+            MediaAct::SetRole { leg, role } => self.set_role(leg, role),
+            MediaAct::Announce { bridge, clip } => self.announce(bridge, clip),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
                 leg,
@@ -185,7 +194,7 @@ impl Plane {
         let mut census = Census {
             legs: self.places.len(),
             bridges: self.bridges.len(),
-            waiting: self.bridges.waiting(),
+            rooms: self.rooms.len(),
             open_sockets: self.sockets,
             free_ports: self.ports.free(),
             ..Census::default()
@@ -209,8 +218,21 @@ impl Plane {
         self.crew.shutdown();
         self.places.clear();
         self.bridges = Bridges::default();
+        self.rooms.clear();
         self.reports.clear();
         self.sockets = 0;
+    }
+
+    fn agree(&mut self, now: Mono, leg: LegId, agreed: Agreed) {
+        let codec = agreed.codec;
+        self.agree_stream(now, leg, agreed);
+        if let Some(place) = self.places.get_mut(&leg) {
+            place.codec = Some(codec);
+        }
+        let bridge = self.bridges.of(leg);
+        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
+            self.seat_all(bridge);
+        }
     }
 
     fn open(&mut self, now: Mono, leg: LegId, towards: IpAddr) {
@@ -242,6 +264,7 @@ impl Plane {
             stream: Stream::new(state.ssrc(), self.wall, &mut self.entropy),
             leg: state,
             link: Link::Nobody,
+            seat: None,
             tap: None,
             generation: 0,
             beats: false,
@@ -306,6 +329,12 @@ impl Plane {
                 }
                 Report::Sounds(leg, Change::Recovered, _) => {
                     tracing::debug!(%leg, "the leg sounds well again");
+                }
+                Report::SpentSeat(seat) => drop(seat),
+                Report::SpentRoom(room) => drop(room),
+                Report::ClosedRoom(slot, room) => {
+                    drop(room);
+                    self.crew.free_room(worker, slot);
                 }
             }
         }

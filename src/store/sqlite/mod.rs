@@ -248,6 +248,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "recordings",
         include_str!("../migrations/0040_recordings.sql"),
     ),
+    (50, "quality", include_str!("../migrations/0050_quality.sql")),
 ];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.
