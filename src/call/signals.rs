@@ -204,6 +204,7 @@ impl Call {
     /// An answered leg that no destination took is not kept.
     fn end_if_unwanted(&mut self, now: Now, leg: LegId) {
         let is_wanted = self.state.guest == Some(leg)
+            || self.state.is_supervisor(leg)
             || matches!(&self.stage, Stage::Talking(conversation) if conversation.person == leg);
         if !is_wanted && !self.is_over {
             self.state.end(now, leg, EndReason::AnsweredElsewhere);
@@ -313,6 +314,9 @@ impl Call {
         if *leg.keys.get_or_insert(source) != source {
             return;
         }
+        if self.supervisor_key(now, id, key) {
+            return;
+        }
         self.typed(now, id, key);
         if self.state.guest == Some(id) {
             self.happens(now, Happening::Key(key));
@@ -390,7 +394,9 @@ impl Call {
             | Notice::StopRinging { call, .. }
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
-            | Notice::Refused { call, .. } => *call,
+            | Notice::Refused { call, .. }
+            | Notice::ConferenceEntered { call, .. }
+            | Notice::ConferenceFull { call } => *call,
             Notice::StateChanged { .. } => return,
         };
         if call != self.state.id {

@@ -48,6 +48,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         session_expires: None,
         md5_only: false,
         may: May::ALL,
+        supervisor: false,
         outbound: OutboundLimits::default(),
         srtp: crate::sdp::crypto::Policy::Offered,
     }
@@ -152,6 +153,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         forwards: BTreeMap::new(),
         announcements: BTreeMap::new(),
         voicemails: BTreeMap::new(),
+        conferences: BTreeMap::new(),
         outbound: BTreeMap::new(),
         webhooks: BTreeMap::new(),
         tests: Vec::new(),
