@@ -27,7 +27,7 @@ pub struct Made {
 
 impl Plane {
     /// Media was agreed on for a leg: protection first, so that no packet goes out or is believed without it.
-    pub(super) fn agree(&mut self, now: Mono, leg: LegId, mut agreed: Agreed) {
+    pub(super) fn agree_stream(&mut self, now: Mono, leg: LegId, mut agreed: Agreed) {
         let Some(place) = self.places.get_mut(&leg) else {
             return;
         };
