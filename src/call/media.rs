@@ -57,11 +57,45 @@ pub enum MediaAct {
         /// The leg.
         leg: LegId,
     },
+    /// As `Join`, with a role of its own in the bridge.
+    JoinAs {
+        /// The leg.
+        leg: LegId,
+        /// The bridge.
+        bridge: BridgeId,
+        /// Who hears it.
+        role: Role,
+    },
+    /// Changes who hears a leg of a bridge.
+    SetRole {
+        /// The leg.
+        leg: LegId,
+        /// Who hears it.
+        role: Role,
+    },
+    /// All legs of the bridge hear a clip once, beside each other where they are mixed.
+    Announce {
+        /// The bridge.
+        bridge: BridgeId,
+        /// What.
+        clip: Arc<Clip>,
+    },
     /// The leg is over: release its port.
     Close {
         /// The leg.
         leg: LegId,
     },
+}
+
+/// Who hears a leg of a bridge; each of them hears all members.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// All others.
+    Member,
+    /// Nobody.
+    Listener,
+    /// This leg only.
+    Whisperer(LegId),
 }
 
 /// How a clip is played.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
+use super::room::Room;
+use super::room::seat::Seat;
 use super::tap::TapWriter;
 use crate::audio::clip::Clip;
-use crate::call::media::PlayMode;
+use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::sdp::negotiate::Agreed;
@@ -40,6 +42,18 @@ pub enum Order {
     Untap,
     /// Send a key.
     Press(char),
+    /// Play once, unless something is played already.
+    Beep(Arc<Clip>),
+    /// Sit in a room of this worker.
+    Sit(Box<Seat>),
+    /// Be heard otherwise in the room.
+    Role(Role),
+    /// Put this room into the slot for rooms; if there is one, its seats are this one's from now on.
+    OpenRoom(Box<Room>),
+    /// Give the room in the slot back.
+    CloseRoom,
+    /// Let everybody in the room in the slot hear a clip.
+    Announce(Arc<Clip>),
 }
 
 /// From a worker.
@@ -59,4 +73,10 @@ pub enum Report {
     SpentClip(Arc<Clip>),
     /// A tap that is no longer needed, to be dropped.
     SpentTap(TapWriter),
+    /// A seat that is no longer needed, to be dropped.
+    SpentSeat(Box<Seat>),
+    /// A room that is no longer needed, to be dropped.
+    SpentRoom(Box<Room>),
+    /// The room that was in the slot.
+    ClosedRoom(u32, Box<Room>),
 }

@@ -108,8 +108,8 @@ pub struct Census {
     pub legs: usize,
     /// Bridges with at least one leg.
     pub bridges: usize,
-    /// Legs in a bridge that hear nobody because two others were there first.
-    pub waiting: usize,
+    /// Bridges that are mixed.
+    pub rooms: usize,
     /// Open RTP sockets; for a moment after a leg is closed its socket is still on its way back.
     pub open_sockets: usize,
     /// Ports that are free.

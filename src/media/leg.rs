@@ -4,6 +4,7 @@
 mod beat;
 mod hear;
 mod receive;
+mod speak;
 mod tones;
 
 use std::net::SocketAddr;
@@ -94,6 +95,11 @@ impl Scratch {
         }
     }
 
+    /// Room for a payload.
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        &mut self.payload
+    }
+
     /// The first bytes of the datagram made last.
     pub fn datagram(&self, length: usize) -> &[u8] {
         self.datagram.get(..length).unwrap_or_default()
@@ -158,6 +164,14 @@ impl Leg {
         self.player.take().map(|player| player.into_parts().0)
     }
 
+    /// Plays a clip once if nothing else is played; gives it back if so.
+    pub fn beep(&mut self, clip: Arc<Clip>) -> Option<Arc<Clip>> {
+        if self.player.is_some() {
+            return Some(clip);
+        }
+        self.play(clip, PlayMode::Once, NO_TOKEN)
+    }
+
     /// Puts a key in line to be sent; `false` when it is no key or the line is full.
     pub fn press(&mut self, key: char) -> bool {
         self.keys_out.press(key)
@@ -209,6 +223,8 @@ fn write(stamp: Stamp, payload_type: u8, payload: &[u8], target: &mut [u8]) -> O
     .write_into(target)
 }
 
+/// Of clips whose end nobody waits for.
+const NO_TOKEN: u64 = 0;
 /// The length of a beat.
 pub const BEAT: Duration = Duration::from_millis(20);
 /// Room for any datagram that is taken, and for its header once more.

@@ -7,6 +7,7 @@
 
 mod crew;
 mod placing;
+mod rooms;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::crew::Crew;
 use self::placing::{HeardBy, Place};
+use self::rooms::RoomPlace;
 use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
@@ -29,11 +31,12 @@ use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
 use super::tap::TapWriter;
-use crate::call::media::{MediaAct, MediaEvent};
+use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::LegId;
+use crate::ledger::id::{BridgeId, LegId};
+use crate::sdp::negotiate::Agreed;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -62,6 +65,8 @@ pub struct Plane {
     crew: Crew,
     places: HashMap<LegId, Place>,
     bridges: Bridges,
+    /// Of the bridges that are mixed.
+    rooms: HashMap<BridgeId, RoomPlace>,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
@@ -99,6 +104,7 @@ impl Plane {
             crew,
             places: HashMap::new(),
             bridges: Bridges::default(),
+            rooms: HashMap::new(),
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
@@ -111,8 +117,11 @@ impl Plane {
         self.crew.flush();
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
-            MediaAct::Agree { leg, agreed } => self.order(leg, Order::Agree(now, agreed)),
-            MediaAct::Join { leg, bridge } => self.join(leg, bridge),
+            MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
+            MediaAct::Join { leg, bridge } => self.join(leg, bridge, Role::Member),
+            MediaAct::JoinAs { leg, bridge, role } => self.join(leg, bridge, role),
+            MediaAct::SetRole { leg, role } => self.set_role(leg, role),
+            MediaAct::Announce { bridge, clip } => self.announce(bridge, clip),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
                 leg,
@@ -177,7 +186,7 @@ impl Plane {
         let mut census = Census {
             legs: self.places.len(),
             bridges: self.bridges.len(),
-            waiting: self.bridges.waiting(),
+            rooms: self.rooms.len(),
             open_sockets: self.sockets,
             free_ports: self.ports.free(),
             ..Census::default()
@@ -201,8 +210,21 @@ impl Plane {
         self.crew.shutdown();
         self.places.clear();
         self.bridges = Bridges::default();
+        self.rooms.clear();
         self.reports.clear();
         self.sockets = 0;
+    }
+
+    fn agree(&mut self, now: Mono, leg: LegId, agreed: Agreed) {
+        let codec = agreed.codec;
+        self.order(leg, Order::Agree(now, agreed));
+        if let Some(place) = self.places.get_mut(&leg) {
+            place.codec = Some(codec);
+        }
+        let bridge = self.bridges.of(leg);
+        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
+            self.seat_all(bridge);
+        }
     }
 
     fn open(&mut self, now: Mono, leg: LegId, towards: IpAddr) {
@@ -231,6 +253,7 @@ impl Plane {
             number,
             leg: Leg::new(leg, now, &mut self.entropy),
             link: Link::Nobody,
+            seat: None,
             tap: None,
             generation: 0,
             beats: false,
@@ -287,6 +310,12 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
+                Report::SpentSeat(seat) => drop(seat),
+                Report::SpentRoom(room) => drop(room),
+                Report::ClosedRoom(slot, room) => {
+                    drop(room);
+                    self.crew.free_room(worker, slot);
+                }
             }
         }
     }

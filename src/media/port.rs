@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
+use super::room::seat::Seat;
 use super::tap::TapWriter;
 
 /// A leg's media port. Made and dropped by the signalling task only.
@@ -17,6 +18,8 @@ pub struct MediaPort {
     pub leg: Leg,
     /// Who hears what comes in on it.
     pub link: Link,
+    /// Where it sits in a room, instead of `link`.
+    pub seat: Option<Box<Seat>>,
     /// The recorder's copy of what comes in.
     pub tap: Option<TapWriter>,
     /// Tells this port from the one that had the slot before.
@@ -86,7 +89,7 @@ impl MediaPort {
             }
             Order::Link(link) => {
                 self.link = link;
-                None
+                self.seat.take().map(Report::SpentSeat)
             }
             Order::Play(clip, mode, token) => {
                 self.leg.play(clip, mode, token).map(Report::SpentClip)
@@ -99,8 +102,26 @@ impl MediaPort {
                 let _in_line = self.leg.press(key);
                 None
             }
+            Order::Beep(clip) => self.leg.beep(clip).map(Report::SpentClip),
+            Order::Sit(mut seat) => {
+                self.link = Link::Nobody;
+                if let Some(before) = &mut self.seat {
+                    seat.succeed(before);
+                }
+                self.seat.replace(seat).map(Report::SpentSeat)
+            }
+            Order::Role(role) => {
+                if let Some(seat) = &mut self.seat {
+                    seat.set_role(role);
+                }
+                None
+            }
             // These are about the slot, not the port.
-            Order::Insert(_) | Order::Remove => None,
+            Order::Insert(_)
+            | Order::Remove
+            | Order::OpenRoom(_)
+            | Order::CloseRoom
+            | Order::Announce(_) => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::io::epoll::Bell;
 use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
 use super::port::{Link, MediaPort};
+use super::room::Room;
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -62,6 +63,9 @@ pub struct Worker {
     reports: Reports,
     io: Io,
     ports: Vec<Option<Box<MediaPort>>>,
+    /// Rooms have slots of their own.
+    rooms: Vec<Option<Box<Room>>>,
+    open_rooms: usize,
     generation: u32,
     /// Slots of the legs that want beats.
     beating: Vec<u32>,
@@ -139,6 +143,8 @@ impl Worker {
             },
             io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
+            rooms: std::iter::repeat_with(|| None).take(slots).collect(),
+            open_rooms: 0,
             generation: 0,
             beating: Vec::with_capacity(slots),
             departed: Vec::with_capacity(slots),
@@ -267,6 +273,14 @@ impl Worker {
             self.reports.tell(Report::Key(accepted.leg, key), counters);
         }
         copy_to_tap(port, now, &accepted);
+        if let Some(seat) = &mut port.seat {
+            if let Sound::Voice(codec) = accepted.sound
+                && !seat.take_in(now, &accepted.packet, codec)
+            {
+                counters.drop(Reason::Late);
+            }
+            return;
+        }
         let listener = match port.link {
             Link::Nobody => None,
             Link::Echo => Some(slot),
@@ -315,6 +329,16 @@ impl Worker {
     }
 
     fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let order = match order {
+            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
+                return self.carry_out_in_room(slot, order);
+            }
+            Order::Link(Link::To(listener)) => {
+                self.play_out(slot, listener);
+                Order::Link(Link::To(listener))
+            }
+            order => order,
+        };
         let Some(place) = self.ports.get_mut(slot as usize) else {
             return Ok(());
         };
@@ -330,6 +354,7 @@ impl Worker {
             return self.refuse(order);
         };
         let left = port.carry_out(order);
+        enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
         }
@@ -340,6 +365,8 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Beep(clip) => Report::SpentClip(clip),
+            Order::Sit(seat) => Report::SpentSeat(seat),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -356,6 +383,7 @@ impl Worker {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
+        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
         }
@@ -421,12 +449,78 @@ impl Worker {
         }
         port.beats = true;
         self.beating.push(slot);
+        self.start_beats()
+    }
+
+    fn start_beats(&mut self) -> io::Result<()> {
         if self.next_beat.is_none() {
             let now = self.now();
             self.io.beats(Some(BEAT))?;
             self.next_beat = Some(now + BEAT);
         }
         Ok(())
+    }
+
+    fn carry_out_in_room(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let Some(place) = self.rooms.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        let left = match (order, place) {
+            (Order::OpenRoom(mut room), place) => {
+                match place {
+                    Some(before) => room.succeed(before),
+                    None => self.open_rooms += 1,
+                }
+                place.replace(room).map(Report::SpentRoom)
+            }
+            (Order::CloseRoom, place) => place.take().map(|room| {
+                self.open_rooms -= 1;
+                Report::ClosedRoom(slot, room)
+            }),
+            (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
+            (Order::Announce(clip), None) => Some(Report::SpentClip(clip)),
+            _ => None,
+        };
+        if let Some(left) = left {
+            self.reports.give_back(left, &self.shared.counters);
+        }
+        if self.open_rooms > 0 {
+            self.start_beats()?;
+        }
+        Ok(())
+    }
+
+    /// What a leg said and its room did not play yet is heard by whom it is linked to from now on.
+    fn play_out(&mut self, slot: u32, listener: u32) {
+        let now = self.now();
+        let port = self.ports.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some((leg, mut seat)) = port.and_then(|port| Some((port.leg.id(), port.seat.take()?)))
+        else {
+            return;
+        };
+        if let Some(port) = self
+            .ports
+            .get_mut(listener as usize)
+            .and_then(Option::as_mut)
+        {
+            while let Some((packet, codec)) = seat.drain() {
+                let accepted = Accepted {
+                    leg,
+                    packet,
+                    sound: Sound::Voice(codec),
+                    first: false,
+                    key: None,
+                };
+                if let Ok((length, to)) = port.leg.hear(now, &accepted, &mut self.scratch) {
+                    let token = token_of(port.generation, listener);
+                    let datagram = self.scratch.datagram(length);
+                    let counters = &self.shared.counters;
+                    self.io.send(token, &port.socket, datagram, to, counters);
+                }
+            }
+        }
+        self.reports
+            .give_back(Report::SpentSeat(seat), &self.shared.counters);
     }
 
     fn beat_if_due(&mut self, now: Mono) -> io::Result<()> {
@@ -436,6 +530,7 @@ impl Worker {
         // The metronome was started a moment before its beats were computed.
         while due <= now + SLACK {
             self.beat(now);
+            self.beat_rooms(due);
             due = due + BEAT;
             if now.since(due) > TOO_LATE {
                 while now.since(due) >= BEAT {
@@ -445,7 +540,7 @@ impl Worker {
             }
         }
         self.next_beat = Some(due);
-        if self.beating.is_empty() {
+        if self.beating.is_empty() && self.open_rooms == 0 {
             self.io.beats(None)?;
             self.next_beat = None;
         }
@@ -485,6 +580,37 @@ impl Worker {
         });
     }
 
+    /// Rooms are mixed for the moment at which the beat was due, so that they go on evenly when the thread does not.
+    fn beat_rooms(&mut self, due: Mono) {
+        if self.open_rooms == 0 {
+            return;
+        }
+        let Worker {
+            ports,
+            rooms,
+            reports,
+            scratch,
+            shared,
+            io,
+            ..
+        } = self;
+        let counters = &shared.counters;
+        let rooms = rooms.iter_mut().zip(0u32..);
+        for (room, number) in rooms.filter_map(|(room, n)| Some((room.as_mut()?, n))) {
+            if !reports.has_room() {
+                counters.ring_full.count();
+                continue;
+            }
+            let spent = room.beat(number, due, ports, scratch, |slot, port, datagram, to| {
+                let token = token_of(port.generation, slot);
+                io.send(token, &port.socket, datagram, to, counters);
+            });
+            if let Some(clip) = spent {
+                reports.give_back(Report::SpentClip(clip), counters);
+            }
+        }
+    }
+
     fn look_for_silence(&mut self, now: Mono) {
         if now < self.next_look {
             return;
@@ -496,6 +622,17 @@ impl Worker {
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);
             }
         }
+    }
+}
+
+/// Puts a leg that has a seat on its room's list.
+fn enter_room(rooms: &mut [Option<Box<Room>>], slot: u32, port: &MediaPort, counters: &Counters) {
+    let Some(seat) = &port.seat else { return };
+    let room = rooms.get_mut(seat.room() as usize);
+    if let Some(room) = room.and_then(Option::as_mut)
+        && !room.admit(slot)
+    {
+        counters.drop(Reason::Unheard);
     }
 }
 

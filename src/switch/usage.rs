@@ -7,8 +7,8 @@ use super::reasons;
 use crate::call::Source;
 use crate::ledger::clock::Now;
 use crate::ledger::id::Name;
-use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::endpoint::command::{Command, Usage};
+use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::session;
 use crate::sip::wire::{Message, Name as HeaderName};
 

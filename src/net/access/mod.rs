@@ -158,7 +158,9 @@ impl Access {
     pub fn set_door(&mut self, door: Arc<Door>) {
         self.door = door;
         self.bans.sources().for_each(|source| self.door.ban(source));
-        self.known.keys().for_each(|source| self.door.vouch(*source));
+        self.known
+            .keys()
+            .for_each(|source| self.door.vouch(*source));
         self.door.trust(self.trusted.clone(), self.networks.clone());
     }
 

@@ -50,7 +50,9 @@ impl Turns {
     fn next(&mut self, now: Instant, standing: Standing) -> Option<Instant> {
         let lane = &mut self.0[usize::from(standing != Standing::Stranger)];
         let full_at = lane.full_at.max(now) + lane.interval;
-        let turn = full_at.checked_sub(lane.burst).map_or(now, |at| at.max(now));
+        let turn = full_at
+            .checked_sub(lane.burst)
+            .map_or(now, |at| at.max(now));
         if turn.duration_since(now) >= HANDSHAKE {
             return None;
         }
@@ -103,11 +105,7 @@ pub(super) async fn serve(
 }
 
 /// Whether a connection is taken in: by its source first, which costs nothing, then by how many there are.
-fn admit(
-    shared: &Shared,
-    transport: Transport,
-    remote: SocketAddr,
-) -> Option<(Standing, Place)> {
+fn admit(shared: &Shared, transport: Transport, remote: SocketAddr) -> Option<(Standing, Place)> {
     let now = Mono::ZERO + shared.start.elapsed();
     let standing = match shared.door.knock(now, remote.ip()) {
         Ok(standing) => standing,
@@ -260,7 +258,10 @@ mod tests {
         let at_once = |wait: &&Option<Duration>| **wait == Some(Duration::ZERO);
         assert_eq!(strangers.iter().filter(at_once).count(), 100);
         assert_eq!(strangers[150], Some(Duration::from_millis(510)));
-        assert_eq!(strangers.iter().filter(|wait| wait.is_some()).count(), 1_099);
+        assert_eq!(
+            strangers.iter().filter(|wait| wait.is_some()).count(),
+            1_099
+        );
         let known = waits(Standing::Known, 200);
         assert_eq!(known.iter().filter(at_once).count(), 200);
     }

@@ -198,7 +198,8 @@ async fn handshakes_that_never_end_do_not_pile_up() {
     let mut again = open(address, 1).await;
     assert!(is_kept(&mut again[0]).await);
     let local = again[0].local_addr().unwrap().ip();
-    hub.door().vouch(crate::net::access::source::Source::of(local));
+    hub.door()
+        .vouch(crate::net::access::source::Source::of(local));
     for client in &mut open(address, 24).await {
         assert!(is_kept(client).await);
     }
@@ -215,6 +216,9 @@ async fn a_source_that_connects_too_often_or_is_banned_gets_no_handshake() {
     hub.door().vouch(source);
     assert!(is_kept(&mut open(address, 1).await[0]).await, "a known one");
     hub.door().ban(source);
-    assert!(!is_kept(&mut open(address, 1).await[0]).await, "a banned one");
+    assert!(
+        !is_kept(&mut open(address, 1).await[0]).await,
+        "a banned one"
+    );
     assert!(hub.is_empty(), "nothing of it was heard");
 }

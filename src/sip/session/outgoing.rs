@@ -291,9 +291,8 @@ impl Session {
         self.large = calling.places.as_ref().and_then(Places::large);
         self.timers.clear();
         // An INVITE without offer brings one, which the ACK answers; unless a provisional response brought it.
-        let brings_offer = calling.invite.sdp.is_empty()
-            && !calling.is_settled(tag)
-            && sdp_of(response).is_some();
+        let brings_offer =
+            calling.invite.sdp.is_empty() && !calling.is_settled(tag) && sdp_of(response).is_some();
         let acknowledgement = Held::Ack {
             client: calling.client,
             cseq: response.cseq(),

@@ -444,7 +444,8 @@ impl Session {
 
 /// Whether a large request may take the stream that the peer offers: the next hop is at the same address, and its URI leaves the transport open.
 fn may_grow(dialog: &Dialog, flow: &Flow, large: &Flow) -> bool {
-    let leaves_open = Uri::parse(dialog.next_uri()).is_ok_and(|uri| Transport::of_uri(&uri).is_none());
+    let leaves_open =
+        Uri::parse(dialog.next_uri()).is_ok_and(|uri| Transport::of_uri(&uri).is_none());
     leaves_open && flow.remote.ip() == large.remote.ip()
 }
 
