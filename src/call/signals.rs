@@ -251,8 +251,11 @@ impl Call {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
+        // Its offer in a provisional response to an INVITE of ours that made none is its first.
+        let is_first = leg.asks && leg.state == LegState::Ringing;
         let negotiation = leg.negotiation.as_mut();
-        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+        let usable = |negotiation: &&mut Negotiation| is_first || negotiation.agreed().is_some();
+        let Some(negotiation) = negotiation.filter(usable) else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
@@ -334,7 +337,8 @@ impl Call {
                 _ => {}
             },
             MediaEvent::Failed { why } => self.no_port(now, id, &why),
-            MediaEvent::Ready => {}
+            // How it sounds is told past the call: the journal has it from the switch.
+            MediaEvent::Ready | MediaEvent::Poor(_) | MediaEvent::Measured(_) => {}
             MediaEvent::Key(key) => self.key(now, id, key, KeySource::Media),
             MediaEvent::Played { token } => {
                 let is_current = leg

@@ -100,6 +100,11 @@ impl Scratch {
         &mut self.payload
     }
 
+    /// Where the datagram made last stands, with all the room behind it.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.datagram
+    }
+
     /// The first bytes of the datagram made last.
     pub fn datagram(&self, length: usize) -> &[u8] {
         self.datagram.get(..length).unwrap_or_default()
@@ -115,7 +120,8 @@ impl Default for Scratch {
 impl Leg {
     /// A leg with nothing agreed on yet. SSRC and first numbers are random (RFC 3550 §5.1).
     pub fn new(id: LegId, now: Mono, entropy: &mut Entropy) -> Leg {
-        let sequence = (entropy.u32() >> 16) as u16;
+        // In the lower half, so that no far side guesses a wrong turn of the counter (RFC 3711 §3.3.1, RFC 4568 §6.4).
+        let sequence = (entropy.u32() >> 17) as u16;
         Leg {
             id,
             agreed: None,
@@ -136,6 +142,16 @@ impl Leg {
     /// The leg.
     pub fn id(&self) -> LegId {
         self.id
+    }
+
+    /// Our source's SSRC.
+    pub fn ssrc(&self) -> u32 {
+        self.outgoing.ssrc()
+    }
+
+    /// Where its media goes, held or not.
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.latch.target()
     }
 
     /// Send and expect media as agreed.

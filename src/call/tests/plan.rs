@@ -49,6 +49,8 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         md5_only: false,
         may: May::ALL,
         outbound: OutboundLimits::default(),
+        srtp: crate::sdp::crypto::Policy::Offered,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 
@@ -193,6 +195,8 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

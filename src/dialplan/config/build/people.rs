@@ -32,6 +32,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let may = may(entry);
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
+    let srtp = super::media::srtp(entry);
+    let codecs = super::lines::codecs(entry);
     Some(Operator {
         id: Name::from(entry.name),
         name: name?,
@@ -45,6 +47,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         may: may?,
         session_expires,
         outbound,
+        srtp: srtp?,
+        codecs: codecs?,
     })
 }
 
