@@ -21,7 +21,7 @@ const EVENTS: &str = "0 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0
 fn plan() -> String {
     pbx::server()
         + &format!(
-            r#"
+            r##"
 [numbers."{NUMBER}"]
 to = "menu:first"
 
@@ -40,7 +40,7 @@ keys = {{ "#" = "menu:wrong", 5 = "menu:wrong" }}
 [menus.wrong]
 prompt = "prompts/long.wav"
 keys = {{ 0 = "hangup" }}
-"#
+"##
         )
 }
 
@@ -89,7 +89,8 @@ impl Phone {
 
     /// Waits for the next 20 ms.
     fn tick(&mut self) {
-        self.due = self.due.max(Instant::now() - Duration::from_millis(60)) + Duration::from_millis(20);
+        self.due =
+            self.due.max(Instant::now() - Duration::from_millis(60)) + Duration::from_millis(20);
         std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         self.timestamp += 160;
     }
@@ -125,7 +126,9 @@ impl Phone {
     fn info(&mut self, kind: &str, body: &str) {
         self.requests += 1;
         let kind = format!("Content-Type: {kind}\r\n");
-        let info = self.peer.within(&self.ok, "INFO", self.requests, &kind, body);
+        let info = self
+            .peer
+            .within(&self.ok, "INFO", self.requests, &kind, body);
         self.peer.send(info);
         assert_eq!(self.peer.answer().status(), 200);
     }
