@@ -125,16 +125,40 @@ mod tests {
         let mut relay = EventRelay::default();
         let mut out = Outgoing::new(9, 0, 1000);
         let mut pass = |at, stamp, duration, end| {
-            let passed = relay.pass(ms(at), from(stamp, 48_000), event(duration, end), 8000, &mut out);
+            let passed = relay.pass(
+                ms(at),
+                from(stamp, 48_000),
+                event(duration, end),
+                8000,
+                &mut out,
+            );
             passed.map(|(stamp, bytes)| {
                 let event = TelephoneEvent::parse(&bytes).unwrap();
-                (stamp.sequence, stamp.timestamp, stamp.marker, event.duration, event.end)
+                (
+                    stamp.sequence,
+                    stamp.timestamp,
+                    stamp.marker,
+                    event.duration,
+                    event.end,
+                )
             })
         };
-        assert_eq!(pass(0, 50_000, 960, false), Some((1, 1000, true, 160, false)));
-        assert_eq!(pass(20, 50_000, 1920, false), Some((2, 1000, false, 320, false)));
-        assert_eq!(pass(40, 50_000, 2880, true), Some((3, 1000, false, 480, true)));
-        assert_eq!(pass(41, 50_000, 2880, true), Some((4, 1000, false, 480, true)));
+        assert_eq!(
+            pass(0, 50_000, 960, false),
+            Some((1, 1000, true, 160, false))
+        );
+        assert_eq!(
+            pass(20, 50_000, 1920, false),
+            Some((2, 1000, false, 320, false))
+        );
+        assert_eq!(
+            pass(40, 50_000, 2880, true),
+            Some((3, 1000, false, 480, true))
+        );
+        assert_eq!(
+            pass(41, 50_000, 2880, true),
+            Some((4, 1000, false, 480, true))
+        );
         // The next press begins where the last ended, or later.
         let next = pass(140, 60_000, 960, false).unwrap();
         assert!(next.2 && next.1 >= 1480, "{next:?}");

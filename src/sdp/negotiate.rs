@@ -5,8 +5,8 @@
 
 mod choice;
 mod error;
-mod security;
 mod numbers;
+mod security;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 
 use self::choice::{Match, event_clocks, telephone_event};
 pub use self::error::SdpError;
-pub use self::security::KeySeed;
 use self::numbers::Numbers;
+pub use self::security::KeySeed;
 use self::security::{Security, dress, is_worn};
 pub use super::codec::Codec;
 use super::crypto::{CryptoAgreed, CryptoLine, Policy};
@@ -278,10 +278,7 @@ impl Negotiation {
         };
         let mut medias = self.said.clone();
         let place = medias.get_mut(self.audio_at)?;
-        let said = std::mem::replace(
-            place,
-            self.audio_of(&place.proto, &found, agreed.direction),
-        );
+        let said = std::mem::replace(place, self.audio_of(&place.proto, &found, agreed.direction));
         let worn = said.attributes.into_iter();
         place.attributes.extend(worn.filter(is_worn));
         self.agreed = Some(agreed.clone());

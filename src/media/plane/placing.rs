@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use super::Plane;
 use super::rooms::Seated;
-use crate::call::media::Role;
 use super::streams::Made;
+use crate::call::media::Role;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::port::{Link, MediaPort};
