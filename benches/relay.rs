@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use vats::call::media::{MediaAct, MediaEvent};
 use vats::call::output::Side;
 use vats::clock::Clock;
+use vats::dialplan::media_io::MediaIo;
 use vats::ledger::call::CallRecord;
 use vats::ledger::cause::Direction as CallDirection;
 use vats::ledger::clock::{Mono, Wall};
@@ -166,6 +167,7 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start: clock.origin(),
+        io: MediaIo::Auto,
     })?;
     let mut targets = Vec::new();
     for (index, phone) in phones.iter().enumerate() {
@@ -195,6 +197,9 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
                     opus: None,
                     packet_time_ms: 20,
                     direction: Direction::SendRecv,
+                    crypto: None,
+                    rtcp_mux: true,
+                    rtcp: None,
                 },
             },
         );

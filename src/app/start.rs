@@ -18,7 +18,7 @@ use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay};
+use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 use crate::media::{Plane, PlaneSettings};
 use crate::net::advertise::Advertiser;
 use crate::net::stream::{self, Hub, Limits};
@@ -50,6 +50,8 @@ pub(super) struct Accounts {
     pub messages: BTreeMap<Name, u32>,
     pub bans: Vec<BanRecord>,
     pub outbound: Vec<OutboundDay>,
+    /// Complete recordings that wait for their copy.
+    pub uncopied: Vec<RecordingRecord>,
 }
 
 /// Opens the store, delivers what waits, and closes what a crash left open.
@@ -93,8 +95,10 @@ pub(super) async fn accounts(
             "the last run ended in the middle of calls; they are closed as crashed"
         );
     }
+    let mut uncopied = closed.uncopied;
     for record in repair(&plan.recordings.path, closed.unfinished) {
-        journal.write(Entry::RecordingEnded(record));
+        journal.write(Entry::RecordingEnded(record.clone()));
+        uncopied.extend(record.copy_due.then_some(record));
     }
     let bindings = store
         .bindings(now)
@@ -124,6 +128,7 @@ pub(super) async fn accounts(
         bindings,
         bans,
         outbound,
+        uncopied,
     })
 }
 
@@ -275,6 +280,9 @@ pub(super) fn switch(
     let plane = plane(server, runtime, clock)?;
     let most_calls = limits::call_ceiling(open_files, plane.capacity() as u64);
     let recorder = recorder(plan, clock, &accounts.journal)?;
+    for record in accounts.uncopied.drain(..) {
+        recorder.copy(record);
+    }
     let advertiser = advertiser(server);
     let listeners = sockets.bound.iter();
     let reach = Reach::over(
@@ -294,6 +302,7 @@ pub(super) fn switch(
         bindings,
         entropy.split(),
     );
+    core.set_door(sockets.hub.door());
     core.set_messages(std::mem::take(&mut accounts.messages));
     core.restore_bans(clock.now(), std::mem::take(&mut accounts.bans));
     core.restore_outbound(std::mem::take(&mut accounts.outbound));
@@ -339,6 +348,7 @@ fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Pla
         bind: bound(server),
         advertised: Box::new(move |remote| advertiser.towards(remote)),
         start: clock.origin(),
+        io: server.media_io,
     })
     .context("the media plane cannot start")
 }

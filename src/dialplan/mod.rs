@@ -8,6 +8,7 @@ pub mod dry_run;
 pub mod features;
 pub mod graph;
 pub mod listener;
+pub mod media_io;
 pub mod number;
 pub mod plan;
 pub mod provider;

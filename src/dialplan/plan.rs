@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::listener::{Listener, TlsFiles};
+use super::media_io::MediaIo;
 use super::number::{Country, E164};
 use super::provider::{Account, DiversionHeader, IdentityHeader, NumberFormat};
 use super::schedule::Schedule;
@@ -69,6 +70,7 @@ impl Plan {
             ("server.connections", then.connections != now.connections),
             ("server.http", then.http != now.http),
             ("server.rtp_ports", then.rtp_ports != now.rtp_ports),
+            ("server.media_io", then.media_io != now.media_io),
             ("server.dns", then.dns != now.dns),
             ("server.database", then.database != now.database),
             (
@@ -147,6 +149,8 @@ pub struct Server {
     pub domain: String,
     /// Media ports, both ends included.
     pub rtp_ports: RangeInclusive<u16>,
+    /// How media packets go in and out.
+    pub media_io: MediaIo,
     /// What Contact, Via and SDP carry towards peers outside `local_networks`.
     pub public_address: Option<IpAddr>,
     /// Networks that reach us directly.

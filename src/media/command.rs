@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
 use super::tap::TapWriter;
+use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
 use crate::ledger::clock::Mono;
@@ -40,6 +41,8 @@ pub enum Order {
     Untap,
     /// Send a key.
     Press(char),
+    /// Hear others through this, or as they are.
+    Transcode(Option<Box<Transcoder>>),
 }
 
 /// From a worker.
@@ -59,4 +62,6 @@ pub enum Report {
     SpentClip(Arc<Clip>),
     /// A tap that is no longer needed, to be dropped.
     SpentTap(TapWriter),
+    /// A transcoder that is no longer needed, to be dropped.
+    SpentTranscoder(Box<Transcoder>),
 }

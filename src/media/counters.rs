@@ -32,6 +32,8 @@ pub enum Reason {
     SendFailed,
     /// The socket could not be read.
     ReceiveFailed,
+    /// In another codec than the listener's, with nothing to convert it.
+    NotConverted,
 }
 
 impl Reason {
@@ -50,6 +52,7 @@ impl Reason {
         (Reason::Late, "late"),
         (Reason::SendFailed, "send_failed"),
         (Reason::ReceiveFailed, "receive_failed"),
+        (Reason::NotConverted, "not_converted"),
     ];
 }
 
@@ -145,7 +148,7 @@ impl Census {
 }
 
 /// How many reasons there are.
-const REASONS: usize = 13;
+const REASONS: usize = 14;
 
 #[cfg(test)]
 mod tests {

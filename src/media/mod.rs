@@ -13,11 +13,14 @@ mod command;
 pub mod counters;
 pub mod io;
 pub mod leg;
+mod load;
 pub mod plane;
 mod player;
 mod port;
 mod ports;
+mod studio;
 pub mod tap;
+pub mod transcode;
 mod worker;
 
 pub use counters::{Census, Reason};

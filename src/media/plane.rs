@@ -5,6 +5,7 @@
 //! a worker's ring waits here in order and goes out at the next act or poll; the worker wakes the signalling task when it
 //! has made room.
 
+mod converting;
 mod crew;
 mod placing;
 
@@ -24,11 +25,14 @@ use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
 use super::io::epoll::Bell;
+use super::io::{self as media_io, Backend};
 use super::leg::Leg;
-use super::port::{Link, MediaPort};
+use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::studio::Studio;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent};
+use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
@@ -45,6 +49,8 @@ pub struct PlaneSettings {
     pub advertised: Box<dyn Fn(IpAddr) -> IpAddr + Send>,
     /// The instant that is `Mono::ZERO` for the whole process.
     pub start: Instant,
+    /// `server.media_io`.
+    pub io: MediaIo,
 }
 
 /// The media plane.
@@ -58,9 +64,13 @@ pub struct Plane {
     crew: Crew,
     places: HashMap<LegId, Place>,
     bridges: Bridges,
+    studio: Studio,
+    /// Transcoders made so far.
+    transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
+    backend: Backend,
 }
 
 impl Plane {
@@ -76,11 +86,14 @@ impl Plane {
         let mut seed = [0u8; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let bell = Arc::new(Bell::new()?);
+        let backend = media_io::choose(settings.io);
+        tracing::info!("media packets go by {backend}");
         let crew = Crew::start(
             settings.workers.max(1),
             ports.total(),
             settings.start,
             &bell,
+            backend,
         )?;
         Ok(Plane {
             bind: settings.bind,
@@ -91,9 +104,12 @@ impl Plane {
             crew,
             places: HashMap::new(),
             bridges: Bridges::default(),
+            studio: Studio::default(),
+            transcoders: 0,
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
+            backend,
         })
     }
 
@@ -102,7 +118,7 @@ impl Plane {
         self.crew.flush();
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
-            MediaAct::Agree { leg, agreed } => self.order(leg, Order::Agree(now, agreed)),
+            MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
             MediaAct::Join { leg, bridge } => self.join(leg, bridge),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
@@ -110,8 +126,14 @@ impl Plane {
                 clip,
                 mode,
                 token,
-            } => self.order(leg, Order::Play(clip, mode, token)),
-            MediaAct::StopPlaying { leg } => self.order(leg, Order::StopPlaying),
+            } => {
+                self.have_encoded(leg, Some(&clip));
+                self.order(leg, Order::Play(clip, mode, token));
+            }
+            MediaAct::StopPlaying { leg } => {
+                self.have_encoded(leg, None);
+                self.order(leg, Order::StopPlaying);
+            }
             MediaAct::Echo { leg } => {
                 self.leave(leg);
                 self.set_heard_by(leg, HeardBy::Itself);
@@ -177,6 +199,11 @@ impl Plane {
         census
     }
 
+    /// How packets go in and out.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
     /// How many legs can have a port at once.
     pub fn capacity(&self) -> usize {
         self.ports.total()
@@ -220,6 +247,8 @@ impl Plane {
             tap: None,
             generation: 0,
             beats: false,
+            leaves: false,
+            held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
@@ -271,6 +300,7 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
+                Report::SpentTranscoder(transcoder) => drop(transcoder),
             }
         }
     }

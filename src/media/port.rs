@@ -1,6 +1,6 @@
 //! A media port: a leg's state machine with its socket, as it travels between the signalling task and the workers.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
@@ -9,7 +9,7 @@ use super::tap::TapWriter;
 /// A leg's media port. Made and dropped by the signalling task only.
 #[derive(Debug)]
 pub struct MediaPort {
-    /// Not blocking, not connected.
+    /// Not connected. Whether it blocks is the business of the worker that has it.
     pub socket: UdpSocket,
     /// Its number, unique among those that are open.
     pub number: u16,
@@ -23,6 +23,57 @@ pub struct MediaPort {
     pub generation: u32,
     /// Whether it is on the worker's list for beats.
     pub beats: bool,
+    /// Whether it is about to be given back.
+    pub leaves: bool,
+    /// What came meanwhile, for the worker that has it next.
+    pub held: Held,
+}
+
+/// Datagrams that a worker took from a socket which then went to another one. There is room for some packets of 20 ms,
+/// and they are seldom more than one.
+#[derive(Debug)]
+pub struct Held {
+    datagrams: [Option<(SocketAddr, u16)>; 4],
+    bytes: [u8; 1024],
+}
+
+impl Held {
+    /// Nothing.
+    pub const EMPTY: Held = Held {
+        datagrams: [None; 4],
+        bytes: [0; 1024],
+    };
+
+    /// Keeps a datagram; `false` when there is no room.
+    pub fn keep(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
+        let begin = self.datagrams.iter().flatten();
+        let begin: usize = begin.map(|(_, length)| usize::from(*length)).sum();
+        let Some(place) = self.datagrams.iter_mut().find(|place| place.is_none()) else {
+            return false;
+        };
+        let Some(room) = self.bytes.get_mut(begin..begin + datagram.len()) else {
+            return false;
+        };
+        room.copy_from_slice(datagram);
+        *place = Some((from, datagram.len() as u16));
+        true
+    }
+
+    /// Copies the datagram of that number, counted from zero, into `room`: where it came from and its length.
+    pub fn copy(&self, number: usize, room: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let (from, length) = (*self.datagrams.get(number)?)?;
+        let before = self.datagrams.iter().take(number).flatten();
+        let begin: usize = before.map(|(_, length)| usize::from(*length)).sum();
+        let length = usize::from(length);
+        let bytes = self.bytes.get(begin..begin + length)?;
+        room.get_mut(..length)?.copy_from_slice(bytes);
+        Some((from, length))
+    }
+
+    /// Keeps nothing any more.
+    pub fn clear(&mut self) {
+        self.datagrams = [None; 4];
+    }
 }
 
 impl MediaPort {
@@ -48,6 +99,10 @@ impl MediaPort {
                 let _in_line = self.leg.press(key);
                 None
             }
+            Order::Transcode(transcoder) => self
+                .leg
+                .hear_through(transcoder)
+                .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_) | Order::Remove => None,
         }
@@ -63,4 +118,29 @@ pub enum Link {
     Echo,
     /// The leg in this slot of the same worker.
     To(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_comes_back_in_order_while_there_is_room() {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut held = Held::EMPTY;
+        let mut room = [0; 600];
+        assert_eq!(held.copy(0, &mut room), None);
+        assert!(held.keep(at(1), &[1; 172]) && held.keep(at(2), &[2; 500]));
+        assert!(!held.keep(at(3), &[3; 400]));
+        assert!(held.keep(at(3), &[3; 16]) && held.keep(at(4), &[]));
+        assert!(!held.keep(at(5), &[]));
+        assert_eq!(held.copy(1, &mut room), Some((at(2), 500)));
+        assert_eq!(room[..500], [2; 500]);
+        assert_eq!(held.copy(2, &mut room), Some((at(3), 16)));
+        assert_eq!(room[..16], [3; 16]);
+        assert_eq!(held.copy(3, &mut room), Some((at(4), 0)));
+        assert_eq!(held.copy(4, &mut room), None);
+        held.clear();
+        assert_eq!(held.copy(0, &mut room), None);
+    }
 }

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +14,10 @@ use rtrb::{Consumer, Producer};
 
 use super::command::{Command, Order, Report};
 use super::counters::{Counters, Reason};
-use super::io::epoll::{Bell, Metronome, Poller};
+use super::io::epoll::Bell;
+use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
+    /// How busy it is.
+    pub load: Load,
 }
 
 impl Shared {
@@ -42,6 +45,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
+            load: Load::default(),
         })
     }
 
@@ -60,15 +64,17 @@ pub struct Worker {
     shared: Arc<Shared>,
     commands: Consumer<Command>,
     reports: Reports,
-    poller: Poller,
-    metronome: Metronome,
+    io: Io,
     ports: Vec<Option<Box<MediaPort>>>,
     generation: u32,
     /// Slots of the legs that want beats.
     beating: Vec<u32>,
-    /// When the next beat is due; the metronome runs while it is set.
+    /// Slots of the ports to be given back.
+    departed: Vec<u32>,
+    /// When the next beat is due; beats are asked for while it is set.
     next_beat: Option<Mono>,
     next_look: Mono,
+    meter: LoadMeter,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -124,11 +130,9 @@ impl Worker {
         commands: Consumer<Command>,
         reports: Producer<Report>,
         bell: Arc<Bell>,
+        backend: Backend,
     ) -> io::Result<Worker> {
-        let poller = Poller::new(BATCH)?;
-        let metronome = Metronome::new()?;
-        poller.add(shared.wake.as_fd(), WAKE)?;
-        poller.add(metronome.as_fd(), BEATS)?;
+        let io = Io::new(backend, slots, &shared.wake)?;
         Ok(Worker {
             start,
             shared,
@@ -138,13 +142,14 @@ impl Worker {
                 bell,
                 pushed: false,
             },
-            poller,
-            metronome,
+            io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
             generation: 0,
             beating: Vec::with_capacity(slots),
+            departed: Vec::with_capacity(slots),
             next_beat: None,
             next_look: Mono::ZERO,
+            meter: LoadMeter::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -152,35 +157,43 @@ impl Worker {
 
     /// Works until the signalling task has let go of the rings, or until the set of sockets cannot be waited on.
     pub fn run(mut self) -> io::Result<()> {
+        self.io.begin()?;
         loop {
-            let timeout = if self.commands.is_empty() { LOOK } else { BEAT };
-            let told = self.poller.wait(timeout)?;
-            for index in 0..told {
-                match self.poller.token(index) {
-                    Some(WAKE) => {
-                        // Not rung after all is as good. Taken back before the ring is looked at, so no ring is missed.
-                        let _silent = self.shared.wake.clear();
-                        self.shared.rung.store(false, Ordering::SeqCst);
-                    }
-                    Some(BEATS) => {
-                        let _none = self.metronome.clear();
-                    }
-                    _ => {}
-                }
+            let timeout = self.timeout();
+            self.io.wait(timeout, &self.shared.counters)?;
+            if self.shared.rung.load(Ordering::SeqCst) {
+                self.hear_bell();
             }
             // Before the packets: what was agreed before a packet was sent holds for it.
             if !self.take_commands()? {
                 return Ok(());
             }
-            for index in 0..told {
-                match self.poller.token(index) {
-                    Some(WAKE | BEATS) | None => {}
-                    Some(token) => self.receive(token),
+            let mut is_rung = false;
+            for _ in 0..BATCH {
+                match self.io.next(&mut self.datagram) {
+                    None => break,
+                    Some(Told::Rung) => is_rung = true,
+                    Some(Told::Beat) => {}
+                    Some(Told::Readable(token)) => self.read(token),
+                    Some(Told::Datagram {
+                        token,
+                        length,
+                        from,
+                    }) => self.receive(token, length, from),
+                    Some(Told::Failed) => self.shared.counters.drop(Reason::ReceiveFailed),
+                    Some(Told::Detached(token)) => self.departed.push(slot_of(token)),
+                }
+            }
+            if is_rung {
+                self.hear_bell();
+                if !self.take_commands()? {
+                    return Ok(());
                 }
             }
             let now = self.now();
             self.beat_if_due(now)?;
             self.look_for_silence(now);
+            self.give_back_departed();
             if self.reports.pushed {
                 self.reports.pushed = false;
                 self.reports.bell.ring();
@@ -188,31 +201,57 @@ impl Worker {
         }
     }
 
+    /// How long to wait for packets at most.
+    fn timeout(&self) -> Duration {
+        if !self.commands.is_empty() {
+            // They wait for room in the ring of reports.
+            return BEAT;
+        }
+        match self.next_beat {
+            Some(due) => due.since(self.now()).min(LOOK),
+            None => LOOK,
+        }
+    }
+
+    /// Takes the ringing back, before the commands are looked at, so that no ring is missed.
+    fn hear_bell(&self) {
+        // Not rung after all is as good.
+        let _silent = self.shared.wake.clear();
+        self.shared.rung.store(false, Ordering::SeqCst);
+    }
+
     fn now(&self) -> Mono {
         Mono::ZERO + self.start.elapsed()
     }
 
     /// One datagram is read per wake-up: level-triggered polling tells of the next one, and saves the read that finds none.
-    fn receive(&mut self, token: u64) {
-        let now = self.now();
-        let slot = token as u32;
-        let generation = (token >> 32) as u32;
-        let counters = &self.shared.counters;
-        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+    fn read(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
-        if port.generation != generation {
+        match port.socket.recv_from(&mut self.datagram) {
+            Ok((length, from)) => self.receive(token, length, from),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
+        }
+    }
+
+    /// Passes on the datagram that lies in `self.datagram`.
+    fn receive(&mut self, token: u64, length: usize, from: SocketAddr) {
+        let now = self.now();
+        let slot = slot_of(token);
+        let counters = &self.shared.counters;
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        if port.leaves {
+            // Its next worker passes it on.
+            let datagram = self.datagram.get(..length).unwrap_or_default();
+            if !port.held.keep(from, datagram) {
+                counters.drop(Reason::Unheard);
+            }
             return;
         }
-        let (length, from) = match port.socket.recv_from(&mut self.datagram) {
-            Ok(received) => received,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    counters.drop(Reason::ReceiveFailed);
-                }
-                return;
-            }
-        };
         counters.received.count();
         if length == self.datagram.len() {
             // Larger than any voice packet: the rest of it was cut off.
@@ -239,16 +278,22 @@ impl Worker {
             Link::Echo => Some(slot),
             Link::To(listener) => Some(listener),
         };
-        let listener = listener
-            .and_then(|slot| self.ports.get_mut(slot as usize))
-            .and_then(Option::as_mut);
-        let Some(listener) = listener else {
+        let listener = listener.and_then(|slot| {
+            let port = self.ports.get_mut(slot as usize)?.as_mut()?;
+            Some((slot, port))
+        });
+        let Some((heard_in, listener)) = listener else {
             counters.drop(Reason::Unheard);
             return;
         };
-        match listener.leg.hear(now, &accepted, &mut self.scratch) {
-            Ok((length, to)) => send(listener, self.scratch.datagram(length), to, counters),
-            Err(reason) => counters.drop(reason),
+        let token = token_of(listener.generation, heard_in);
+        let (io, socket) = (&mut self.io, &listener.socket);
+        let leg = &mut listener.leg;
+        let heard = leg.hear(now, &accepted, &mut self.scratch, |datagram, to| {
+            io.send(token, socket, datagram, to, counters);
+        });
+        if let Err(reason) = heard {
+            counters.drop(reason);
         }
     }
 
@@ -282,9 +327,7 @@ impl Worker {
         let order = match order {
             Order::Insert(port) => return self.insert(slot, port),
             Order::Remove => {
-                if let Some(port) = place.take() {
-                    self.remove(slot, port);
-                }
+                self.remove(slot);
                 return Ok(());
             }
             order => order,
@@ -303,6 +346,7 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -313,27 +357,65 @@ impl Worker {
         self.generation = (self.generation + 1) & GENERATIONS;
         port.generation = self.generation;
         port.beats = false;
-        let token = u64::from(self.generation) << 32 | u64::from(slot);
-        if self.poller.add(port.socket.as_fd(), token).is_err() {
+        port.leaves = false;
+        let token = token_of(self.generation, slot);
+        if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
         }
+        self.take_held(token);
         self.list_for_beats(slot)
     }
 
-    fn remove(&mut self, slot: u32, mut port: Box<MediaPort>) {
-        if self.poller.remove(port.socket.as_fd()).is_err() {
-            self.shared.counters.drop(Reason::ReceiveFailed);
+    /// Passes on what the port's last worker took from its socket and did not work off.
+    fn take_held(&mut self, token: u64) {
+        let mut number = 0;
+        while let Some(port) = port_of(&mut self.ports, token)
+            && let Some((from, length)) = port.held.copy(number, &mut self.datagram)
+        {
+            self.receive(token, length, from);
+            number += 1;
         }
+        if let Some(port) = port_of(&mut self.ports, token) {
+            port.held.clear();
+        }
+    }
+
+    fn remove(&mut self, slot: u32) {
+        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if port.beats {
             self.beating.retain(|beating| *beating != slot);
+            port.beats = false;
         }
-        port.link = Link::Nobody;
-        self.reports
-            .give_back(Report::Removed(slot, port), &self.shared.counters);
+        port.leaves = true;
+        let token = token_of(port.generation, slot);
+        match self.io.detach(token, &port.socket) {
+            // What it received before is still worked off.
+            Ok(Detach::Later) => {}
+            Ok(Detach::Done) => self.departed.push(slot),
+            Err(_) => {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+                self.departed.push(slot);
+            }
+        }
+    }
+
+    /// Gives the ports back that nothing comes from any more, as far as there is room.
+    fn give_back_departed(&mut self) {
+        while self.reports.has_room()
+            && let Some(slot) = self.departed.pop()
+        {
+            if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
+                port.link = Link::Nobody;
+                self.reports
+                    .give_back(Report::Removed(slot, port), &self.shared.counters);
+            }
+        }
     }
 
     /// Puts a leg that wants beats on the list, and starts the metronome for the first one.
@@ -348,7 +430,7 @@ impl Worker {
         self.beating.push(slot);
         if self.next_beat.is_none() {
             let now = self.now();
-            self.metronome.start(BEAT, BEAT)?;
+            self.io.beats(Some(BEAT))?;
             self.next_beat = Some(now + BEAT);
         }
         Ok(())
@@ -371,7 +453,7 @@ impl Worker {
         }
         self.next_beat = Some(due);
         if self.beating.is_empty() {
-            self.metronome.stop()?;
+            self.io.beats(None)?;
             self.next_beat = None;
         }
         Ok(())
@@ -384,6 +466,7 @@ impl Worker {
             reports,
             scratch,
             shared,
+            io,
             ..
         } = self;
         let counters = &shared.counters;
@@ -396,9 +479,9 @@ impl Worker {
                 counters.ring_full.count();
                 return true;
             }
-            let socket = &port.socket;
+            let (socket, token) = (&port.socket, token_of(port.generation, *slot));
             let finished = port.leg.beat(now, scratch, |datagram, to| {
-                count_sent(socket.send_to(datagram, to), counters);
+                io.send(token, socket, datagram, to, counters);
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -414,6 +497,7 @@ impl Worker {
             return;
         }
         self.next_look = now + LOOK;
+        self.meter.look(now, &self.shared.load);
         for port in self.ports.iter_mut().flatten() {
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
@@ -436,24 +520,23 @@ fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
     }
 }
 
-fn send(listener: &MediaPort, datagram: &[u8], to: SocketAddr, counters: &Counters) {
-    count_sent(listener.socket.send_to(datagram, to), counters);
+fn token_of(generation: u32, slot: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot)
 }
 
-fn count_sent(result: io::Result<usize>, counters: &Counters) {
-    match result {
-        Ok(_) => counters.sent.count(),
-        Err(_) => counters.drop(Reason::SendFailed),
-    }
+fn slot_of(token: u64) -> u32 {
+    token as u32
 }
 
-/// Tokens told at once.
+/// The port that a token is about; not one that has its slot by now.
+fn port_of(ports: &mut [Option<Box<MediaPort>>], token: u64) -> Option<&mut MediaPort> {
+    let port = ports.get_mut(slot_of(token) as usize)?.as_deref_mut()?;
+    (token_of(port.generation, slot_of(token)) == token).then_some(port)
+}
+
+/// Packets passed on before orders and beats are looked at again.
 const BATCH: usize = 256;
-/// The token of the bell. Generations stay below it.
-const WAKE: u64 = u64::MAX;
-/// The token of the metronome.
-const BEATS: u64 = u64::MAX - 1;
-/// Generations wrap here.
+/// Generations wrap here, so that a token never is one of the backends' own.
 const GENERATIONS: u32 = u32::MAX >> 1;
 /// How often silence is looked for, and the longest sleep.
 const LOOK: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::opus_copy::beside;
 use super::path::numbered;
 use super::timeline::Layout;
 use super::wav_header::{HEADER_BYTES, wav_header};
@@ -35,7 +36,13 @@ impl WavFile {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            let opened = if beside(&path).exists() {
+                // An earlier namesake, of which only the copy is left.
+                Err(io::ErrorKind::AlreadyExists.into())
+            } else {
+                OpenOptions::new().write(true).create_new(true).open(&path)
+            };
+            match opened {
                 Ok(file) => {
                     let file = WavFile {
                         file,

@@ -1,12 +1,15 @@
 //! Recording: one WAV file per conversation or message, written beside the calls and never in their way.
 //!
 //! The media threads copy what legs receive into taps; one writer thread polls them, places every packet on the file's
-//! [timeline](timeline) and writes; a second thread completes closed files (disk, length, SHA-256, journal). What a crash
+//! [timeline](timeline) and writes; a second thread completes closed files (disk, length, SHA-256, journal); a third one, when
+//! nothing else wants the processor, replaces them by copies in Opus where that is asked for. What a crash
 //! left unfinished, [`repair::repair`] completes at the next start. The index, retention and upload are not here.
 
+mod copier;
 pub mod ear;
 pub mod file;
 mod open;
+pub mod opus_copy;
 pub mod path;
 pub mod repair;
 #[cfg(test)]
@@ -18,17 +21,18 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
+use self::copier::Work;
 use self::open::Feed;
 use self::writer::{Message, Writer};
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name, RecordingId};
-use crate::ledger::journal::{Entry, RecordingKind};
+use crate::ledger::journal::{Entry, RecordingKind, RecordingRecord};
 use crate::ledger::recording::Side;
 use crate::media::tap::TapReader;
 
@@ -66,6 +70,7 @@ pub struct Begin {
 pub struct Recorder {
     sender: Sender<Message>,
     clock: Clock,
+    copies: Sender<Work>,
     census: Arc<AtomicUsize>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
@@ -75,16 +80,28 @@ impl Recorder {
     /// from a thread of the recorder's own; a message begins in the journal when it is 2 s long or ends. Fails when the folder cannot be made or no thread can be had.
     pub fn start(
         settings: RecorderSettings,
-        journal: Box<dyn Fn(Entry) + Send>,
+        journal: Box<dyn Fn(Entry) + Send + Sync>,
     ) -> io::Result<Recorder> {
         std::fs::create_dir_all(&settings.root)?;
         let census = Arc::new(AtomicUsize::new(0));
         let (seal, seal_inbox) = channel();
         let (sender, inbox) = channel();
-        let (root, counted) = (settings.root.clone(), Arc::clone(&census));
+        let journal: Arc<dyn Fn(Entry) + Send + Sync> = Arc::from(journal);
+        let (copies, copies_inbox) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (root, told, halt) = (
+            settings.root.clone(),
+            Arc::clone(&journal),
+            Arc::clone(&stop),
+        );
+        let copying = Builder::new()
+            .name("record-copy".into())
+            .spawn(move || copier::run(root, copies_inbox, told, halt))?;
+        let (root, counted, done) = (settings.root.clone(), Arc::clone(&census), copies.clone());
         let sealing = Builder::new()
             .name("record-seal".into())
-            .spawn(move || seal::run(root, seal_inbox, journal, counted))?;
+            .spawn(move || seal::run(root, seal_inbox, journal, done, counted))?;
+        let last = copies.clone();
         let clock = Arc::clone(&settings.clock);
         let thread = Builder::new().name("recorder".into()).spawn(move || {
             writer::run(Writer::new(settings.root, seal), &inbox, &clock);
@@ -92,10 +109,17 @@ impl Recorder {
             if sealing.join().is_err() {
                 tracing::error!("the thread that completes recordings panicked");
             }
+            stop.store(true, Ordering::Relaxed);
+            // One that ended before has nothing to end.
+            let _ended = last.send(Work::Stop);
+            if copying.join().is_err() {
+                tracing::error!("the thread that copies recordings panicked");
+            }
         })?;
         Ok(Recorder {
             sender,
             clock: settings.clock,
+            copies,
             census,
             thread: Arc::new(Mutex::new(Some(thread))),
         })
@@ -150,6 +174,15 @@ impl Recorder {
     /// `RecordingEnded` follows.
     pub fn discard(&self, recording: RecordingId) {
         self.tell(Message::Discard(recording));
+    }
+
+    /// A complete recording of an earlier run still waits for its copy in Opus.
+    pub fn copy(&self, record: RecordingRecord) {
+        if self.copies.send(Work::Copy(record.into())).is_err() {
+            tracing::warn!(
+                "the recorder has shut down: a recording is copied after the next start"
+            );
+        }
     }
 
     /// Recordings begun and not yet complete in the journal.

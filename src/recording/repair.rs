@@ -146,7 +146,8 @@ fn parse_head(head: &[u8]) -> Option<Shape> {
     }
 }
 
-fn hash(file: &mut File) -> io::Result<(u64, String)> {
+/// Length and SHA-256 of a file, from its beginning.
+pub(super) fn hash(file: &mut File) -> io::Result<(u64, String)> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = Sha256::new();
     let mut bytes = 0u64;
@@ -165,7 +166,7 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
 }
 
 /// The path of a record, which must stay below the root.
-fn below(root: &Path, relative: &str) -> io::Result<PathBuf> {
+pub(super) fn below(root: &Path, relative: &str) -> io::Result<PathBuf> {
     let relative = Path::new(relative);
     if relative
         .components()

@@ -4,8 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
+use super::copier::Work;
 use super::repair::complete;
 use crate::ledger::journal::{Entry, RecordingRecord};
 
@@ -25,7 +26,8 @@ pub enum Seal {
 pub fn run(
     root: PathBuf,
     inbox: Receiver<Seal>,
-    journal: Box<dyn Fn(Entry) + Send>,
+    journal: Arc<dyn Fn(Entry) + Send + Sync>,
+    copies: Sender<Work>,
     census: Arc<AtomicUsize>,
 ) {
     for message in inbox {
@@ -40,7 +42,12 @@ pub fn run(
                     );
                     record
                 });
-                journal(Entry::RecordingEnded(record));
+                journal(Entry::RecordingEnded(record.clone()));
+                let is_complete = record.sha256.is_some();
+                if record.copy_due && is_complete && copies.send(Work::Copy(record.into())).is_err()
+                {
+                    tracing::warn!("a recording is copied after the next start");
+                }
                 census.fetch_sub(1, Ordering::Relaxed);
             }
             Seal::Gone => {

@@ -4,6 +4,7 @@
 //! how that sounds.
 
 pub mod demux;
+pub mod jitter_buffer;
 pub mod latch;
 pub mod outgoing;
 pub mod packet;

@@ -9,6 +9,18 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::rtp::srtp::{MasterKey, Mki, Suite};
 
+/// Whether a leg's media is protected: `srtp` of a trunk or an operator.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Policy {
+    /// Never.
+    #[default]
+    Off,
+    /// Where the far side wants it, or can and nobody on the way reads our key.
+    Offered,
+    /// Always.
+    Required,
+}
+
 /// What both sides agreed on to protect a stream with. Never shown with its keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CryptoAgreed {
@@ -87,7 +99,7 @@ impl CryptoLine {
                 return Err(CryptoError::Method);
             }
             if let Some(suite) = suite {
-                read = Some(inline(suite, material)?);
+                read = inline(suite, material)?;
             }
         }
         // Which of several keys a packet uses could change with each: such lines are rare, and the next one will do.
@@ -125,8 +137,8 @@ pub fn choose(values: &[String]) -> Result<Option<CryptoLine>, CryptoError> {
     Ok(chosen)
 }
 
-/// `key-and-salt["|"lifetime]["|"value":"length]`.
-fn inline(suite: Suite, text: &str) -> Result<(MasterKey, Mki), CryptoError> {
+/// `key-and-salt["|"lifetime]["|"value":"length]`; `None` with a name of the key that is too long for us.
+fn inline(suite: Suite, text: &str) -> Result<Option<(MasterKey, Mki)>, CryptoError> {
     let mut parts = text.split('|');
     let material = parts.next().unwrap_or_default();
     let material = BASE64.decode(material).map_err(|_| CryptoError::Base64)?;
@@ -139,7 +151,7 @@ fn inline(suite: Suite, text: &str) -> Result<(MasterKey, Mki), CryptoError> {
     let mki = next.map(read_mki).transpose()?.unwrap_or_default();
     match parts.next() {
         Some(_) => Err(CryptoError::Mki),
-        None => Ok((key, mki)),
+        None => Ok(Mki::new(&mki).map(|mki| (key, mki))),
     }
 }
 
@@ -159,11 +171,11 @@ fn check_lifetime(text: &str) -> Result<(), CryptoError> {
 }
 
 /// `value:length`, the value as a big-endian number in so many bytes.
-fn read_mki(text: &str) -> Result<Mki, CryptoError> {
+fn read_mki(text: &str) -> Result<Vec<u8>, CryptoError> {
     let (value, length) = text.split_once(':').ok_or(CryptoError::Mki)?;
     let length = number(length, 3).filter(|length| (1..=128).contains(length));
     let length = length.ok_or(CryptoError::Mki)? as usize;
-    if value.is_empty() || value.len() > LONGEST_MKI {
+    if value.is_empty() || value.len() > LONGEST_VALUE {
         return Err(CryptoError::Mki);
     }
     let mut bytes = vec![0u8; length];
@@ -182,7 +194,7 @@ fn read_mki(text: &str) -> Result<Mki, CryptoError> {
             return Err(CryptoError::Mki);
         }
     }
-    Ok(Mki::new(bytes))
+    Ok(bytes)
 }
 
 /// Session parameters that change nothing here: a wish for the replay window's size, the derivation rate zero that is
@@ -209,7 +221,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// An SRTP key protects 2^48 packets at most (RFC 3711 §9.2).
 const LONGEST_LIFE: u64 = 48;
 /// Digits of a value of 128 bytes.
-const LONGEST_MKI: usize = 309;
+const LONGEST_VALUE: usize = 309;
 
 #[cfg(test)]
 mod tests {
@@ -229,11 +241,11 @@ mod tests {
         let line = parse(&format!("{KEY}|2^20|1:4")).unwrap().unwrap();
         assert_eq!(line.tag, 1);
         assert_eq!(line.key.suite(), Suite::AesCm128HmacSha1Tag80);
-        assert_eq!(line.mki, Mki::new(vec![0, 0, 0, 1]));
+        assert_eq!(line.mki, Mki::new(&[0, 0, 0, 1]).unwrap());
         assert_eq!(line.key.material().get(..8), Some(&b"YS___sem"[..]));
         assert_eq!(
             parse(&format!("{KEY}|1066:4")).unwrap().unwrap().mki,
-            Mki::new(vec![0, 0, 4, 42])
+            Mki::new(&[0, 0, 4, 42]).unwrap()
         );
         assert!(parse(KEY).unwrap().unwrap().mki == Mki::default());
         let f8 =
@@ -300,6 +312,8 @@ mod tests {
             assert_eq!(parse(&format!("{KEY}|{mki}")), Err(Mki), "{mki}");
         }
         assert!(parse(&format!("{KEY}|255:1")).unwrap().is_some());
+        assert!(parse(&format!("{KEY}|255:16")).unwrap().is_some());
+        assert_eq!(parse(&format!("{KEY}|255:17")), Ok(None));
     }
 
     #[test]

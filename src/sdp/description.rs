@@ -38,6 +38,12 @@ pub struct Stream {
     pub maps: Vec<RtpMap>,
     /// `a=fmtp` (RFC 8866 §6.15): payload type and parameters.
     pub parameters: Vec<(u8, String)>,
+    /// `a=crypto` (RFC 4568), as written.
+    pub crypto: Vec<String>,
+    /// `a=rtcp-mux` (RFC 5761): reports come on the same port.
+    pub rtcp_mux: bool,
+    /// `a=rtcp` (RFC 3605): where reports are received if not one port above; its own address only if it names one.
+    pub rtcp: Option<(u16, Option<IpAddr>)>,
 }
 
 /// What a payload type means in a stream.
@@ -136,6 +142,14 @@ impl Stream {
                     Some((number.parse().ok()?, parameters.trim().to_owned()))
                 })
                 .collect(),
+            crypto: values(&media.attributes, "crypto")
+                .map(str::to_owned)
+                .collect(),
+            rtcp_mux: media
+                .attributes
+                .iter()
+                .any(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-mux")),
+            rtcp: values(&media.attributes, "rtcp").find_map(rtcp),
             kind: media.media,
             port: media.port,
             proto: media.proto,
@@ -147,6 +161,13 @@ impl Stream {
         self.is_audio()
             && (self.proto.eq_ignore_ascii_case("RTP/AVP")
                 || self.proto.eq_ignore_ascii_case("RTP/AVPF"))
+    }
+
+    /// Whether it is audio over SRTP with keys in the description: `RTP/SAVP` (RFC 3711 §12) or `RTP/SAVPF` (RFC 5124).
+    pub fn is_secure_audio(&self) -> bool {
+        self.is_audio()
+            && (self.proto.eq_ignore_ascii_case("RTP/SAVP")
+                || self.proto.eq_ignore_ascii_case("RTP/SAVPF"))
     }
 
     /// Whether it is audio of whatever transport.
@@ -269,6 +290,24 @@ fn direction(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
             _ => None,
         }
     })
+}
+
+fn values<'a>(
+    attributes: &'a [sdp_types::Attribute],
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+        .map(|attribute| attribute.value.as_deref().unwrap_or_default())
+}
+
+/// `53020` or `53020 IN IP4 192.0.2.7`.
+fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
+    let mut fields = value.split_ascii_whitespace();
+    let port = fields.next()?.parse().ok().filter(|port| *port != 0)?;
+    let address = fields.nth(2).and_then(|address| address.parse().ok());
+    Some((port, address))
 }
 
 /// A value in milliseconds; some phones write fractions (`20.0`), which are cut off.
@@ -416,6 +455,21 @@ mod tests {
                 .address()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn keys_and_places_of_reports_are_read() {
+        let stream = audio(
+            "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4 RTP/SAVP 0\r\na=crypto:1 X inline:y \r\na=crypto:2 Z\r\na=rtcp:53020 IN IP4 192.0.2.9\r\na=rtcp-mux\r\n",
+        );
+        assert_eq!(stream.crypto, ["1 X inline:y", "2 Z"]);
+        assert!(stream.rtcp_mux && stream.is_secure_audio() && !stream.is_plain_audio());
+        assert_eq!(
+            stream.rtcp,
+            Some((53_020, Some("192.0.2.9".parse().unwrap())))
+        );
+        let stream = audio("v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4 RTP/AVP 0\r\na=rtcp:7\r\n");
+        assert_eq!((stream.rtcp, stream.rtcp_mux), (Some((7, None)), false));
     }
 
     #[test]

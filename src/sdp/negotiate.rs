@@ -1,11 +1,12 @@
 //! Offer/answer for one leg (RFC 3264): what we offer, what we answer, and what was agreed.
 //!
 //! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
-//! ICE and encryption are ignored in offers and never offered.
+//! ICE are ignored in offers and never offered. How a stream is protected is decided in `security`.
 
 mod choice;
 mod error;
 mod numbers;
+mod security;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,10 +14,13 @@ use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
 use smallvec::SmallVec;
 
-use self::choice::{Match, event_clocks, telephone_event};
+use self::choice::{Match, event_clocks, place_of_reports, telephone_event};
 pub use self::error::SdpError;
 use self::numbers::Numbers;
+pub use self::security::KeySeed;
+use self::security::{Security, dress};
 pub use super::codec::Codec;
+use super::crypto::{CryptoAgreed, CryptoLine, Policy};
 use super::description::{Description, Format, Stream};
 use super::opus_format::OpusFormat;
 
@@ -84,6 +88,12 @@ pub struct Agreed {
     pub packet_time_ms: u32,
     /// From our point of view.
     pub direction: Direction,
+    /// How the stream is protected (RFC 4568); `None`: it is plain.
+    pub crypto: Option<Box<CryptoAgreed>>,
+    /// Reports (RTCP) go over the port of the stream (RFC 5761); otherwise over the one above it.
+    pub rtcp_mux: bool,
+    /// Where the far side receives reports, if it named a place of its own (RFC 3605).
+    pub rtcp: Option<SocketAddr>,
 }
 
 impl Agreed {
@@ -117,6 +127,7 @@ pub struct Negotiation {
     /// What was offered and can be answered; several early dialogs answer one offer.
     offered: Option<Offered>,
     agreed: Option<Agreed>,
+    security: Security,
     /// What the offer that was answered last leaves to choose, the chosen one among it.
     choices: SmallVec<[Match; 4]>,
 }
@@ -126,6 +137,9 @@ struct Offered {
     streams: usize,
     audio_at: usize,
     numbers: Numbers,
+    /// Our keys in it.
+    lines: Vec<CryptoLine>,
+    rtcp_mux: bool,
 }
 
 impl Negotiation {
@@ -148,8 +162,17 @@ impl Negotiation {
             numbers: Numbers::usual(),
             offered: None,
             agreed: None,
+            security: Security::default(),
             choices: SmallVec::new(),
         }
+    }
+
+    /// The same with its media protected as the policy says; without this it never is. `private`: nobody on the way reads
+    /// what we say, so that keys may be offered unasked.
+    #[must_use]
+    pub fn secured(mut self, policy: Policy, private: bool, seed: KeySeed) -> Negotiation {
+        self.security = Security::new(policy, private, seed);
+        self
     }
 
     /// Our offer: first, or again unchanged (a re-INVITE without SDP asks for it).
@@ -162,17 +185,23 @@ impl Negotiation {
             .into_iter()
             .map(|codec| (codec, self.numbers.of(codec)))
             .collect();
-        // An offerer's RTP/AVPF stays what it was.
+        // An offerer's transport stays what it was.
         let proto = self
             .said
             .get(self.audio_at)
             .map(|media| media.proto.clone())
             .filter(|proto| proto.eq_ignore_ascii_case("RTP/AVPF"))
-            .unwrap_or_else(|| "RTP/AVP".into());
+            .unwrap_or_else(|| self.security.transport().into());
+        let before = self.offered.as_ref().map(|offered| &*offered.lines);
+        let lines = self
+            .security
+            .lines(self.agreed.as_ref(), before.unwrap_or_default());
+        let rtcp_mux = self.agreed.as_ref().is_none_or(|agreed| agreed.rtcp_mux);
         let events: Vec<(u8, u32)> = event_clocks(&voice)
             .map(|clock_rate| (self.numbers.event(clock_rate), clock_rate))
             .collect();
-        let audio = self.audio(&proto, &voice, &events, Direction::SendRecv);
+        let mut audio = self.audio(&proto, &voice, &events, Direction::SendRecv);
+        dress(&mut audio, &lines, rtcp_mux);
         // The streams that were declined keep their place (RFC 3264 §8).
         let mut medias = self.said.clone();
         match medias.get_mut(self.audio_at) {
@@ -183,6 +212,8 @@ impl Negotiation {
             streams: medias.len(),
             audio_at: self.audio_at,
             numbers: self.numbers,
+            lines,
+            rtcp_mux,
         });
         self.say(medias)
     }
@@ -197,10 +228,20 @@ impl Negotiation {
         let stream = description.streams.get(index).ok_or(SdpError::NoAudio)?;
         let found = *choices.first().ok_or(SdpError::NoAudio)?;
         let (remote, direction) = self.remote_and_direction(stream)?;
-        let agreed = found.agreed(remote, direction);
+        let (crypto, lines) = match self.security.answer(stream)? {
+            Some(secured) => (Some(secured.agreed), vec![secured.line]),
+            None => (None, Vec::new()),
+        };
+        let agreed = Agreed {
+            crypto,
+            rtcp_mux: stream.rtcp_mux,
+            rtcp: place_of_reports(stream, remote),
+            ..found.agreed(remote, direction)
+        };
         let mut medias: Vec<Media> = description.streams.iter().map(declined).collect();
         if let Some(place) = medias.get_mut(index) {
             *place = self.audio_of(&stream.proto, &found, direction);
+            dress(place, &lines, stream.rtcp_mux);
         }
         self.choices = choices;
         self.audio_at = index;
@@ -210,6 +251,8 @@ impl Negotiation {
             streams: medias.len(),
             audio_at: index,
             numbers: self.numbers,
+            lines,
+            rtcp_mux: stream.rtcp_mux,
         });
         self.agreed = Some(agreed.clone());
         Ok((self.say(medias), agreed))
@@ -228,11 +271,18 @@ impl Negotiation {
             .agreed
             .as_ref()
             .filter(|agreed| agreed.codec != codec)?;
-        let agreed = found.agreed(before.remote, before.direction);
+        let agreed = Agreed {
+            crypto: before.crypto.clone(),
+            rtcp_mux: before.rtcp_mux,
+            rtcp: before.rtcp,
+            ..found.agreed(before.remote, before.direction)
+        };
+        let offered = self.offered.as_ref()?;
         let mut medias = self.said.clone();
         let place = medias.get_mut(self.audio_at)?;
         let proto = std::mem::take(&mut place.proto);
         *place = self.audio_of(&proto, &found, agreed.direction);
+        dress(place, &offered.lines, offered.rtcp_mux);
         self.agreed = Some(agreed.clone());
         // The answer that this one stands for was never seen.
         self.version = self.version.saturating_sub(1);
@@ -257,9 +307,9 @@ impl Negotiation {
             .streams
             .get(offered.audio_at)
             .ok_or(SdpError::NoAudio)?;
-        if !stream.is_plain_audio() {
+        if !self.security.speaks(stream) {
             return Err(mismatch(format!(
-                "we offered audio over RTP/AVP, it says {} over {}",
+                "we offered audio over RTP, it says {} over {}",
                 stream.kind, stream.proto
             )));
         }
@@ -271,6 +321,9 @@ impl Negotiation {
         let found = self.match_answer(stream, &offered)?;
         let (remote, direction) = self.remote_and_direction(stream)?;
         let agreed = Agreed {
+            crypto: self.security.accept(stream, &offered)?,
+            rtcp_mux: offered.rtcp_mux && stream.rtcp_mux,
+            rtcp: place_of_reports(stream, remote),
             receive_payload_type: offered.numbers.of(found.codec),
             telephone_event: found
                 .event
@@ -296,8 +349,10 @@ impl Negotiation {
             .streams
             .iter()
             .enumerate()
-            .filter(|(_, stream)| stream.is_plain_audio() && stream.port != 0)
+            .filter(|(_, stream)| self.security.speaks(stream) && stream.port != 0)
             .collect();
+        // Of a protected stream and a plain one, the protected one.
+        candidates.sort_by_key(|(_, stream)| !stream.is_secure_audio());
         if self.agreed.is_some() {
             candidates.sort_by_key(|&(index, _)| index != self.audio_at);
         }
@@ -305,6 +360,8 @@ impl Negotiation {
         for &(index, stream) in &candidates {
             // An alternative over the other IP version may stand before the one for us (RFC 4091).
             if let Err(error) = self.remote_and_direction(stream) {
+                wrong.get_or_insert(error);
+            } else if let Err(error) = self.security.answer(stream) {
                 wrong.get_or_insert(error);
             } else {
                 let choices = self.match_offer(stream);

@@ -1,6 +1,7 @@
 //! The door and the brakes: what is taken in, who is banned, when new calls are refused (DESIGN.md sections 5 and 9).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::overload::Why;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::journal::{BanRecord, Entry};
+use crate::net::access::door::Door;
 use crate::net::access::source::Source;
 use crate::net::access::{Admission, Consequence, Offence, Standing};
 use crate::net::stream::Heard;
@@ -195,6 +197,11 @@ impl Core {
         if self.overload.note_processors(share) {
             self.tell_overload(now.mono);
         }
+    }
+
+    /// Whom the accepting tasks ask before any handshake.
+    pub fn set_door(&mut self, door: Arc<Door>) {
+        self.access.set_door(door);
     }
 
     /// The bans of before a restart.

@@ -77,7 +77,7 @@ impl Core {
                 return;
             }
         };
-        if !self.take_session(now, session, message, &source) {
+        if !self.take_session(now, session, flow, message, &source) {
             return;
         }
         let call = CallId::new(now.wall, &mut self.entropy);

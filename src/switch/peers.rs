@@ -45,7 +45,9 @@ impl Core {
     /// Takes a trunk's peers from the plan; what is known of those that stay is kept. Its addresses stay until the new ones are looked up.
     pub(super) fn apply_peers(&mut self, now: Now, trunk: &Trunk) {
         let known = self.trunks.peers.get(&trunk.name);
-        if known.is_some_and(|known| known.is_for(&trunk.peers, &trunk.weights, trunk.options)) {
+        if known.is_some_and(|known| {
+            known.is_for(&trunk.peers, &trunk.weights, trunk.options, trunk.timeout)
+        }) {
             return;
         }
         let mut peers = Peers::new(
@@ -299,6 +301,22 @@ impl Core {
                 && offers.is_some_and(|offers| offers.host == peer.host)
         })?;
         let stream = self.flow_of(offered.server, &peer.host)?;
+        (stream.advertised.ip() == flow.advertised.ip()).then_some(stream)
+    }
+
+    /// The stream by which large messages reach a trunk at this address.
+    pub(super) fn stream_to(&mut self, trunk: &Name, flow: &Flow) -> Option<Flow> {
+        if flow.transport != Transport::Udp {
+            return None;
+        }
+        let peers = self.trunks.peers.get(trunk)?;
+        let server = Server {
+            transport: flow.transport,
+            address: flow.remote,
+        };
+        let stream = peers.stream_beside(server)?;
+        let host = peers.host_of(stream)?.to_owned();
+        let stream = self.flow_of(stream, &host)?;
         (stream.advertised.ip() == flow.advertised.ip()).then_some(stream)
     }
 

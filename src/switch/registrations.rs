@@ -289,7 +289,7 @@ impl Core {
         let Some(registered) = self.trunks.accounts.get_mut(&number) else {
             return;
         };
-        let host = registered.peer.host.clone();
+        let (host, trunk) = (registered.peer.host.clone(), registered.trunk.clone());
         let Some((server, flow)) = place else {
             // As when nobody answers: the machine tries again later.
             let answer = Answer {
@@ -328,8 +328,14 @@ impl Core {
                 (HeaderName::Expires, send.expires.as_secs().to_string()),
             ],
         };
+        self.send_to_trunk(now, &trunk, request);
+    }
+
+    fn send_to_trunk(&mut self, now: Now, trunk: &Name, request: Request) {
+        let large = self.stream_to(trunk, &request.flow);
+        let request = Box::new(request);
         self.endpoint
-            .handle_command(now, Command::Request(Box::new(request)));
+            .handle_command(now, Command::RequestBy { request, large });
     }
 
     /// Asks an address of a trunk whether it lives.
@@ -361,7 +367,6 @@ impl Core {
             credentials: credentials(trunk),
             headers: Vec::new(),
         };
-        self.endpoint
-            .handle_command(now, Command::Request(Box::new(request)));
+        self.send_to_trunk(now, &trunk.name, request);
     }
 }

@@ -7,8 +7,8 @@ use super::reasons;
 use crate::call::Source;
 use crate::ledger::clock::Now;
 use crate::ledger::id::Name;
-use crate::sip::endpoint::SessionId;
 use crate::sip::endpoint::command::{Command, Usage};
+use crate::sip::endpoint::{Flow, SessionId};
 use crate::sip::session;
 use crate::sip::wire::{Message, Name as HeaderName};
 
@@ -52,6 +52,7 @@ impl Core {
         &mut self,
         now: Now,
         session: SessionId,
+        flow: Flow,
         message: &Message,
         source: &Source,
     ) -> bool {
@@ -70,6 +71,12 @@ impl Core {
         }
         self.endpoint
             .handle_command(now, Command::Use { session, usage });
+        if let Source::Trunk(trunk) = source
+            && let Some(large) = self.stream_to(trunk, &flow)
+        {
+            let command = Command::OffersStream { session, large };
+            self.endpoint.handle_command(now, command);
+        }
         true
     }
 }

@@ -1,11 +1,13 @@
 //! A media plane with simple phones around it, and what is asked of both.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use vats::call::media::{MediaAct, MediaEvent};
+use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
 use vats::media::{Census, Plane, PlaneSettings};
@@ -15,22 +17,38 @@ use vats::sdp::negotiate::{Agreed, Codec, Direction};
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ports of this run, a part for each test: several runs may share a machine.
+thread_local! {
+    /// What this thread's test is run over.
+    static IO: Cell<MediaIo> = const { Cell::new(MediaIo::Auto) };
+}
+
+/// Runs a test over one of the backends.
+pub fn over(io: MediaIo, test: impl FnOnce()) {
+    IO.set(io);
+    test();
+}
+
+/// What this thread's test is run over.
+pub fn io() -> MediaIo {
+    IO.get()
+}
+
+/// Ports of this run, a part for each test and backend: several runs may share a machine.
 pub fn ports(range: RangeInclusive<u16>) -> RangeInclusive<u16> {
     static BASE: OnceLock<u16> = OnceLock::new();
-    let base = *BASE.get_or_init(free_base);
+    let base = *BASE.get_or_init(free_base) + if io() == MediaIo::Epoll { 900 } else { 0 };
     base + range.start()..=base + range.end()
 }
 
-/// The first of 900 ports that nobody holds, below those that the system gives; runs begin looking at different places.
+/// The first of 1800 ports that nobody holds, below those that the system gives; runs begin looking at different places.
 fn free_base() -> u16 {
-    let first = std::process::id() % 24;
+    let first = std::process::id() % 12;
     let is_free =
-        |base: &u16| (*base..base + 900).all(|port| UdpSocket::bind((LOOPBACK, port)).is_ok());
-    (0..24)
-        .map(|step| 10_000 + ((first + step) % 24) as u16 * 900)
+        |base: &u16| (*base..base + 1800).all(|port| UdpSocket::bind((LOOPBACK, port)).is_ok());
+    (0..12)
+        .map(|step| 10_000 + ((first + step) % 12) as u16 * 1800)
         .find(is_free)
-        .expect("900 free ports in a row")
+        .expect("1800 free ports in a row")
 }
 
 pub struct Bench {
@@ -48,6 +66,7 @@ impl Bench {
             bind: LOOPBACK,
             advertised: Box::new(|towards| towards),
             start,
+            io: io(),
         })
         .unwrap();
         Bench {
@@ -170,6 +189,9 @@ impl Phone {
             opus: None,
             packet_time_ms: 20,
             direction: Direction::SendRecv,
+            crypto: None,
+            rtcp_mux: true,
+            rtcp: None,
         }
     }
 

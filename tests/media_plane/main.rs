@@ -5,10 +5,11 @@ mod bench;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use bench::{Bench, LOOPBACK, PATIENCE, Phone, ports, sound};
+use bench::{Bench, LOOPBACK, PATIENCE, Phone, io, over, ports, sound};
 use vats::audio::clip::Clip;
 use vats::audio::g711;
 use vats::call::media::{MediaAct, MediaEvent, PlayMode};
+use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
 use vats::media::tap::tap;
@@ -16,7 +17,6 @@ use vats::media::{Plane, PlaneSettings, Reason};
 use vats::rtp::telephone_event::{KeyReceiver, TelephoneEvent};
 use vats::sdp::negotiate::Codec;
 
-#[test]
 fn five_seconds_both_ways_are_bit_exact() {
     for codec in [Codec::Pcmu, Codec::Pcma] {
         let mut bench = Bench::new(2, ports(0..=39));
@@ -54,7 +54,6 @@ fn five_seconds_both_ways_are_bit_exact() {
     }
 }
 
-#[test]
 fn the_two_laws_are_converted_and_tapped_before_that() {
     let mut bench = Bench::new(1, ports(40..=79));
     let mut a = bench.phone(1, Codec::Pcmu);
@@ -72,19 +71,19 @@ fn the_two_laws_are_converted_and_tapped_before_that() {
         let expected: Vec<u8> = sound(2, n).into_iter().map(g711::alaw_to_ulaw).collect();
         assert_eq!((payload_type, payload), (0, expected));
     }
-    let mut payload = Vec::new();
-    for n in 0..50 {
-        let header = reader.pop(&mut payload).unwrap();
+    let mut n = 0;
+    reader.drain(&mut Vec::new(), |header, payload| {
         assert_eq!(payload, sound(1, n));
         assert_eq!(header.timestamp, 5_000 + 160 * n as u32);
         assert_eq!((header.codec, header.ssrc), (Codec::Pcmu, 1));
-    }
+        n += 1;
+    });
+    assert_eq!(n, 50);
     bench.plane.detach_tap(a.leg);
     bench.until("tap given back", |_| reader.is_finished());
     bench.close(&[&a, &b]);
 }
 
-#[test]
 fn a_clip_is_played_in_time_and_its_end_told_once() {
     let mut bench = Bench::new(1, ports(80..=99));
     let a = bench.phone(1, Codec::Pcma);
@@ -138,7 +137,6 @@ fn a_clip_is_played_in_time_and_its_end_told_once() {
     assert_eq!(std::sync::Arc::strong_count(&clip), 1);
 }
 
-#[test]
 fn keys_are_told_once_and_sent_so_that_they_are_heard_once() {
     let mut bench = Bench::new(2, ports(100..=119));
     let mut a = bench.phone(1, Codec::Pcmu);
@@ -195,7 +193,6 @@ fn keys_are_told_once_and_sent_so_that_they_are_heard_once() {
     bench.close(&[&a, &b]);
 }
 
-#[test]
 fn echo_and_strangers() {
     let mut bench = Bench::new(1, ports(120..=139));
     let mut a = bench.phone(1, Codec::Pcmu);
@@ -218,7 +215,6 @@ fn echo_and_strangers() {
     bench.close(&[&a]);
 }
 
-#[test]
 fn legs_move_between_workers_without_loss() {
     let mut bench = Bench::new(3, ports(140..=199));
     let mut phones: Vec<Phone> = (1..=6).map(|n| bench.phone(n, Codec::Pcmu)).collect();
@@ -276,7 +272,6 @@ fn legs_move_between_workers_without_loss() {
     bench.close(&phones);
 }
 
-#[test]
 fn two_hundred_legs_talk_and_leave_nothing_behind() {
     let mut bench = Bench::new(2, ports(200..=799));
     for round in 0..2 {
@@ -320,7 +315,6 @@ fn two_hundred_legs_talk_and_leave_nothing_behind() {
     assert_eq!(bench.plane.census().free_ports, bench.plane.capacity());
 }
 
-#[test]
 fn ports_rest_but_a_call_is_refused_only_when_none_is_free() {
     let mut bench = Bench::new(1, ports(800..=803));
     let (lower, upper) = (*ports(800..=803).start(), *ports(802..=803).start());
@@ -371,12 +365,20 @@ fn ports_rest_but_a_call_is_refused_only_when_none_is_free() {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start: Instant::now(),
+        io: io(),
     });
     assert!(refused.is_err());
 }
 
-#[tokio::test]
-async fn the_signalling_task_is_woken() {
+fn the_signalling_task_is_woken() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(wakes());
+}
+
+async fn wakes() {
     let mut bench = Bench::new(1, ports(804..=819));
     let mut a = bench.phone(1, Codec::Pcmu);
     for n in 0..3 {
@@ -407,7 +409,6 @@ async fn the_signalling_task_is_woken() {
     }
 }
 
-#[test]
 fn a_far_side_that_sends_nothing_is_told_once() {
     // As if the process had started a minute ago, and the leg had been agreed on then.
     let start = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
@@ -417,6 +418,7 @@ fn a_far_side_that_sends_nothing_is_told_once() {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start,
+        io: io(),
     })
     .unwrap();
     let mut bench = Bench {
@@ -435,7 +437,6 @@ fn a_far_side_that_sends_nothing_is_told_once() {
     bench.close(&[&a, &b]);
 }
 
-#[test]
 fn commands_beyond_the_ring_wait_in_order() {
     let mut bench = Bench::new(1, ports(820..=839));
     let a = bench.phone(1, Codec::Pcmu);
@@ -456,4 +457,36 @@ fn commands_beyond_the_ring_wait_in_order() {
     bench.close(&[&a]);
     drop(bench);
     assert_eq!(std::sync::Arc::strong_count(&clip), 1);
+}
+
+/// Every test over each backend.
+macro_rules! over_both {
+    ($($test:ident),* $(,)?) => {
+        mod by_epoll {
+            $(#[test]
+            fn $test() {
+                super::over(super::MediaIo::Epoll, super::$test);
+            })*
+        }
+        mod by_io_uring {
+            $(#[test]
+            fn $test() {
+                super::over(super::MediaIo::Uring, super::$test);
+            })*
+        }
+    };
+}
+
+over_both! {
+    five_seconds_both_ways_are_bit_exact,
+    the_two_laws_are_converted_and_tapped_before_that,
+    a_clip_is_played_in_time_and_its_end_told_once,
+    keys_are_told_once_and_sent_so_that_they_are_heard_once,
+    echo_and_strangers,
+    legs_move_between_workers_without_loss,
+    two_hundred_legs_talk_and_leave_nothing_behind,
+    ports_rest_but_a_call_is_refused_only_when_none_is_free,
+    the_signalling_task_is_woken,
+    a_far_side_that_sends_nothing_is_told_once,
+    commands_beyond_the_ring_wait_in_order,
 }

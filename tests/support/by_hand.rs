@@ -118,11 +118,16 @@ impl Peer {
         panic!("no answer");
     }
 
-    /// The next request of that method that is not a retransmission of another.
+    /// The next request of that method.
     pub fn request(&self, method: Method) -> Message {
-        let end = Instant::now() + SOON;
+        self.request_within(SOON, method)
+    }
+
+    /// As `request`, with a limit.
+    pub fn request_within(&self, limit: Duration, method: Method) -> Message {
+        let end = Instant::now() + limit;
         while Instant::now() < end {
-            if let Some(message) = self.hear(SOON)
+            if let Some(message) = self.hear(limit)
                 && message.is_request()
                 && message.method() == method
             {
@@ -156,6 +161,16 @@ impl Peer {
     }
 
     pub fn respond(&self, request: &Message, code: u16, tag: &str, contact: &str, body: &str) {
+        let contact = format!("Contact: <{contact}>\r\n");
+        self.respond_with(request, code, tag, &contact, body);
+    }
+
+    /// A response with these further lines.
+    pub fn respond_with(&self, request: &Message, code: u16, tag: &str, more: &str, body: &str) {
+        let kind = match body {
+            "" => "",
+            _ => "Content-Type: application/sdp\r\n",
+        };
         let mut text = format!("SIP/2.0 {code} X\r\n");
         for name in [Name::Via, Name::From, Name::CallId, Name::CSeq] {
             for value in request.headers(name) {
@@ -169,7 +184,7 @@ impl Peer {
             format!(";tag={tag}")
         };
         text += &format!(
-            "To: {to}{tag}\r\nContact: <{contact}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            "To: {to}{tag}\r\n{more}{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         self.send(text);

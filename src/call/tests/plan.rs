@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::clip::Clip;
+use crate::dialplan::media_io::MediaIo;
 use crate::dialplan::number::{Country, E164};
 use crate::dialplan::plan::*;
 use crate::dialplan::provider::{DiversionHeader, IdentityHeader, NumberFormat};
@@ -110,6 +111,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
     let mut plan = Plan {
         version: 7,
         server: Server {
+            media_io: MediaIo::Auto,
             sip: Vec::new(),
             tls: None,
             connections: (10, 10),

@@ -21,6 +21,7 @@ use crate::audio::clip::Clip;
 use crate::audio::wav;
 use crate::call::media::{MediaAct, MediaEvent, PlayMode};
 use crate::clock::Clock;
+use crate::dialplan::media_io::MediaIo;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
 use crate::media::tap::tap;
@@ -109,6 +110,8 @@ impl Phone {
             bind: own,
             advertised: Box::new(move |_| own),
             start: clock.origin(),
+            // One leg: nothing to gather.
+            io: MediaIo::Epoll,
         })?;
         let endpoint = Endpoint::new(settings, entropy.split());
         Ok(Phone {

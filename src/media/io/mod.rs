@@ -17,18 +17,7 @@ use std::time::Duration;
 use self::epoll::{Bell, Metronome, Poller};
 use self::uring::Uring;
 use super::counters::{Counters, Reason};
-
-/// What `server.media_io` asks for.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum Wanted {
-    /// The better one of those that the machine has.
-    #[default]
-    Auto,
-    /// epoll.
-    Epoll,
-    /// io_uring, or epoll where the kernel or a container forbids it.
-    Uring,
-}
+use crate::dialplan::media_io::MediaIo;
 
 /// What was found to work.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -88,18 +77,6 @@ pub struct Readiness {
     next: usize,
 }
 
-impl Wanted {
-    /// As the configuration writes it.
-    pub fn parse(text: &str) -> Option<Wanted> {
-        Some(match text {
-            "auto" => Wanted::Auto,
-            "epoll" => Wanted::Epoll,
-            "io_uring" => Wanted::Uring,
-            _ => return None,
-        })
-    }
-}
-
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -110,13 +87,13 @@ impl fmt::Display for Backend {
 }
 
 /// Chooses the backend: io_uring is taken only if a datagram goes through it, and what forbids it stands in the log.
-pub fn choose(wanted: Wanted) -> Backend {
-    if wanted == Wanted::Epoll {
+pub fn choose(wanted: MediaIo) -> Backend {
+    if wanted == MediaIo::Epoll {
         return Backend::Epoll;
     }
     match uring::probe() {
         Ok(()) => Backend::Uring,
-        Err(error) if wanted == Wanted::Uring => {
+        Err(error) if wanted == MediaIo::Uring => {
             tracing::warn!(%error, "server.media_io: io_uring does not work here; media goes by epoll");
             Backend::Epoll
         }
@@ -227,7 +204,8 @@ impl Readiness {
 
     fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.next = 0;
-        self.told = self.poller.wait(timeout)?;
+        // Whole milliseconds: rounded down, the last of them would be spent going round.
+        self.told = self.poller.wait(timeout + Duration::from_micros(999))?;
         Ok(())
     }
 

@@ -17,11 +17,19 @@ pub enum Priority {
 pub fn raise() -> Priority {
     if realtime().is_ok() {
         Priority::Realtime
-    } else if nice().is_ok() {
+    } else if renice(NICE).is_ok() {
         Priority::Nice
     } else {
         Priority::Normal
     }
+}
+
+/// Lowers the calling thread below everything else: it runs when nothing else wants to.
+///
+/// # Errors
+/// The system refuses.
+pub fn lower() -> io::Result<()> {
+    renice(LOWEST)
 }
 
 fn realtime() -> io::Result<()> {
@@ -35,9 +43,9 @@ fn realtime() -> io::Result<()> {
     }
 }
 
-fn nice() -> io::Result<()> {
+fn renice(value: libc::c_int) -> io::Result<()> {
     // SAFETY: no pointers; on Linux 0 is the calling thread.
-    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } {
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, value) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -47,10 +55,17 @@ fn nice() -> io::Result<()> {
 const REALTIME: libc::c_int = 10;
 /// As sound servers choose.
 const NICE: libc::c_int = -11;
+/// The last of all.
+const LOWEST: libc::c_int = 19;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_may_step_back() {
+        std::thread::spawn(|| lower().unwrap()).join().unwrap();
+    }
 
     #[test]
     fn a_thread_gets_what_is_allowed_and_keeps_running() {

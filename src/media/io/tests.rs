@@ -225,11 +225,8 @@ fn a_ring_that_goes_leaves_its_sockets_alone() {
 }
 
 #[test]
-fn what_the_configuration_may_say() {
-    assert_eq!(Wanted::parse("auto"), Some(Wanted::Auto));
-    assert_eq!(Wanted::parse("epoll"), Some(Wanted::Epoll));
-    assert_eq!(Wanted::parse("io_uring"), Some(Wanted::Uring));
-    assert_eq!(Wanted::parse("kqueue"), None);
-    assert_eq!(choose(Wanted::Epoll), Backend::Epoll);
+fn what_the_configuration_asks_for() {
+    assert_eq!(choose(MediaIo::Epoll), Backend::Epoll);
+    assert_eq!(choose(MediaIo::Auto), choose(MediaIo::Uring));
     assert_eq!(Backend::Uring.to_string(), "io_uring");
 }

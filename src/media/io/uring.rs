@@ -34,7 +34,7 @@ pub struct Uring {
     buffers: Buffers,
     outbox: Outbox,
     /// How receives are asked for: room for an address, no control data.
-    shape: Box<libc::msghdr>,
+    shape: Box<Shape>,
     bell: RawFd,
     seats: Box<[Seat]>,
     attached: usize,
@@ -46,6 +46,12 @@ pub struct Uring {
     refused: u32,
     can_gather: bool,
 }
+
+/// A message header without room of its own.
+struct Shape(libc::msghdr);
+
+// SAFETY: its pointers are null.
+unsafe impl Send for Shape {}
 
 /// A slot for a socket.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -87,13 +93,13 @@ impl Uring {
         }
         buffers.give_all();
         // SAFETY: the structure is plain numbers and pointers, for which zero is valid.
-        let mut shape: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+        let mut shape: libc::msghdr = unsafe { std::mem::zeroed() };
         shape.msg_namelen = size_of::<libc::sockaddr_in6>() as u32;
         Ok(Uring {
             ring,
             buffers,
             outbox: Outbox::new(),
-            shape,
+            shape: Box::new(Shape(shape)),
             bell,
             seats: vec![Seat::Empty; slots].into_boxed_slice(),
             attached: 0,
@@ -259,7 +265,7 @@ impl Uring {
                 && !matches!(-completion.result(), libc::ENOBUFS | libc::ECANCELED);
             return is_failure.then_some(Told::Failed);
         };
-        let told = match RecvMsgOut::parse(self.buffers.filled(buffer), &self.shape) {
+        let told = match RecvMsgOut::parse(self.buffers.filled(buffer), &self.shape.0) {
             Ok(message) => {
                 let datagram = message.payload_data();
                 let length = datagram.len().min(room.len());
@@ -284,7 +290,7 @@ impl Uring {
 
     fn receive(&mut self, token: u64) {
         let receive =
-            opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const *self.shape, GROUP);
+            opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const self.shape.0, GROUP);
         self.push(receive.build().user_data(token));
     }
 

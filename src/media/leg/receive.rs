@@ -42,8 +42,7 @@ impl Leg {
         self.is_ready = true;
         let key = match sound {
             Sound::Voice(_) => None,
-            Sound::Event(_) => TelephoneEvent::parse(packet.payload)
-                .and_then(|event| self.keys_in.receive(packet.ssrc, packet.timestamp, event)),
+            Sound::Event(event, _) => self.keys_in.receive(packet.ssrc, packet.timestamp, event),
         };
         Ok(Accepted {
             leg: self.id,
@@ -63,7 +62,7 @@ fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Option<Sound>, Reaso
             || (payload_type == send && payload_type != agreed.receive_payload_type))
     {
         let event = TelephoneEvent::parse(packet.payload).ok_or(Reason::Malformed)?;
-        return Ok(Some(Sound::Event(event.duration)));
+        return Ok(Some(Sound::Event(event, agreed.event_clock_rate)));
     }
     Ok(if payload_type == agreed.receive_payload_type {
         Some(Sound::Voice(agreed.codec))

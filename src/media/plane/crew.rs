@@ -12,6 +12,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::media::command::{Command, Order, Report};
 use crate::media::counters::Census;
+use crate::media::io::Backend;
 use crate::media::io::epoll::Bell;
 use crate::media::io::priority::{self, Priority};
 use crate::media::worker::{Shared, Worker};
@@ -50,6 +51,7 @@ impl Crew {
         slots: usize,
         start: Instant,
         bell: &Arc<Bell>,
+        backend: Backend,
     ) -> io::Result<Crew> {
         let mut crew = Crew {
             hands: Vec::with_capacity(workers),
@@ -57,7 +59,8 @@ impl Crew {
             last: 0,
         };
         for number in 0..workers {
-            crew.hands.push(Hand::start(number, slots, start, bell)?);
+            crew.hands
+                .push(Hand::start(number, slots, start, bell, backend)?);
         }
         Ok(crew)
     }
@@ -81,6 +84,13 @@ impl Crew {
     #[cfg(test)]
     pub fn loads(&self) -> Vec<usize> {
         self.hands.iter().map(|hand| hand.legs).collect()
+    }
+
+    /// How busy a worker is, from 0 to 1,000.
+    pub fn load_permille(&self, worker: usize) -> u32 {
+        self.hands
+            .get(worker)
+            .map_or(0, |hand| hand.shared.load.permille())
     }
 
     /// Counts a leg to a worker or off it. A leg on its way counts where it goes.
@@ -182,7 +192,13 @@ impl Crew {
 }
 
 impl Hand {
-    fn start(number: usize, slots: usize, start: Instant, bell: &Arc<Bell>) -> io::Result<Hand> {
+    fn start(
+        number: usize,
+        slots: usize,
+        start: Instant,
+        bell: &Arc<Bell>,
+        backend: Backend,
+    ) -> io::Result<Hand> {
         let shared = Arc::new(Shared::new()?);
         let (commands, command_ring) = RingBuffer::new(COMMANDS);
         let (report_ring, reports) = RingBuffer::new(REPORTS);
@@ -193,6 +209,7 @@ impl Hand {
             command_ring,
             report_ring,
             Arc::clone(bell),
+            backend,
         )?;
         let thread = std::thread::Builder::new()
             .name(format!("media-{number}"))

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::Plane;
+use super::converting::Sound;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::port::{Link, MediaPort};
@@ -19,6 +20,8 @@ pub struct Place {
     /// What its far side was told.
     pub local: SocketAddr,
     heard_by: HeardBy,
+    /// What it agreed on, and what it plays: which codec is needed where.
+    pub(super) sound: Sound,
     transit: Option<Transit>,
 }
 
@@ -47,18 +50,18 @@ impl Place {
             number,
             local,
             heard_by: HeardBy::Nobody,
+            sound: Sound::default(),
             transit: None,
         }
     }
 
     /// Who was last told to hear it.
-    #[cfg(test)]
     pub fn heard_by(&self) -> HeardBy {
         self.heard_by
     }
 
     /// The worker that it is on or goes to.
-    fn bound_for(&self) -> usize {
+    pub(super) fn bound_for(&self) -> usize {
         self.transit.as_ref().map_or(self.worker, |t| t.to)
     }
 
@@ -132,6 +135,7 @@ impl Plane {
             if let Some(place) = self.places.get_mut(&leg) {
                 place.heard_by = HeardBy::Leg(partner);
             }
+            self.convert(leg, partner);
         }
         self.crew.order(to, slot, Order::Insert(port));
         if let Some(bridge) = self.bridges.of(leg) {
@@ -196,6 +200,10 @@ impl Plane {
         };
         if place.heard_by != heard_by {
             place.heard_by = heard_by;
+            // The listener first: no packet meets one that cannot hear it.
+            if let HeardBy::Leg(listener) = heard_by {
+                self.convert(leg, listener);
+            }
             self.order(leg, Order::Link(link));
         }
     }

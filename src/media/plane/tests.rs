@@ -3,6 +3,7 @@
 use super::*;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
+use crate::dialplan::media_io::MediaIo;
 use crate::ledger::id::BridgeId;
 use crate::media::tap::tap;
 use crate::sdp::negotiate::{Agreed, Codec, Direction};
@@ -18,6 +19,7 @@ fn plane(workers: usize, ports: RangeInclusive<u16>) -> Plane {
         bind: LOOPBACK,
         advertised: Box::new(|towards| towards),
         start: Instant::now(),
+        io: MediaIo::Auto,
     })
     .unwrap()
 }
@@ -40,6 +42,9 @@ fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<
                 opus: None,
                 packet_time_ms: 20,
                 direction: Direction::SendRecv,
+                crypto: None,
+                rtcp_mux: true,
+                rtcp: None,
             },
         },
         3..=6 => MediaAct::Join { leg, bridge },

@@ -21,15 +21,17 @@ impl Bans {
         !self.until.is_empty() && self.until.get(&source).is_some_and(|until| *until > now)
     }
 
-    pub(super) fn add(&mut self, source: Source, until: Mono) {
+    /// The one that made room, if one had to.
+    pub(super) fn add(&mut self, source: Source, until: Mono) -> Option<Source> {
         self.remove(source);
-        if self.until.len() >= MOST
-            && let Some((_, first)) = self.ends.pop_first()
-        {
-            self.until.remove(&first);
+        let full = self.until.len() >= MOST;
+        let first = self.ends.first().filter(|_| full).map(|(_, first)| *first);
+        if let Some(first) = first {
+            self.remove(first);
         }
         self.until.insert(source, until);
         self.ends.insert((until, source));
+        first
     }
 
     /// False: there was none.

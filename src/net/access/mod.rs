@@ -7,6 +7,7 @@
 
 pub mod attempts;
 mod bans;
+pub mod door;
 mod failures;
 mod generations;
 pub mod limiter;
@@ -15,12 +16,14 @@ pub mod source;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use self::attempts::Attempts;
 use self::bans::Bans;
+use self::door::Door;
 use self::failures::Failures;
 use self::generations::Generations;
 use self::limiter::Limiter;
@@ -106,6 +109,8 @@ pub struct Access {
     attempts: Attempts<(Source, u64)>,
     bans: Bans,
     hash: RandomState,
+    /// What the accepting tasks are told.
+    door: Arc<Door>,
 }
 
 impl Access {
@@ -133,6 +138,7 @@ impl Access {
             attempts: Attempts::new(settings.failures, settings.window, MOST_SOURCES),
             bans: Bans::default(),
             hash: RandomState::new(),
+            door: Arc::default(),
             settings,
         }
     }
@@ -145,7 +151,17 @@ impl Access {
         let fresh = Access::new(settings.clone());
         let old = std::mem::replace(self, fresh);
         (self.known, self.bans, self.swept) = (old.known, old.bans, old.swept);
-        self.trusted = old.trusted;
+        (self.trusted, self.door) = (old.trusted, old.door);
+    }
+
+    /// From now on this door is told what is known of sources; what is known already, at once.
+    pub fn set_door(&mut self, door: Arc<Door>) {
+        self.door = door;
+        self.bans.sources().for_each(|source| self.door.ban(source));
+        self.known
+            .keys()
+            .for_each(|source| self.door.vouch(*source));
+        self.door.trust(self.trusted.clone(), self.networks.clone());
     }
 
     /// The trunks' addresses and networks, instead of those of before. The sources whose ban that lifts.
@@ -157,13 +173,14 @@ impl Access {
         self.trusted = addresses.into_iter().map(|ip| ip.to_canonical()).collect();
         self.networks = self.settings.allow.to_vec();
         self.networks.extend(networks);
+        self.door.trust(self.trusted.clone(), self.networks.clone());
         let lifted: Vec<Source> = self
             .bans
             .sources()
             .filter(|source| self.trusts_some_of(*source))
             .collect();
         for source in &lifted {
-            self.bans.remove(*source);
+            self.unban(*source);
         }
         lifted
     }
@@ -173,9 +190,16 @@ impl Access {
         if now.since(self.swept) > SWEEP {
             self.swept = now;
             self.known.retain(|_, until| *until > now);
+            self.door.retain(|source| self.known.contains_key(&source));
         }
-        let known = self.known.entry(Source::of(address)).or_insert(until);
-        *known = until.max(*known);
+        let source = Source::of(address);
+        match self.known.get_mut(&source) {
+            Some(known) => *known = until.max(*known),
+            None => {
+                self.known.insert(source, until);
+                self.door.vouch(source);
+            }
+        }
     }
 
     /// How an address stands.
@@ -260,7 +284,7 @@ impl Access {
             reason: reason(failures),
         };
         self.failures.remove(&source);
-        self.bans.add(source, now + self.settings.ban);
+        self.add_ban(source, now + self.settings.ban);
         Consequence::Banned(offence)
     }
 
@@ -270,19 +294,33 @@ impl Access {
         if known || self.trusts_some_of(source) {
             return false;
         }
-        self.bans.add(source, until);
+        self.add_ban(source, until);
         true
     }
 
     /// Lifts a ban; its failures are forgotten. False: there was none.
     pub fn lift(&mut self, source: Source) -> bool {
         self.failures.remove(&source);
+        self.unban(source)
+    }
+
+    fn add_ban(&mut self, source: Source, until: Mono) {
+        if let Some(first) = self.bans.add(source, until) {
+            self.door.unban(first);
+        }
+        self.door.ban(source);
+    }
+
+    fn unban(&mut self, source: Source) -> bool {
+        self.door.unban(source);
         self.bans.remove(source)
     }
 
     /// Takes out a ban that is over.
     pub fn take_ended(&mut self, now: Mono) -> Option<Source> {
-        self.bans.take_ended(now)
+        let source = self.bans.take_ended(now)?;
+        self.door.unban(source);
+        Some(source)
     }
 
     /// When the next ban is over.

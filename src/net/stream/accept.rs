@@ -1,4 +1,4 @@
-//! Accepting connections: limits first, then the handshakes, each within its time.
+//! Accepting connections: taken from the kernel at once, refused by their source or number, and only then the handshakes, each in its turn and time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,46 +6,58 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::count::Place;
+use super::count::{Handshake, Place};
 use super::hub::Shared;
 use super::{HANDSHAKE, Heard, connection, web_socket};
+use crate::ledger::clock::Mono;
+use crate::net::access::Standing;
 use crate::sip::endpoint::{ListenerId, Transport};
 
 /// Out of files or memory: what there is gets this long to become less.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// TLS handshakes cost most of a millisecond each, on the thread that also handles calls: so many a second take a fifth of it, and the kernel keeps those
-/// that come faster waiting.
-const HANDSHAKES_A_SECOND: u32 = 200;
-/// How long is waited for the next one.
-const MOMENT: Duration = Duration::from_millis(5);
+/// TLS handshakes cost most of a millisecond each, on the thread that also handles calls: so many a second of strangers, and of others, take a third
+/// of it at most.
+const HANDSHAKES_A_SECOND: [u32; 2] = [100, 200];
+/// Handshakes that a stranger may have under way: who has more is waiting for something else.
+const UNFINISHED: usize = 20;
 
-/// How fast TLS connections are accepted.
-struct Pace {
-    left: f64,
-    at: Instant,
+/// When TLS handshakes may begin: strangers wait for one another, and others do not wait for them.
+#[derive(Debug)]
+pub(super) struct Turns([Lane; 2]);
+
+/// A token bucket that says when, instead of whether.
+#[derive(Debug)]
+struct Lane {
+    /// When it will be full.
+    full_at: Instant,
+    interval: Duration,
+    burst: Duration,
 }
 
-impl Pace {
-    fn new(now: Instant) -> Pace {
-        Pace {
-            left: f64::from(HANDSHAKES_A_SECOND),
-            at: now,
-        }
+impl Turns {
+    pub(super) fn new(now: Instant) -> Turns {
+        Turns(HANDSHAKES_A_SECOND.map(|rate| Lane {
+            full_at: now,
+            interval: Duration::from_secs(1) / rate,
+            burst: Duration::from_secs(1),
+        }))
     }
 
-    fn admits(&mut self, now: Instant) -> bool {
-        let most = f64::from(HANDSHAKES_A_SECOND);
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.at = now;
-        self.left = (self.left + passed * most).min(most);
-        if self.left < 1.0 {
-            return false;
+    /// When one more may begin; `None`: so late that the far side will not wait for it.
+    fn next(&mut self, now: Instant, standing: Standing) -> Option<Instant> {
+        let lane = &mut self.0[usize::from(standing != Standing::Stranger)];
+        let full_at = lane.full_at.max(now) + lane.interval;
+        let turn = full_at
+            .checked_sub(lane.burst)
+            .map_or(now, |at| at.max(now));
+        if turn.duration_since(now) >= HANDSHAKE {
+            return None;
         }
-        self.left -= 1.0;
-        true
+        lane.full_at = full_at;
+        Some(turn)
     }
 }
 
@@ -54,6 +66,7 @@ struct Arrival {
     listener: ListenerId,
     transport: Transport,
     remote: SocketAddr,
+    standing: Standing,
     place: Place,
 }
 
@@ -65,29 +78,19 @@ pub(super) async fn serve(
     socket: TcpListener,
 ) {
     let mut failing = false;
-    let mut pace = Pace::new(Instant::now());
     loop {
-        if transport.is_secure() {
-            while !pace.admits(Instant::now()) {
-                sleep(MOMENT).await;
-            }
-        }
         match socket.accept().await {
             Ok((stream, remote)) => {
                 failing = false;
-                match shared.count.enter(remote.ip()) {
-                    Ok(place) => {
-                        let arrival = Arrival {
-                            listener,
-                            transport,
-                            remote,
-                            place,
-                        };
-                        tokio::spawn(welcome(Arc::clone(&shared), stream, arrival));
-                    }
-                    Err(why) => {
-                        tracing::warn!(%transport, %remote, "a connection is refused: {why}");
-                    }
+                if let Some((standing, place)) = admit(&shared, transport, remote) {
+                    let arrival = Arrival {
+                        listener,
+                        transport,
+                        remote,
+                        standing,
+                        place,
+                    };
+                    tokio::spawn(welcome(Arc::clone(&shared), stream, arrival));
                 }
             }
             Err(error) => {
@@ -101,9 +104,29 @@ pub(super) async fn serve(
     }
 }
 
+/// Whether a connection is taken in: by its source first, which costs nothing, then by how many there are.
+fn admit(shared: &Shared, transport: Transport, remote: SocketAddr) -> Option<(Standing, Place)> {
+    let now = Mono::ZERO + shared.start.elapsed();
+    let standing = match shared.door.knock(now, remote.ip()) {
+        Ok(standing) => standing,
+        Err(why) => {
+            // Not louder: whoever comes so often would fill the log.
+            tracing::debug!(%transport, %remote, ?why, "a connection is refused");
+            return None;
+        }
+    };
+    match shared.count.enter(remote.ip()) {
+        Ok(place) => Some((standing, place)),
+        Err(why) => {
+            tracing::warn!(%transport, %remote, "a connection is refused: {why}");
+            None
+        }
+    }
+}
+
 async fn welcome(shared: Arc<Shared>, stream: TcpStream, arrival: Arrival) {
     let (transport, remote) = (arrival.transport, arrival.remote);
-    let greeted = match timeout(HANDSHAKE, greet(&shared, stream, transport)).await {
+    let greeted = match timeout(HANDSHAKE, greet(&shared, stream, &arrival)).await {
         Ok(greeted) => greeted,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     };
@@ -120,14 +143,31 @@ async fn welcome(shared: Arc<Shared>, stream: TcpStream, arrival: Arrival) {
     }
 }
 
-async fn greet(shared: &Shared, stream: TcpStream, transport: Transport) -> io::Result<Greeted> {
+async fn greet(shared: &Shared, stream: TcpStream, arrival: &Arrival) -> io::Result<Greeted> {
     connection::prepare(&stream)?;
-    if !transport.is_secure() {
+    if !arrival.transport.is_secure() {
         return Ok(Greeted::Plain(stream));
     }
+    let _unfinished = unfinished(shared, arrival)?;
+    let turn = {
+        let mut turns = shared.turns();
+        turns.next(Instant::now(), arrival.standing)
+    };
+    let turn = turn.ok_or_else(|| io::Error::other("too many handshakes are waiting"))?;
+    sleep_until(turn).await;
     let tls = shared.tls.load_full();
     let tls = tls.ok_or_else(|| io::Error::other("there is no certificate"))?;
     Ok(Greeted::Secure(Box::new(tls.accept(stream).await?)))
+}
+
+/// One handshake more of its source, as long as what is returned lives.
+fn unfinished(shared: &Shared, arrival: &Arrival) -> io::Result<Option<Handshake>> {
+    if arrival.standing != Standing::Stranger {
+        return Ok(None);
+    }
+    let begun = shared.count.begin(arrival.remote.ip(), UNFINISHED);
+    let too_many = || io::Error::other("this address has too many handshakes under way");
+    begun.ok_or_else(too_many).map(Some)
 }
 
 enum Greeted {
@@ -147,13 +187,8 @@ where
 {
     let (queue, writer, reports) = shared.line();
     let id = reports.id();
-    let Arrival {
-        listener,
-        transport,
-        remote,
-        place,
-    } = arrival;
-    let socket = if transport.is_web_socket() {
+    let socket = if arrival.transport.is_web_socket() {
+        let _unfinished = unfinished(shared, &arrival)?;
         let upgraded = timeout(HANDSHAKE, web_socket::accept(stream)).await;
         Socket::Web(Box::new(
             upgraded.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
@@ -161,6 +196,13 @@ where
     } else {
         Socket::Bytes(stream)
     };
+    let Arrival {
+        listener,
+        transport,
+        remote,
+        standing: _,
+        place,
+    } = arrival;
     let own = reports.clone();
     let (go, begin) = tokio::sync::oneshot::channel::<()>();
     let task = tokio::spawn(async move {
@@ -206,10 +248,21 @@ mod tests {
     #[test]
     fn handshakes_come_no_faster_than_they_can_be_done() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let mut admitted = |at: Duration| (0..1_000).filter(|_| pace.admits(start + at)).count();
-        assert_eq!(admitted(Duration::ZERO), 200);
-        assert_eq!(admitted(Duration::from_millis(500)), 100);
-        assert_eq!(admitted(Duration::from_secs(60)), 200);
+        let mut turns = Turns::new(start);
+        let mut waits = |standing, count: usize| -> Vec<Option<Duration>> {
+            let mut next = || turns.next(start, standing);
+            let wait = |at: Instant| at.duration_since(start);
+            (0..count).map(|_| next().map(wait)).collect()
+        };
+        let strangers = waits(Standing::Stranger, 2_000);
+        let at_once = |wait: &&Option<Duration>| **wait == Some(Duration::ZERO);
+        assert_eq!(strangers.iter().filter(at_once).count(), 100);
+        assert_eq!(strangers[150], Some(Duration::from_millis(510)));
+        assert_eq!(
+            strangers.iter().filter(|wait| wait.is_some()).count(),
+            1_099
+        );
+        let known = waits(Standing::Known, 200);
+        assert_eq!(known.iter().filter(at_once).count(), 200);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::net::access::source::Source;
+
 /// The counts and their limits. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Count(Arc<Mutex<Inner>>);
@@ -11,7 +13,9 @@ pub(super) struct Count(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     total: usize,
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Source, usize>,
+    /// Of each source those whose handshakes are under way.
+    unfinished: HashMap<Source, usize>,
     most: usize,
     most_per_source: usize,
 }
@@ -20,7 +24,14 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Place {
     count: Count,
-    source: IpAddr,
+    source: Source,
+}
+
+/// One handshake, counted as long as this lives.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    count: Count,
+    source: Source,
 }
 
 impl Count {
@@ -28,6 +39,7 @@ impl Count {
         Count(Arc::new(Mutex::new(Inner {
             total: 0,
             sources: HashMap::new(),
+            unfinished: HashMap::new(),
             most,
             most_per_source,
         })))
@@ -35,7 +47,7 @@ impl Count {
 
     /// A place for one more connection, or why there is none.
     pub(super) fn enter(&self, source: IpAddr) -> Result<Place, &'static str> {
-        let source = network(source);
+        let source = Source::of(source);
         let mut inner = self.inner();
         if inner.total >= inner.most {
             return Err("there are too many connections; see server.connections");
@@ -56,6 +68,22 @@ impl Count {
         })
     }
 
+    /// A handshake with this source begins; `None`: it has `most` under way.
+    pub(super) fn begin(&self, source: IpAddr, most: usize) -> Option<Handshake> {
+        let source = Source::of(source);
+        let mut inner = self.inner();
+        let here = inner.unfinished.entry(source).or_default();
+        if *here >= most {
+            return None;
+        }
+        *here += 1;
+        drop(inner);
+        Some(Handshake {
+            count: self.clone(),
+            source,
+        })
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0
             .lock()
@@ -67,24 +95,23 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut inner = self.count.inner();
         inner.total = inner.total.saturating_sub(1);
-        if let Some(here) = inner.sources.get_mut(&self.source) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                inner.sources.remove(&self.source);
-            }
-        }
+        less(&mut inner.sources, self.source);
     }
 }
 
-/// What one customer has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            let mut segments = address.segments();
-            segments[4..].fill(0);
-            IpAddr::from(segments)
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        less(&mut self.count.inner().unfinished, self.source);
+    }
+}
+
+/// One less; what is none is not kept.
+fn less(counts: &mut HashMap<Source, usize>, source: Source) {
+    if let Some(here) = counts.get_mut(&source) {
+        *here = here.saturating_sub(1);
+        if *here == 0 {
+            counts.remove(&source);
         }
-        v4 => v4,
     }
 }
 
@@ -105,6 +132,19 @@ mod tests {
         drop(first);
         assert!(count.enter(one).is_ok());
         assert_eq!(count.inner().total, 2);
+    }
+
+    #[test]
+    fn handshakes_of_a_source_are_counted_apart() {
+        let count = Count::new(9, 9);
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        let first = count.begin(one, 2).unwrap();
+        let _second = count.begin(one, 2).unwrap();
+        assert!(count.begin(one, 2).is_none());
+        assert!(count.begin("192.0.2.2".parse().unwrap(), 2).is_some());
+        drop(first);
+        assert!(count.begin(one, 2).is_some());
+        assert_eq!(count.inner().unfinished.len(), 1);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwapOption;
@@ -13,9 +13,12 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
+use super::accept::Turns;
 use super::count::Count;
 use super::{Connect, Heard, MOST_QUEUED, accept, connection};
+use crate::net::access::door::Door;
 use crate::net::tls::Tls;
 use crate::sip::endpoint::{ConnectionId, ListenerId, Transport};
 
@@ -48,10 +51,21 @@ pub(super) struct Shared {
     reports: mpsc::Sender<Report>,
     pub(super) tls: Arc<ArcSwapOption<Tls>>,
     pub(super) count: Count,
+    pub(super) door: Arc<Door>,
+    /// The beginning of the time that the door is told.
+    pub(super) start: Instant,
+    turns: Mutex<Turns>,
     last: AtomicU64,
 }
 
 impl Shared {
+    /// Who may begin a TLS handshake when.
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     /// One more connection's queue, what makes the sending end of it once the task is known, and how the task tells the hub.
     pub(super) fn line(&self) -> (Queue, impl FnOnce(AbortHandle) -> Writer, Reports) {
         let serial = self.last.fetch_add(1, Ordering::Relaxed) + 1;
@@ -152,6 +166,9 @@ impl Hub {
                 reports,
                 tls,
                 count: Count::new(limits.connections, limits.per_source),
+                door: Arc::default(),
+                start: Instant::now(),
+                turns: Mutex::new(Turns::new(Instant::now())),
                 last: AtomicU64::new(0),
             }),
             heard,
@@ -159,6 +176,11 @@ impl Hub {
             writers: HashMap::new(),
             acceptors: Vec::new(),
         }
+    }
+
+    /// Who may open a connection; to be told who is banned and who is known.
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.shared.door)
     }
 
     /// Accepts connections from now on; within a tokio runtime.

@@ -159,3 +159,66 @@ async fn too_many_are_closed_at_once() {
     assert_eq!(second.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(hub.len(), 1);
 }
+
+/// A hub that listens over `transport` and is read by nobody.
+fn listening(transport: Transport) -> (Hub, SocketAddr) {
+    let mut hub = Hub::new(Arc::new(ArcSwapOption::empty()), MANY);
+    let socket = bind(transport, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    hub.listen(ListenerId(3), transport, socket);
+    (hub, address)
+}
+
+/// Whether the other side keeps a connection open that nothing is sent on.
+async fn is_kept(client: &mut TcpStream) -> bool {
+    let wait = std::time::Duration::from_millis(60);
+    let read = tokio::time::timeout(wait, client.read_u8()).await;
+    read.is_err()
+}
+
+async fn open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(TcpStream::connect(address).await.unwrap());
+    }
+    clients
+}
+
+#[tokio::test]
+async fn handshakes_that_never_end_do_not_pile_up() {
+    let (hub, address) = listening(Transport::Ws);
+    let mut clients = open(address, 25).await;
+    let mut kept = Vec::new();
+    for client in &mut clients {
+        kept.push(is_kept(client).await);
+    }
+    assert_eq!(kept.iter().filter(|kept| **kept).count(), 20, "{kept:?}");
+    drop(clients);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let mut again = open(address, 1).await;
+    assert!(is_kept(&mut again[0]).await);
+    let local = again[0].local_addr().unwrap().ip();
+    hub.door()
+        .vouch(crate::net::access::source::Source::of(local));
+    for client in &mut open(address, 24).await {
+        assert!(is_kept(client).await);
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_connects_too_often_or_is_banned_gets_no_handshake() {
+    let (hub, address) = listening(Transport::Tcp);
+    let mut clients = open(address, 70).await;
+    let last = clients.last_mut().unwrap();
+    assert!(!is_kept(last).await, "the seventieth at once");
+    assert!(is_kept(&mut clients[0]).await);
+    let source = crate::net::access::source::Source::of(address.ip());
+    hub.door().vouch(source);
+    assert!(is_kept(&mut open(address, 1).await[0]).await, "a known one");
+    hub.door().ban(source);
+    assert!(
+        !is_kept(&mut open(address, 1).await[0]).await,
+        "a banned one"
+    );
+    assert!(hub.is_empty(), "nothing of it was heard");
+}

@@ -470,7 +470,8 @@ fn the_census_counts_what_is_open() {
     crate::recording::seal::run(
         root.path().to_owned(),
         inbox,
-        Box::new(|_| {}),
+        Arc::new(|_| {}),
+        channel().0,
         Arc::clone(&census),
     );
     assert_eq!(census.load(std::sync::atomic::Ordering::Relaxed), 0);

@@ -185,7 +185,7 @@ fn packets_of_libsrtp_both_ways() {
             .is_none_or(|protect| *protect.master() != master)
         {
             protect = Some(Protect::new(&master).unwrap());
-            unprotect = Some(Unprotect::new(&master, &Mki::new(hex(mki))).unwrap());
+            unprotect = Some(Unprotect::new(&master, &Mki::new(&hex(mki)).unwrap()).unwrap());
             // libsrtp begins to count at one.
             report = 0;
         }
@@ -330,7 +330,7 @@ fn counters_go_on_under_the_same_key_and_under_a_new_one() {
 #[test]
 fn another_master_key_is_not_taken_for_ours() {
     let master = key(Suite::AesCm128HmacSha1Tag80, 1);
-    let mut unprotect = Unprotect::new(&master, &Mki::new(vec![7])).unwrap();
+    let mut unprotect = Unprotect::new(&master, &Mki::new(&[7]).unwrap()).unwrap();
     let mut protect = Protect::new(&master).unwrap();
     let packet = seal(&mut protect, &voice(1)).unwrap();
     assert_eq!(open(&mut unprotect, &packet), Err(SrtpError::OtherKey));

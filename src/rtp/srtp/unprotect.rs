@@ -14,14 +14,28 @@ pub struct Unprotect {
     streams: Streams,
 }
 
-/// The name that packets give their master key, of at most 128 bytes (RFC 4568 §6.1).
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Mki(Vec<u8>);
+/// The name that packets give their master key (RFC 4568 §6.1). Longer ones than this are not known to be used.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Mki {
+    bytes: [u8; LONGEST_MKI],
+    length: u8,
+}
 
 impl Mki {
-    /// As many bytes as packets carry, none if they carry none.
-    pub fn new(bytes: Vec<u8>) -> Mki {
-        Mki(bytes)
+    /// As many bytes as packets carry, none if they carry none; `None` for more than [`LONGEST_MKI`].
+    pub fn new(bytes: &[u8]) -> Option<Mki> {
+        let mut kept = [0; LONGEST_MKI];
+        kept.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Mki {
+            bytes: kept,
+            length: bytes.len() as u8,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes
+            .get(..usize::from(self.length))
+            .unwrap_or_default()
     }
 }
 
@@ -30,7 +44,7 @@ impl Unprotect {
     pub fn new(master: &MasterKey, mki: &Mki) -> Result<Unprotect, SrtpError> {
         Ok(Unprotect {
             master: master.clone(),
-            mki: mki.clone(),
+            mki: *mki,
             transform: Transform::new(master).ok_or(SrtpError::UsedUp)?,
             streams: Streams::default(),
         })
@@ -73,7 +87,7 @@ impl Unprotect {
             return Err(SrtpError::UsedUp);
         }
         stream.rtp.check(index)?;
-        let length = self.transform.open_rtp(packet, index, &self.mki.0)?;
+        let length = self.transform.open_rtp(packet, index, self.mki.bytes())?;
         stream.rtp.note(index);
         stream.rekeyed = false;
         self.streams.keep(stream);
@@ -107,10 +121,10 @@ impl Unprotect {
 
     /// Verifies and decrypts a compound RTCP packet; its length without the protection.
     pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        let index = self.transform.rtcp_index(packet, &self.mki.0)?;
+        let index = self.transform.rtcp_index(packet, self.mki.bytes())?;
         let mut stream = self.streams.find(ssrc_of_rtcp(packet)?);
         stream.rtcp.check(u64::from(index))?;
-        let length = self.transform.open_rtcp(packet, index, &self.mki.0)?;
+        let length = self.transform.open_rtcp(packet, index, self.mki.bytes())?;
         stream.rtcp.note(u64::from(index));
         self.streams.keep(stream);
         Ok(length)
@@ -123,5 +137,7 @@ impl std::fmt::Debug for Unprotect {
     }
 }
 
+/// Bytes of the longest name of a key.
+pub const LONGEST_MKI: usize = 16;
 /// No datagram that is looked at is larger.
 const LARGEST: usize = crate::rtp::packet::MAX_DATAGRAM + 100;

@@ -29,7 +29,7 @@ impl Match {
         }
     }
 
-    /// What is agreed when both sides use the far side's numbers.
+    /// What is agreed when both sides use the far side's numbers, as far as the codec goes.
     pub(super) fn agreed(&self, remote: Option<SocketAddr>, direction: Direction) -> Agreed {
         Agreed {
             remote,
@@ -41,6 +41,9 @@ impl Match {
             opus: self.opus,
             packet_time_ms: self.packet_time_ms,
             direction,
+            crypto: None,
+            rtcp_mux: false,
+            rtcp: None,
         }
     }
 }
@@ -81,4 +84,12 @@ fn packet_time_ms(stream: &Stream, codec: Codec) -> u32 {
         (50, Codec::Opus) => 40,
         (whole, _) => whole.min(60),
     }
+}
+
+/// Where the far side receives reports, if it names a place.
+pub(super) fn place_of_reports(stream: &Stream, remote: Option<SocketAddr>) -> Option<SocketAddr> {
+    let (port, address) = stream.rtcp?;
+    let remote = remote?.ip();
+    let address = address.filter(|address| address.is_ipv4() == remote.is_ipv4());
+    Some(SocketAddr::new(address.unwrap_or(remote), port))
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::sdp::crypto::CryptoError;
+
 /// Why a description cannot be agreed on.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SdpError {
@@ -38,6 +40,22 @@ pub enum SdpError {
         /// Theirs.
         theirs: String,
     },
+    /// An `a=crypto` line cannot be read (RFC 4568 §9.1).
+    #[error("a key of the audio stream (a=crypto) cannot be read: {0}")]
+    Crypto(#[from] CryptoError),
+    /// None of its ways to protect the stream is ours.
+    #[error(
+        "no protection in common: this PBX speaks AEAD_AES_256_GCM, AEAD_AES_128_GCM, AES_CM_128_HMAC_SHA1_80 and AES_CM_128_HMAC_SHA1_32 with one key and no further parameters, the far side {theirs}"
+    )]
+    NoCommonSuite {
+        /// What it offers.
+        theirs: String,
+    },
+    /// It is plain, and here only protected audio is taken.
+    #[error(
+        "only encrypted audio is taken here (SRTP with a=crypto), and the far side offers plain RTP"
+    )]
+    ProtectionRequired,
 }
 
 impl SdpError {
@@ -46,9 +64,13 @@ impl SdpError {
         Some(match self {
             SdpError::NoCommonCodec { .. } => (305, "Incompatible media format"),
             SdpError::NoCommonTransport { .. } => (302, "Incompatible transport protocol"),
+            SdpError::ProtectionRequired => (302, "Incompatible transport protocol"),
+            SdpError::NoCommonSuite { .. } => (306, "Attribute not understood"),
             SdpError::NoAudio => (304, "Media type not available"),
             SdpError::OtherFamily { .. } => (301, "Incompatible network address formats"),
-            SdpError::Malformed(_) | SdpError::AnswerMismatch(_) => return None,
+            SdpError::Malformed(_) | SdpError::AnswerMismatch(_) | SdpError::Crypto(_) => {
+                return None;
+            }
         })
     }
 }

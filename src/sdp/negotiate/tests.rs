@@ -29,7 +29,7 @@ fn an_offer_says_everything_we_take() {
         text(&leg.offer()),
         "v=0\r\no=- 9223372036854775807 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n\
          m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\na=rtcp-mux\r\n"
     );
     assert_eq!(version(&leg.offer()), 1);
 }
@@ -53,6 +53,9 @@ fn our_preference_decides_and_the_offerers_numbers_are_used() {
             opus: None,
             packet_time_ms: 30,
             direction: Direction::SendRecv,
+            crypto: None,
+            rtcp_mux: false,
+            rtcp: None,
         }
     );
     assert!(text(&answer).contains("m=audio 20000 RTP/AVP 97 96\r\n"));

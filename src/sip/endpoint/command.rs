@@ -66,7 +66,7 @@ pub enum Command {
         /// The session.
         session: SessionId,
     },
-    /// 200 to a re-INVITE or UPDATE.
+    /// 200 to a re-INVITE or UPDATE; or our answer to what an INVITE of ours without offer brought.
     AnswerOffer {
         /// The session.
         session: SessionId,
@@ -178,6 +178,20 @@ pub enum Command {
         /// What is configured for that far side.
         usage: Usage,
     },
+    /// As `Request`; where it is too large for a datagram, by the stream that its server offers.
+    RequestBy {
+        /// The request, by datagram.
+        request: Box<Request>,
+        /// As `Hop::large`.
+        large: Option<Flow>,
+    },
+    /// The far side of an incoming session offers a stream, for messages too large for a datagram.
+    OffersStream {
+        /// The session.
+        session: SessionId,
+        /// As `Hop::large`.
+        large: Flow,
+    },
 }
 
 /// One more place that an INVITE may be sent to.
@@ -230,7 +244,8 @@ pub struct Invite {
     pub contact_user: Option<String>,
     /// A Call-ID that was never used before.
     pub call_id: String,
-    /// The offer.
+    /// The offer. Empty: the far side makes it, in its 200 (then `Event::Answered` has it) or in a reliable provisional response (`Event::Offer`), and
+    /// `Command::AnswerOffer` answers it in the ACK or PRACK.
     pub sdp: Bytes,
     /// Answers 401 and 407, here and within the dialog.
     pub credentials: Option<Credentials>,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use crate::sip::uri::{Scheme, Uri};
 
 /// A listening socket, by its place in the configuration.
@@ -202,6 +204,21 @@ impl Flow {
         }
     }
 }
+
+/// Writes a message for its flow; one that is too large for a datagram for `large` instead, where a stream is offered (RFC 3261 §18.1.1).
+pub fn fit(flow: Flow, large: Option<Flow>, write: impl Fn(&Flow) -> Bytes) -> (Flow, Bytes) {
+    let bytes = write(&flow);
+    match large {
+        Some(large) if bytes.len() > MOST_BY_DATAGRAM && !flow.transport.is_reliable() => {
+            let bytes = write(&large);
+            (large, bytes)
+        }
+        _ => (flow, bytes),
+    }
+}
+
+/// RFC 3261 §18.1.1: larger messages may be cut on their way.
+const MOST_BY_DATAGRAM: usize = 1_300;
 
 /// Our Via value without its branch: `SIP/2.0/TCP 192.0.2.1:5060;rport`. On TLS connections that we open it offers to be called back on them (`alias`,
 /// RFC 5923 §5), of which the far side makes use only if it has verified a certificate of ours.

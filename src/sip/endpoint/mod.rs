@@ -8,6 +8,7 @@ pub mod admit;
 pub mod command;
 pub mod core;
 pub mod event;
+pub mod filed;
 pub mod flow;
 
 mod form;
@@ -24,9 +25,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::command::{Command, Hop, Invite};
+use self::command::{Command, Hop, Invite, Request};
 use self::core::Core;
 use self::event::{Event, RequestId};
+use self::filed::Filed;
 use self::outside::Outside;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
@@ -67,6 +69,8 @@ pub struct Endpoint {
     tags: HashMap<LocalTag, SessionId>,
     requests: HashMap<RequestId, Box<Outside>>,
     deadlines: Deadlines<SessionId>,
+    /// Which sessions are on a connection.
+    on: Filed<ConnectionId, SessionId>,
     drops: Drops,
 }
 
@@ -79,6 +83,7 @@ impl Endpoint {
             tags: HashMap::new(),
             requests: HashMap::new(),
             deadlines: Deadlines::default(),
+            on: Filed::default(),
             drops: Drops::default(),
         }
     }
@@ -114,6 +119,7 @@ impl Endpoint {
     pub fn rejoin(&mut self, contact: &str, flow: Flow, is_open: impl Fn(ConnectionId) -> bool) {
         for session in self.sessions.values_mut() {
             session.rejoin(contact, &flow, &is_open);
+            file(&mut self.on, session);
         }
     }
 
@@ -127,8 +133,11 @@ impl Endpoint {
     /// A flow can no longer be used: what waits there for a first response fails (503); dialogs stay, and find another way if there is one.
     pub fn handle_flow_closed(&mut self, now: Now, flow: Flow) {
         self.core.layer.close_flow(flow);
-        for session in self.sessions.values_mut() {
-            session.leave(&flow);
+        for id in self.on.at(&flow.connection) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.leave(&flow);
+                file(&mut self.on, session);
+            }
         }
         self.settle(now);
     }
@@ -201,10 +210,10 @@ impl Endpoint {
             Command::Reply { id, code, headers } => {
                 outside::reply(&mut self.core, at, id, code, &headers)
             }
-            Command::Request(request) => {
-                let id = request.id;
-                let outside = Outside::start(&mut self.core, at, *request);
-                self.requests.insert(id, Box::new(outside));
+            Command::Request(request) => self.request(at, *request, None),
+            Command::RequestBy { request, large } => self.request(at, *request, large),
+            Command::OffersStream { session, large } => {
+                self.with_session(session, |session, _| session.offers_stream(large));
             }
             Command::Routed { id, flows } => self.with_resolving(id, |session, core| {
                 session.routed(core, at, Some(id), &flows);
@@ -275,6 +284,12 @@ impl Endpoint {
         self.drops
     }
 
+    fn request(&mut self, now: Mono, request: Request, large: Option<Flow>) {
+        let id = request.id;
+        let outside = Outside::start(&mut self.core, now, request, large);
+        self.requests.insert(id, Box::new(outside));
+    }
+
     fn dial(&mut self, now: Mono, invite: Invite, places: Option<Further>) {
         let session = Session::dial(&mut self.core, now, invite, places);
         self.add_session(session);
@@ -284,6 +299,7 @@ impl Endpoint {
         let (id, tag) = (session.id, session.local_tag);
         let mut session = Box::new(session);
         self.deadlines.arm(id, &mut session);
+        file(&mut self.on, &mut session);
         self.sessions.insert(id, session);
         // A stray's tag is that of the session that its INVITE belongs to.
         self.tags.entry(tag).or_insert(id);
@@ -309,7 +325,10 @@ impl Endpoint {
             return false;
         };
         match act(session, &mut self.core) {
-            Fate::Alive => self.deadlines.arm(id, session),
+            Fate::Alive => {
+                self.deadlines.arm(id, session);
+                file(&mut self.on, session);
+            }
             Fate::Gone => self.remove_session(id),
         }
         true
@@ -320,6 +339,9 @@ impl Endpoint {
             return;
         };
         self.deadlines.disarm(&mut session);
+        for connection in &session.filed {
+            self.on.remove(*connection, &id);
+        }
         for look_up in session.resolving() {
             self.core.resolving.remove(&look_up);
         }
@@ -331,6 +353,21 @@ impl Endpoint {
             self.tags.shrink_to(0);
         }
     }
+}
+
+/// Notes on which connections a session is now.
+fn file(on: &mut Filed<ConnectionId, SessionId>, session: &mut Session) {
+    let connections = session.connections();
+    if connections == session.filed {
+        return;
+    }
+    for old in &session.filed {
+        on.remove(*old, &session.id);
+    }
+    for new in &connections {
+        on.insert(*new, session.id);
+    }
+    session.filed = connections;
 }
 
 /// How much the endpoint holds.

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::command::{Headers, Notify, Request};
 use super::core::{self, Core};
 use super::event::{Event, RequestId};
-use super::flow::OurVia;
+use super::flow::{Flow, OurVia, fit};
 use crate::ledger::clock::Mono;
 use crate::sip::dialog::{LocalTag, contact_value};
 use crate::sip::session::credentials::{Challenges, is_challenge};
@@ -17,6 +19,8 @@ use crate::sip::wire::{Message, Method, Name, Writer};
 #[derive(Debug)]
 pub(super) struct Outside {
     request: Request,
+    /// A stream that its server offers.
+    large: Option<Flow>,
     client: ClientId,
     call_id: String,
     tag: String,
@@ -26,7 +30,12 @@ pub(super) struct Outside {
 
 impl Outside {
     /// Sends it.
-    pub(super) fn start(core: &mut Core, now: Mono, request: Request) -> Outside {
+    pub(super) fn start(
+        core: &mut Core,
+        now: Mono,
+        request: Request,
+        large: Option<Flow>,
+    ) -> Outside {
         let outside = Outside {
             client: ClientId::new(&mut core.entropy),
             call_id: request
@@ -36,6 +45,7 @@ impl Outside {
             tag: core.entropy.token(),
             cseq: request.cseq,
             challenges: Challenges::default(),
+            large,
             request,
         };
         outside.send(core, now, &Headers::new());
@@ -95,11 +105,20 @@ impl Outside {
 
     fn send(&self, core: &mut Core, now: Mono, lines: &Headers) {
         let request = &self.request;
-        let (flow, method) = (request.flow, request.method.as_str());
+        let writing = |flow: &Flow| self.write(core, flow, lines);
+        let (flow, bytes) = fit(request.flow, self.large, writing);
+        let user = User::Request(request.id);
+        core.layer
+            .start(now, self.client, request.method, flow, user, bytes);
+    }
+
+    fn write(&self, core: &Core, flow: &Flow, lines: &Headers) -> Bytes {
+        let request = &self.request;
+        let method = request.method.as_str();
         let mut writer = Writer::request(method, &request.uri)
             .header(
                 Name::Via,
-                format_args!("{};branch={}", OurVia(&flow), self.client),
+                format_args!("{};branch={}", OurVia(flow), self.client),
             )
             .header(Name::MaxForwards, 70)
             .header(
@@ -114,17 +133,14 @@ impl Outside {
             .iter()
             .any(|(name, _)| *name == Name::Contact);
         if request.method != Method::Register && !has_contact {
-            writer = writer.header(Name::Contact, contact_value(None, &flow));
+            writer = writer.header(Name::Contact, contact_value(None, flow));
         }
         writer =
             core::append(core::abilities(writer), lines).header(Name::UserAgent, core.product());
         if request.method == Method::Options {
             writer = writer.header(Name::Accept, core::ACCEPT);
         }
-        let bytes = core::append(writer, &request.headers).finish();
-        let user = User::Request(request.id);
-        core.layer
-            .start(now, self.client, request.method, flow, user, bytes);
+        core::append(writer, &request.headers).finish()
     }
 }
 

@@ -18,10 +18,12 @@ use self::package::{Package, State};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::Name as Id;
+use crate::ledger::wheel::{Ticket, Wheel};
 use crate::sip::dialog::{Dialog, LocalTag};
 use crate::sip::endpoint::Flow;
 use crate::sip::endpoint::command::{Command, Headers, Notify, Routing};
 use crate::sip::endpoint::event::RequestId;
+use crate::sip::endpoint::filed::ByFlow;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
 
@@ -54,7 +56,9 @@ pub struct Notifier {
     watchers: BTreeMap<Watched, BTreeSet<LocalTag>>,
     /// By owner; no empty sets.
     owned: HashMap<Id, BTreeSet<LocalTag>>,
-    deadlines: BTreeSet<(Mono, LocalTag)>,
+    deadlines: Wheel<LocalTag>,
+    /// Which of them are on a connection.
+    on: ByFlow<LocalTag>,
     /// NOTIFYs that are not answered yet.
     requests: HashMap<RequestId, LocalTag>,
     last_request: u64,
@@ -74,6 +78,7 @@ struct Subscription {
     /// When it was last asked for.
     asked: Mono,
     until: Mono,
+    armed: Option<Ticket>,
     state: State,
     version: u32,
     in_flight: Option<RequestId>,
@@ -90,7 +95,8 @@ impl Notifier {
             subscriptions: HashMap::new(),
             watchers: BTreeMap::new(),
             owned: HashMap::new(),
-            deadlines: BTreeSet::new(),
+            deadlines: Wheel::default(),
+            on: ByFlow::default(),
             requests: HashMap::new(),
             last_request: 0,
             commands: VecDeque::new(),
@@ -144,6 +150,7 @@ impl Notifier {
             dialog,
             asked: now,
             until: now + granted,
+            armed: Some(self.deadlines.insert(now + granted, tag)),
             state,
             version: 0,
             in_flight: None,
@@ -151,11 +158,11 @@ impl Notifier {
             is_lost: false,
         };
         self.accept(request.id, tag, granted);
+        self.on.insert(&subscription.dialog.flow, tag);
         self.subscriptions.insert(tag, Box::new(subscription));
         self.watchers.entry(watched).or_default().insert(tag);
         let his = self.owned.entry(request.who.clone()).or_default();
         his.insert(tag);
-        self.deadlines.insert((now + granted, tag));
         if granted.is_zero() {
             return self.end(tag, "timeout");
         }
@@ -187,7 +194,6 @@ impl Notifier {
         if one.dialog.remote_cseq >= Some(message.cseq()) {
             return self.refuse(request.id, 500, Headers::new());
         }
-        let before = one.until;
         let Some(granted) = self.granted(request) else {
             return;
         };
@@ -196,10 +202,9 @@ impl Notifier {
             one.dialog.refresh_target(message);
             one.asked = now;
             one.until = now + granted;
+            self.deadlines.arm(&mut one.armed, Some(one.until), &tag);
         }
         self.come_by(tag, &request.flow);
-        self.deadlines.remove(&(before, tag));
-        self.deadlines.insert((now + granted, tag));
         self.accept(request.id, tag, granted);
         if granted.is_zero() {
             self.end(tag, "timeout");
@@ -249,11 +254,12 @@ impl Notifier {
 
     /// A flow can no longer be used: nothing is sent to the phones behind it until they are back. Their subscriptions end in their own time.
     pub fn close_flow(&mut self, flow: &Flow) {
-        let all = self.subscriptions.iter();
-        let lost = all.filter(|(_, one)| one.dialog.flow.is_cut_by(flow));
-        let lost: Vec<LocalTag> = lost.map(|(tag, _)| *tag).collect();
-        for tag in lost {
-            self.lose(tag);
+        let filed = self.on.cut_by(flow);
+        for tag in filed.unwrap_or_else(|| self.subscriptions.keys().copied().collect()) {
+            let one = self.subscriptions.get(&tag);
+            if one.is_some_and(|one| one.dialog.flow.is_cut_by(flow)) {
+                self.lose(tag);
+            }
         }
     }
 
@@ -296,11 +302,7 @@ impl Notifier {
 
     /// `poll_timeout` has passed.
     pub fn handle_timeout(&mut self, now: Mono) {
-        while let Some(&(at, tag)) = self.deadlines.first() {
-            if at > now {
-                return;
-            }
-            self.deadlines.pop_first();
+        while let Some((_, tag)) = self.deadlines.take_due(now) {
             self.end(tag, "timeout");
         }
     }
@@ -312,7 +314,7 @@ impl Notifier {
 
     /// When to call `handle_timeout`.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.next()
     }
 
     fn owned_by(&self, who: &Id) -> impl Iterator<Item = (LocalTag, &Subscription)> {
@@ -404,7 +406,9 @@ impl Notifier {
         };
         let has_moved = one.dialog.flow != *flow;
         one.is_lost = false;
+        self.on.remove(&one.dialog.flow, &tag);
         one.dialog.follow(flow);
+        self.on.insert(&one.dialog.flow, tag);
         if has_moved && let Some(id) = one.in_flight.take() {
             self.requests.remove(&id);
         }
@@ -448,7 +452,10 @@ impl Notifier {
         let Some(one) = self.subscriptions.remove(&tag) else {
             return;
         };
-        self.deadlines.remove(&(one.until, tag));
+        if let Some(ticket) = one.armed {
+            self.deadlines.cancel(ticket);
+        }
+        self.on.remove(&one.dialog.flow, &tag);
         if let Some(id) = one.in_flight {
             self.requests.remove(&id);
         }

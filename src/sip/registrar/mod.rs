@@ -9,11 +9,8 @@ mod request;
 mod tests;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-use smallvec::SmallVec;
 
 pub use self::binding::{Binding, split_place};
 use self::outbound::Outbound;
@@ -24,6 +21,7 @@ use crate::ledger::journal::BindingRecord;
 use crate::ledger::wheel::{Ticket, Wheel};
 use crate::sip::endpoint::ConnectionId;
 use crate::sip::endpoint::event::{Flow, ListenerId, Transport};
+use crate::sip::endpoint::filed::Filed;
 use crate::sip::header::warning::Warning;
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Message, Name};
@@ -68,7 +66,7 @@ pub struct Registrar {
     /// Per operator; no empty lists.
     bindings: HashMap<Operator, Phones>,
     /// Whose bindings are on a connection.
-    on: HashMap<ConnectionId, SmallVec<[Operator; 1]>>,
+    on: Filed<ConnectionId, Operator>,
     /// The addresses of our listeners, for the records.
     locals: HashMap<ListenerId, SocketAddr>,
     /// When the first binding of each operator ends.
@@ -158,12 +156,7 @@ impl Registrar {
             self.ends.cancel(ticket);
         }
         for connection in connections(&phones.list) {
-            if let Entry::Occupied(mut on) = self.on.entry(connection) {
-                on.get_mut().retain(|other| other != operator);
-                if on.get().is_empty() {
-                    on.remove();
-                }
-            }
+            self.on.remove(connection, operator);
         }
         phones.list
     }
@@ -174,10 +167,7 @@ impl Registrar {
             return;
         };
         for connection in connections(&list) {
-            let on = self.on.entry(connection).or_default();
-            if !on.contains(&operator) {
-                on.push(operator.clone());
-            }
+            self.on.insert(connection, operator.clone());
         }
         let armed = Some(self.ends.insert(end, operator.clone()));
         self.bindings.insert(operator, Phones { list, armed });
@@ -206,7 +196,7 @@ impl Registrar {
         }
         let cut = |binding: &Binding| binding.flow.connection == flow.connection;
         let mut changes = Vec::new();
-        for operator in self.on.remove(&flow.connection).unwrap_or_default() {
+        for operator in self.on.at(&flow.connection) {
             let mut list = self.take(&operator);
             let lost = list.iter().filter(|binding| cut(binding));
             changes.extend(lost.map(|binding| binding.removed(&operator)));

@@ -52,6 +52,16 @@ impl Challenges {
             .unwrap_or_default()
     }
 
+    /// What another request of the dialog has met holds for those after it: its nonces are newer.
+    pub fn learn(&mut self, other: &Challenges) {
+        for challenge in &other.met {
+            match self.met.iter_mut().find(|met| met.realm == challenge.realm) {
+                Some(met) => met.clone_from(challenge),
+                None => self.met.push(challenge.clone()),
+            }
+        }
+    }
+
     /// A request with credentials was accepted: takes the next nonce from its Authentication-Info (RFC 7616 §3.5).
     pub fn accepted(&mut self, response: &Message) {
         let next = response

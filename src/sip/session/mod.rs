@@ -23,6 +23,7 @@ mod within;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use self::credentials::Challenges;
 use self::incoming::Ringing;
@@ -70,6 +71,8 @@ pub struct Session {
     authority: Challenges,
     timers: Table<{ Timer::COUNT }>,
     armed: Option<Ticket>,
+    /// The connections under which the endpoint has filed it.
+    pub filed: SmallVec<[ConnectionId; 1]>,
     /// Requests that wait for the address of their next hop.
     held: Vec<Held>,
     /// Our 2xx that await their ACK.
@@ -96,6 +99,10 @@ pub struct Session {
     pracks: Vec<OurPrack>,
     /// What we described last, for a re-INVITE that only refreshes.
     said: Bytes,
+    /// ACKs and PRACKs that wait for our answer to the offer that they acknowledge.
+    owed: Vec<Held>,
+    /// A stream that the far side offers beside the datagrams of its peer address, for large messages.
+    large: Option<Flow>,
 }
 
 /// Whether the session goes on.
@@ -216,6 +223,7 @@ impl Session {
             authority: Challenges::default(),
             timers: Table::default(),
             armed: None,
+            filed: SmallVec::new(),
             held: Vec::new(),
             unacked: Vec::new(),
             theirs: None,
@@ -229,6 +237,8 @@ impl Session {
             reliable: None,
             pracks: Vec::new(),
             said: Bytes::new(),
+            owed: Vec::new(),
+            large: None,
         }
     }
 
@@ -240,6 +250,17 @@ impl Session {
     /// Where its dialogs are.
     pub fn flows(&self) -> impl Iterator<Item = &Flow> {
         self.dialogs.iter().map(|dialog| &dialog.flow)
+    }
+
+    /// The connections that its dialogs are on, each once.
+    pub fn connections(&self) -> SmallVec<[ConnectionId; 1]> {
+        let mut connections = SmallVec::new();
+        for connection in self.flows().map(|flow| flow.connection) {
+            if !connection.is_none() && !connections.contains(&connection) {
+                connections.push(connection);
+            }
+        }
+        connections
     }
 
     /// The phone at this Contact is back on another connection.
@@ -404,6 +425,7 @@ impl Session {
                 .set(Timer::Resolve as usize, now + RESOLVE_LIMIT);
         }
         self.drop_their_offer(core, now);
+        self.pay(core, now, &Bytes::new());
         self.phase = Phase::Closing {
             reason,
             challenges: Challenges::default(),

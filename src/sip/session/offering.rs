@@ -122,6 +122,7 @@ impl Session {
                         client,
                         cseq,
                         lines,
+                        sdp: Bytes::new(),
                     },
                 );
                 if matches!(self.phase, Phase::Established { .. }) {
@@ -135,7 +136,7 @@ impl Session {
             _ if !matches!(self.phase, Phase::Established { .. }) => self.ours = None,
             GLARE => self.offer_met(core, now),
             422 if self.timing.raise(response) => {
-                let lines = Headers::new();
+                let lines = self.credentials_before(core, Method::Invite);
                 self.submit(core, now, Held::Offer { lines });
             }
             // It has an INVITE of its own open, or a later request of ours overtook this one (RFC 3261 §14.2, §12.2.2).
@@ -191,10 +192,11 @@ impl Session {
         let Some(ours) = &mut self.ours else { return };
         let method = Method::Invite.as_str();
         let credentials = self.credentials.as_ref();
-        match ours
+        let lines = ours
             .challenges
-            .answer(response, method, &uri, credentials, &mut core.entropy)
-        {
+            .answer(response, method, &uri, credentials, &mut core.entropy);
+        self.authority.learn(&ours.challenges);
+        match lines {
             Some(lines) => self.submit(core, now, Held::Offer { lines }),
             None => self.offer_refused(core, now, response.status()),
         }

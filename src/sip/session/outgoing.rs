@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::credentials::{Challenges, is_challenge, unanswerable};
 use super::places::{self, Places};
 use super::pracking::Place;
+use super::sending::Held;
 use super::timing::Timing;
 use super::{Fate, LATE_LIMIT, Phase, Reports, Session, Timer, sdp_of};
 use crate::ledger::clock::Mono;
@@ -15,7 +16,7 @@ use crate::sip::dialog::{Dialog, LocalTag, Origin, contact_to};
 use crate::sip::endpoint::command::{Headers, Hop, Invite, Routing};
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow, HopFailure, SessionId};
-use crate::sip::endpoint::flow::OurVia;
+use crate::sip::endpoint::flow::{OurVia, fit};
 use crate::sip::header::has_option;
 use crate::sip::header::rack::{self, RAck};
 use crate::sip::transaction::{ClientId, Failure, T1_64, User};
@@ -59,7 +60,7 @@ pub(super) struct Heard {
     sdp: Option<Bytes>,
     /// Of the latest reliable one.
     rseq: Option<u32>,
-    /// A reliable one answered our offer.
+    /// A reliable one answered our offer, or brought one that has our answer.
     answered: bool,
 }
 
@@ -233,20 +234,31 @@ impl Session {
         if !tag.is_empty() && !self.dialogs.iter().any(|dialog| dialog.remote_tag == tag) {
             self.dialogs.push(calling.dialog(response));
         }
+        // Without an offer of ours, a reliable response brings theirs, which the PRACK answers (RFC 3262 §5); in others it means nothing.
+        let is_theirs = calling.invite.sdp.is_empty();
+        let sdp = sdp_of(response);
         if let Some(rseq) = rseq.filter(|_| acknowledge) {
             let rack = RAck {
                 rseq,
                 cseq: response.cseq(),
                 method: Method::Invite,
             };
-            self.prack(core, now, tag, rack);
+            let wanted = self.reports == Reports::All;
+            let offers = is_theirs && wanted && sdp.is_some() && !calling.is_settled(tag);
+            self.prack(core, now, tag, rack, offers);
+            if offers {
+                core.report(Event::Offer {
+                    session: self.id,
+                    sdp: sdp.clone(),
+                });
+            }
         }
         if news && self.reports == Reports::All {
             core.report(Event::Progress {
                 session: self.id,
                 dialog: tag.to_owned(),
                 code,
-                sdp: sdp_of(response),
+                sdp: sdp.filter(|_| !is_theirs),
             });
         }
         Fate::Alive
@@ -276,8 +288,22 @@ impl Session {
             None => calling.dialog(response),
         };
         self.dialogs = vec![dialog];
+        self.large = calling.places.as_ref().and_then(Places::large);
         self.timers.clear();
-        self.send_ack(core, now, calling.client, response.cseq(), calling.lines);
+        // An INVITE without offer brings one, which the ACK answers; unless a provisional response brought it.
+        let brings_offer =
+            calling.invite.sdp.is_empty() && !calling.is_settled(tag) && sdp_of(response).is_some();
+        let acknowledgement = Held::Ack {
+            client: calling.client,
+            cseq: response.cseq(),
+            lines: calling.lines,
+            sdp: Bytes::new(),
+        };
+        if brings_offer {
+            self.owed.push(acknowledgement);
+        } else {
+            self.submit(core, now, acknowledgement);
+        }
         self.timing.take(response);
         self.wind_up(now);
         if self.reports == Reports::Nothing {
@@ -438,23 +464,18 @@ impl Calling {
         local_tag: LocalTag,
         timing: &Timing,
     ) {
-        let mut bytes = self.write(core, local_tag, timing);
-        if bytes.len() > MOST_BY_DATAGRAM
-            && !self.invite.flow.transport.is_reliable()
-            && let Some(large) = self.places.as_ref().and_then(Places::large)
-        {
-            self.invite.flow = large;
-            bytes = self.write(core, local_tag, timing);
-        }
-        let (flow, method) = (self.invite.flow, Method::Invite);
+        let large = self.places.as_ref().and_then(Places::large);
+        let writing = |flow: &Flow| self.write(core, flow, local_tag, timing);
+        let (flow, bytes) = fit(self.invite.flow, large, writing);
+        self.invite.flow = flow;
+        let method = Method::Invite;
         let user = User::Invite(self.invite.session, self.invite.routing);
         core.layer
             .start(now, self.client, method, flow, user, bytes);
     }
 
-    fn write(&self, core: &Core, local_tag: LocalTag, timing: &Timing) -> Bytes {
+    fn write(&self, core: &Core, flow: &Flow, local_tag: LocalTag, timing: &Timing) -> Bytes {
         let invite = &self.invite;
-        let flow = &invite.flow;
         let mut writer = Writer::request(Method::Invite.as_str(), &invite.uri)
             .header(
                 Name::Via,
@@ -480,7 +501,10 @@ impl Calling {
         for (name, value) in &invite.other_headers {
             writer = writer.other(name, value);
         }
-        writer.finish_with(core::SDP, &invite.sdp)
+        match invite.sdp.is_empty() {
+            true => writer.finish(),
+            false => writer.finish_with(core::SDP, &invite.sdp),
+        }
     }
 
     /// Another transaction with the next CSeq takes over.
@@ -504,6 +528,13 @@ impl Calling {
         }
     }
 
+    /// The offer of this early dialog, to an INVITE that had none, has our answer.
+    pub(super) fn note_answered(&mut self, tag: &str) {
+        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) {
+            heard.answered = true;
+        }
+    }
+
     /// Whether our offer was answered reliably in this early dialog, so that the far side may make one (RFC 3311 §5.1).
     pub(super) fn is_settled(&self, tag: &str) -> bool {
         self.heard
@@ -522,7 +553,7 @@ impl Calling {
             return false;
         };
         heard.rseq = Some(rseq);
-        heard.answered |= heard.sdp.is_some();
+        heard.answered |= heard.sdp.is_some() && !self.invite.sdp.is_empty();
         true
     }
 
@@ -569,5 +600,3 @@ const EARLY_DIALOG_TERMINATED: u16 = 199;
 /// More early dialogs of one INVITE are an attack.
 const MAX_EARLY_DIALOGS: usize = 16;
 const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";
-/// RFC 3261 §18.1.1: what is larger goes by a stream, where one is offered.
-const MOST_BY_DATAGRAM: usize = 1_300;

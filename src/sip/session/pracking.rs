@@ -1,5 +1,7 @@
 //! Acknowledging the far side's reliable provisional responses (RFC 3262 §4).
 
+use bytes::Bytes;
+
 use super::credentials::{Challenges, is_challenge};
 use super::sending::Held;
 use super::{Fate, Session};
@@ -17,7 +19,15 @@ pub(super) struct OurPrack {
     /// The early dialog's remote tag.
     pub(super) tag: String,
     pub(super) rack: RAck,
+    /// Our answer to the offer that it acknowledges; empty: none.
+    pub(super) answer: Bytes,
     challenges: Challenges,
+}
+
+impl OurPrack {
+    pub(super) fn is_of(&self, tag: &str, rack: RAck) -> bool {
+        self.tag == tag && self.rack == rack
+    }
 }
 
 /// Where a reliable provisional response stands among those of its early dialog.
@@ -39,12 +49,20 @@ impl Place {
 }
 
 impl Session {
-    /// Sends PRACK within an early dialog.
-    pub(super) fn prack(&mut self, core: &mut Core, now: Mono, tag: &str, rack: RAck) {
+    /// Sends PRACK within an early dialog; if it is to answer an offer, as soon as the answer is there.
+    pub(super) fn prack(
+        &mut self,
+        core: &mut Core,
+        now: Mono,
+        tag: &str,
+        rack: RAck,
+        answers: bool,
+    ) {
         self.pracks.push(OurPrack {
             client: None,
             tag: tag.to_owned(),
             rack,
+            answer: Bytes::new(),
             challenges: Challenges::default(),
         });
         let held = Held::Prack {
@@ -52,7 +70,11 @@ impl Session {
             tag: tag.to_owned(),
             lines: Vec::new(),
         };
-        self.submit_early(core, now, held);
+        if answers {
+            self.owed.push(held);
+        } else {
+            self.submit_early(core, now, held);
+        }
     }
 
     /// PRACK has a response; `None`: it never will. Whoever does not take it refuses the INVITE itself.

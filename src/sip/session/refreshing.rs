@@ -8,7 +8,7 @@ use super::sending::Held;
 use super::timing::Duty;
 use super::{Fate, Phase, Session, Timer};
 use crate::ledger::clock::Mono;
-use crate::sip::endpoint::command::{Headers, Usage};
+use crate::sip::endpoint::command::Usage;
 use crate::sip::endpoint::core::Core;
 use crate::sip::endpoint::event::Ended;
 use crate::sip::transaction::ClientId;
@@ -56,7 +56,7 @@ impl Session {
                     client: ClientId::new(&mut core.entropy),
                     challenges: Challenges::default(),
                 }));
-                let lines = Headers::new();
+                let lines = self.credentials_before(core, Method::Update);
                 self.submit(core, now, Held::Update { lines });
             }
             Duty::Update => {}
@@ -158,10 +158,12 @@ impl Session {
         };
         let credentials = self.credentials.as_ref();
         let method = Method::Update.as_str();
-        match update
-            .challenges
-            .answer(response, method, &uri, credentials, &mut core.entropy)
-        {
+        let lines =
+            update
+                .challenges
+                .answer(response, method, &uri, credentials, &mut core.entropy);
+        self.authority.learn(&update.challenges);
+        match lines {
             Some(lines) => {
                 self.submit(core, now, Held::Update { lines });
                 true

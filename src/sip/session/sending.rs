@@ -3,26 +3,33 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::credentials::{Challenges, is_challenge};
 use super::{Fate, Phase, RESOLVE_LIMIT, Session, Timer};
 use crate::ledger::clock::Mono;
+use crate::sip::dialog::Dialog;
 use crate::sip::dialog::route::{self, Choice, NextHop};
+use crate::sip::endpoint::Transport;
 use crate::sip::endpoint::command::Headers;
 use crate::sip::endpoint::core::{self, Core};
 use crate::sip::endpoint::event::{Event, Flow};
+use crate::sip::endpoint::flow::fit;
 use crate::sip::header::rack::RAck;
 use crate::sip::locate::Wish;
 use crate::sip::transaction::{ClientId, Failure, User};
-use crate::sip::wire::{Message, Method, Name};
+use crate::sip::uri::Uri;
+use crate::sip::wire::{Message, Method, Name, Writer};
 
 /// A request that is to be sent within the dialog.
 #[derive(Clone, Debug)]
 pub(super) enum Held {
-    /// The ACK to a 2xx; it repeats the INVITE's credentials (RFC 3261 §13.2.2.4).
+    /// The ACK to a 2xx; it repeats the INVITE's credentials (RFC 3261 §13.2.2.4). With our answer where the 2xx brought an offer; else that is empty.
     Ack {
         client: ClientId,
         cseq: u32,
         lines: Headers,
+        sdp: Bytes,
     },
     Bye {
         lines: Headers,
@@ -72,6 +79,7 @@ impl Session {
                 client,
                 cseq,
                 lines,
+                sdp: Bytes::new(),
             },
         );
     }
@@ -175,9 +183,9 @@ impl Session {
         {
             let method = Method::Options.as_str();
             let credentials = self.credentials.as_ref();
-            if let Some(lines) =
-                challenges.answer(response, method, &uri, credentials, &mut core.entropy)
-            {
+            let lines = challenges.answer(response, method, &uri, credentials, &mut core.entropy);
+            self.authority.learn(challenges);
+            if let Some(lines) = lines {
                 self.submit(core, now, Held::Probe { lines });
                 return Fate::Alive;
             }
@@ -267,14 +275,15 @@ impl Session {
             .request(Method::Prack.as_str(), dialog.local_cseq, branch, &flow)
             .header(Name::RAck, rack)
             .header(Name::UserAgent, core.product());
-        let bytes = core::append(writer, &lines).finish();
-        let underway = self
-            .pracks
-            .iter_mut()
-            .find(|prack| prack.client.is_none() || prack.rack == rack && prack.tag == tag);
-        if let Some(prack) = underway {
-            prack.client = Some(branch);
-        }
+        let writer = core::append(writer, &lines);
+        let underway = self.pracks.iter_mut().find(|prack| prack.is_of(&tag, rack));
+        let bytes = match underway {
+            Some(prack) => {
+                prack.client = Some(branch);
+                finish_with_sdp(writer, &prack.answer)
+            }
+            None => writer.finish(),
+        };
         let user = User::Prack(self.id);
         core.layer
             .start(now, branch, Method::Prack, flow, user, bytes);
@@ -313,130 +322,137 @@ impl Session {
     }
 
     fn transmit(&mut self, core: &mut Core, now: Mono, flow: &Flow, held: Held) {
-        let Some(dialog) = self.dialogs.first_mut() else {
-            return;
+        let (method, user) = match &held {
+            Held::Prack { .. } => return self.submit_early(core, now, held),
+            Held::Ack { .. } => (Method::Ack, User::Nobody),
+            Held::Bye { .. } => (Method::Bye, User::Bye(self.id)),
+            Held::Probe { .. } => (Method::Options, User::Probe(self.id)),
+            Held::Notice { .. } => (Method::Notify, User::Refer(self.id)),
+            Held::Refer { .. } => (Method::Refer, User::ReferSent(self.id)),
+            Held::Offer { .. } => (Method::Invite, User::Reinvite(self.id)),
+            Held::Update { .. } => (Method::Update, User::Update(self.id)),
         };
         let branch = ClientId::new(&mut core.entropy);
+        let Some(cseq) = self.number(branch, &held) else {
+            return;
+        };
+        let Some(dialog) = self.dialogs.first() else {
+            return;
+        };
+        let large = self.large.filter(|large| may_grow(dialog, flow, large));
+        let writing = |flow: &Flow| {
+            let writer = dialog.request(method.as_str(), cseq, branch, flow);
+            self.write(core, dialog, flow, &held, writer)
+        };
+        let (flow, bytes) = fit(*flow, large, writing);
         match held {
-            Held::Ack {
-                client,
-                cseq,
-                lines,
-            } => {
-                let writer = dialog.request(Method::Ack.as_str(), cseq, branch, flow);
-                let bytes = core::append(writer, &lines).finish();
-                core.layer
-                    .acknowledge(client, &dialog.remote_tag, *flow, bytes);
+            Held::Ack { client, .. } => {
+                let tag = dialog.remote_tag.as_str();
+                core.layer.acknowledge(client, tag, flow, bytes);
             }
+            _ => core.layer.start(now, branch, method, flow, user, bytes),
+        }
+    }
+
+    /// The CSeq of a request that is about to be sent, which is noted where its answer is awaited; `None`: it is not wanted any more.
+    fn number(&mut self, branch: ClientId, held: &Held) -> Option<u32> {
+        let dialog = self.dialogs.first_mut()?;
+        if let Held::Ack { cseq, .. } = held {
+            return Some(*cseq);
+        }
+        let cseq = dialog.local_cseq + 1;
+        match held {
             Held::Offer { lines } => {
-                let Some(ours) = &mut self.ours else { return };
-                dialog.local_cseq += 1;
-                (ours.client, ours.cseq) = (branch, dialog.local_cseq);
-                ours.lines = lines;
-                let writer = dialog
-                    .request(Method::Invite.as_str(), ours.cseq, branch, flow)
-                    .header(Name::Contact, dialog.contact(flow))
-                    .header(Name::UserAgent, core.product());
-                let writer = core::append(core::abilities_unreliably(writer), &self.timing.ask());
-                let bytes = core::append(writer, &ours.lines).finish_with(core::SDP, &ours.sdp);
-                let user = User::Reinvite(self.id);
-                core.layer
-                    .start(now, branch, Method::Invite, *flow, user, bytes);
+                let ours = self.ours.as_mut()?;
+                (ours.client, ours.cseq) = (branch, cseq);
+                ours.lines.clone_from(lines);
+            }
+            Held::Update { .. } => self.updating.as_mut()?.client = branch,
+            Held::Refer { .. } => {
+                self.referring.as_ref()?;
+            }
+            _ => {}
+        }
+        dialog.local_cseq = cseq;
+        Some(cseq)
+    }
+
+    /// The rest of a request within the dialog.
+    fn write(
+        &self,
+        core: &Core,
+        dialog: &Dialog,
+        flow: &Flow,
+        held: &Held,
+        writer: Writer,
+    ) -> Bytes {
+        let with_contact = |writer: Writer| {
+            writer
+                .header(Name::Contact, dialog.contact(flow))
+                .header(Name::UserAgent, core.product())
+        };
+        match held {
+            Held::Ack { lines, sdp, .. } => finish_with_sdp(core::append(writer, lines), sdp),
+            Held::Offer { lines } => {
+                let writer = core::abilities_unreliably(with_contact(writer));
+                let writer = core::append(core::append(writer, &self.timing.ask()), lines);
+                let sdp = self.ours.as_ref().map_or(&[][..], |ours| &ours.sdp);
+                writer.finish_with(core::SDP, sdp)
             }
             Held::Update { lines } => {
-                let Some(update) = &mut self.updating else {
-                    return;
-                };
-                dialog.local_cseq += 1;
-                update.client = branch;
-                let writer = dialog
-                    .request(Method::Update.as_str(), dialog.local_cseq, branch, flow)
-                    .header(Name::Contact, dialog.contact(flow))
-                    .header(Name::UserAgent, core.product());
-                let writer = core::append(core::abilities_unreliably(writer), &self.timing.ask());
-                let bytes = core::append(writer, &lines).finish();
-                let user = User::Update(self.id);
-                core.layer
-                    .start(now, branch, Method::Update, *flow, user, bytes);
+                let writer = core::abilities_unreliably(with_contact(writer));
+                core::append(core::append(writer, &self.timing.ask()), lines).finish()
             }
-            Held::Prack { .. } => self.submit_early(core, now, held),
             Held::Bye { lines } => {
                 let reason = match &self.phase {
                     Phase::Closing { reason, .. } => reason.as_deref(),
                     _ => None,
                 };
-                dialog.local_cseq += 1;
-                let mut writer =
-                    dialog.request(Method::Bye.as_str(), dialog.local_cseq, branch, flow);
-                if let Some(reason) = reason {
-                    writer = writer.header(Name::Reason, reason);
-                }
-                writer = core::append(writer.header(Name::UserAgent, core.product()), &lines);
-                let user = User::Bye(self.id);
-                core.layer
-                    .start(now, branch, Method::Bye, *flow, user, writer.finish());
-            }
-            held @ (Held::Refer { .. } | Held::Notice { .. }) => {
-                self.transmit_referral(core, now, flow, branch, held);
+                let writer = match reason {
+                    Some(reason) => writer.header(Name::Reason, reason),
+                    None => writer,
+                };
+                core::append(writer.header(Name::UserAgent, core.product()), lines).finish()
             }
             Held::Probe { lines } => {
-                dialog.local_cseq += 1;
-                let writer = dialog
-                    .request(Method::Options.as_str(), dialog.local_cseq, branch, flow)
+                let writer = writer
                     .header(Name::Contact, dialog.contact(flow))
                     .header(Name::Accept, core::ACCEPT)
                     .header(Name::UserAgent, core.product());
-                let bytes = core::append(core::abilities(writer), &lines).finish();
-                let user = User::Probe(self.id);
-                core.layer
-                    .start(now, branch, Method::Options, *flow, user, bytes);
+                core::append(core::abilities(writer), lines).finish()
             }
-        }
-    }
-
-    /// A REFER of ours, or a report about one of theirs.
-    fn transmit_referral(
-        &mut self,
-        core: &mut Core,
-        now: Mono,
-        flow: &Flow,
-        branch: ClientId,
-        held: Held,
-    ) {
-        let Some(dialog) = self.dialogs.first_mut() else {
-            return;
-        };
-        match held {
             Held::Refer { lines } => {
-                let Some(referring) = &self.referring else {
-                    return;
-                };
-                dialog.local_cseq += 1;
-                let writer = dialog
-                    .request(Method::Refer.as_str(), dialog.local_cseq, branch, flow)
+                let none = (String::new(), Headers::new());
+                let referring = self.referring.as_ref();
+                let (to, headers) =
+                    referring.map_or((&none.0, &none.1), |refer| (&refer.to, &refer.headers));
+                let writer = writer
                     .header(Name::Contact, dialog.contact(flow))
-                    .header(Name::ReferTo, &referring.to)
+                    .header(Name::ReferTo, to)
                     .header(Name::UserAgent, core.product());
-                let writer = core::append(core::abilities(writer), &lines);
-                let bytes = core::append(writer, &referring.headers).finish();
-                let user = User::ReferSent(self.id);
-                core.layer
-                    .start(now, branch, Method::Refer, *flow, user, bytes);
+                core::append(core::append(core::abilities(writer), lines), headers).finish()
             }
             Held::Notice { lines, body } => {
-                dialog.local_cseq += 1;
-                let writer = dialog
-                    .request(Method::Notify.as_str(), dialog.local_cseq, branch, flow)
-                    .header(Name::Contact, dialog.contact(flow))
-                    .header(Name::UserAgent, core.product());
-                let bytes = core::append(core::abilities(writer), &lines)
-                    .finish_with(SIPFRAG, body.as_bytes());
-                let user = User::Refer(self.id);
-                core.layer
-                    .start(now, branch, Method::Notify, *flow, user, bytes);
+                let writer = core::abilities(with_contact(writer));
+                core::append(writer, lines).finish_with(SIPFRAG, body.as_bytes())
             }
-            _ => {}
+            // Within its early dialog.
+            Held::Prack { .. } => writer.finish(),
         }
+    }
+}
+
+/// Whether a large request may take the stream that the peer offers: the next hop is at the same address, and its URI leaves the transport open.
+fn may_grow(dialog: &Dialog, flow: &Flow, large: &Flow) -> bool {
+    let leaves_open =
+        Uri::parse(dialog.next_uri()).is_ok_and(|uri| Transport::of_uri(&uri).is_none());
+    leaves_open && flow.remote.ip() == large.remote.ip()
+}
+
+fn finish_with_sdp(writer: Writer, sdp: &Bytes) -> Bytes {
+    match sdp.is_empty() {
+        true => writer.finish(),
+        false => writer.finish_with(core::SDP, sdp),
     }
 }
 

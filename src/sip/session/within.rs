@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::reliable::Described;
+use super::sending::Held;
 use super::{Fate, OfferIn, Phase, Session, TheirOffer, Unacked, sdp_of};
 use crate::ledger::clock::Mono;
 use crate::sip::dialog::Order;
@@ -151,8 +152,55 @@ impl Session {
         matches!(self.phase, Phase::Ringing(_)) && (invite || self.described() == Described::No)
     }
 
-    /// 200 to a re-INVITE or UPDATE.
+    /// Sends the ACK or PRACK that waits for our answer; false: there is none. Without an answer it has no body: what follows ends the call.
+    pub(super) fn pay(&mut self, core: &mut Core, now: Mono, answer: &Bytes) -> bool {
+        if self.owed.is_empty() {
+            return false;
+        }
+        match self.owed.remove(0) {
+            Held::Ack {
+                client,
+                cseq,
+                lines,
+                sdp: _,
+            } => {
+                let sdp = answer.clone();
+                let acknowledgement = Held::Ack {
+                    client,
+                    cseq,
+                    lines,
+                    sdp,
+                };
+                self.submit(core, now, acknowledgement);
+            }
+            Held::Prack { rack, tag, lines } => {
+                if let Some(prack) = self.pracks.iter_mut().find(|prack| prack.is_of(&tag, rack)) {
+                    prack.answer = answer.clone();
+                }
+                if let Phase::Calling(calling) = &mut self.phase
+                    && !answer.is_empty()
+                {
+                    calling.note_answered(&tag);
+                }
+                self.submit_early(core, now, Held::Prack { rack, tag, lines });
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// A stream by which large messages reach the far side.
+    pub fn offers_stream(&mut self, large: Flow) -> Fate {
+        self.large = Some(large);
+        Fate::Alive
+    }
+
+    /// 200 to a re-INVITE or UPDATE; the answer to what came in a response to an INVITE of ours that had no offer.
     pub fn answer_offer(&mut self, core: &mut Core, now: Mono, sdp: &Bytes) -> Fate {
+        if self.pay(core, now, sdp) {
+            self.said = sdp.clone();
+            return Fate::Alive;
+        }
         let Some(theirs) = self.theirs.take() else {
             return Fate::Alive;
         };
@@ -189,6 +237,9 @@ impl Session {
         code: u16,
         headers: &Headers,
     ) -> Fate {
+        if self.pay(core, now, &Bytes::new()) {
+            return Fate::Alive;
+        }
         if let Some(theirs) = self.theirs.take()
             && let Some((request, flow)) = core.layer.request(theirs.server)
         {

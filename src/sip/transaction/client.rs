@@ -103,12 +103,14 @@ impl Client {
         matches!(self.state, State::Completed | State::Accepted)
     }
 
-    /// Its connection closed: sends the request once more.
-    pub(super) fn send_again(&mut self, out: &mut Output) {
-        if self.again == Again::Never {
-            self.again = Again::Now;
-            out.transmit(self.flow, self.request.clone());
+    /// Its connection closed: sends the request once more; false: it was already.
+    pub(super) fn send_again(&mut self, out: &mut Output) -> bool {
+        if self.again != Again::Never {
+            return false;
         }
+        self.again = Again::Now;
+        out.transmit(self.flow, self.request.clone());
+        true
     }
 
     /// Whether the closed connection is to be overlooked this time.

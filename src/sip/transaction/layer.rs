@@ -11,6 +11,7 @@ use super::server::Server;
 use super::timer::Deadlines;
 use super::{ClientId, Failure, ServerId, User, key, via};
 use crate::ledger::clock::Mono;
+use crate::sip::endpoint::filed::ByFlow;
 use crate::sip::endpoint::{Flow, SessionId, Transmit};
 use crate::sip::wire::{Message, Method, Name};
 
@@ -86,6 +87,10 @@ pub struct Layer {
     server_keys: HashMap<Arc<str>, ServerId>,
     merges: HashMap<u64, ServerId>,
     merge_state: RandomState,
+    clients_on: ByFlow<ClientId>,
+    servers_on: ByFlow<ServerId>,
+    /// Those that were sent again on a new connection just now.
+    sent_again: Vec<ClientId>,
     client_deadlines: Deadlines<ClientId>,
     server_deadlines: Deadlines<ServerId>,
     last_server: u64,
@@ -106,7 +111,10 @@ impl Layer {
     ) {
         let mut client = Client::start(now, method, flow, user, request, &mut self.out);
         self.client_deadlines.arm(id, &mut client);
-        self.clients.insert(id, client);
+        self.clients_on.insert(&flow, id);
+        if let Some(mut before) = self.clients.insert(id, client) {
+            self.client_deadlines.disarm(&mut before);
+        }
     }
 
     /// Sends a message that belongs to no transaction.
@@ -186,6 +194,7 @@ impl Layer {
         let key: Arc<str> = self.scratch.as_str().into();
         let mut server = Server::new(now, flow, key.clone(), merge, request.clone());
         self.server_deadlines.arm(id, &mut server);
+        self.servers_on.insert(&flow, id);
         self.servers.insert(id, server);
         self.server_keys.insert(key, id);
         if let Some(hash) = merge
@@ -322,49 +331,61 @@ impl Layer {
 
     /// Sends what waits on a closed flow for a first response once more. It has its old branch, so a far side that has read it already takes no harm.
     pub fn send_again(&mut self, flow: Flow) {
-        let mut ids: Vec<ClientId> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.is_unanswered() && client.flow.is_cut_by(&flow))
-            .map(|(id, _)| *id)
-            .collect();
-        ids.sort_unstable();
-        for id in ids {
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.send_again(&mut self.out);
+        for id in self.clients_cut_by(&flow) {
+            if let Some(client) = self.clients.get_mut(&id)
+                && client.is_unanswered()
+                && client.send_again(&mut self.out)
+            {
+                self.sent_again.push(id);
             }
         }
     }
 
     /// A flow closed: what waits there for a response fails, and responses that were to go there take another way, if there is one.
     pub fn close_flow(&mut self, flow: Flow) {
-        // A far side that listens may still answer by a connection of its own (RFC 3261 §18.2.2); one that connected to us cannot.
-        let hit = |client: &Client| {
-            client.flow.is_cut_by(&flow)
-                && match client.is_unanswered() {
+        for id in self.servers_cut_by(&flow) {
+            if let Some(server) = self.servers.get_mut(&id) {
+                self.servers_on.remove(&server.flow, &id);
+                server.leave(&flow);
+                self.servers_on.insert(&server.flow, id);
+            }
+        }
+        for id in self.clients_cut_by(&flow) {
+            // A far side that listens may still answer by a connection of its own (RFC 3261 §18.2.2); one that connected to us cannot.
+            let is_hit = self
+                .clients
+                .get(&id)
+                .is_some_and(|client| match client.is_unanswered() {
                     true => !client.is_on_its_way_again(),
                     false => client.flow.connection.is_theirs() && !client.is_lingering(),
-                }
-        };
-        let mut ids: Vec<ClientId> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| hit(client))
-            .map(|(id, _)| *id)
-            .collect();
-        for server in self.servers.values_mut() {
-            server.leave(&flow);
-        }
-        // The map's order is not the same in every run; what follows from it must be.
-        ids.sort_unstable();
-        for id in ids {
-            if let Some(client) = self.remove_client(id) {
+                });
+            if is_hit && let Some(client) = self.remove_client(id) {
                 client.fail(id, Failure::Transport, &mut self.out);
             }
         }
-        for client in self.clients.values_mut() {
-            client.arrived_again();
+        for id in std::mem::take(&mut self.sent_again) {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.arrived_again();
+            }
         }
+    }
+
+    /// In the order of their ids: the map's is not the same in every run, and what follows from it must be.
+    fn clients_cut_by(&self, closed: &Flow) -> Vec<ClientId> {
+        let is_cut = |id: &ClientId| {
+            let client = self.clients.get(id);
+            client.is_some_and(|client| client.flow.is_cut_by(closed))
+        };
+        let filed = self.clients_on.cut_by(closed);
+        let mut ids = filed.unwrap_or_else(|| self.clients.keys().copied().collect());
+        ids.retain(is_cut);
+        ids.sort_unstable();
+        ids
+    }
+
+    fn servers_cut_by(&self, closed: &Flow) -> Vec<ServerId> {
+        let filed = self.servers_on.cut_by(closed);
+        filed.unwrap_or_else(|| self.servers.keys().copied().collect())
     }
 
     /// The flows of transactions that are under way.
@@ -406,6 +427,7 @@ impl Layer {
     fn remove_client(&mut self, id: ClientId) -> Option<Client> {
         let mut client = self.clients.remove(&id)?;
         self.client_deadlines.disarm(&mut client);
+        self.clients_on.remove(&client.flow, &id);
         Some(client)
     }
 
@@ -414,6 +436,7 @@ impl Layer {
             return;
         };
         self.server_deadlines.disarm(&mut server);
+        self.servers_on.remove(&server.flow, &id);
         self.server_keys.remove(&server.key);
         if let Some(hash) = server.merge
             && self.merges.get(&hash) == Some(&id)

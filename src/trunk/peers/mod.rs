@@ -15,6 +15,7 @@ pub use self::health::Standing;
 use self::health::{Health, Signs};
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
+use crate::sip::endpoint::Transport;
 use crate::sip::locate::{Server, Servers, Wish, draw};
 
 /// One address to try, and which of the trunk's peers it belongs to.
@@ -98,8 +99,33 @@ impl Peers {
     }
 
     /// Whether these settings are the ones it was made with.
-    pub fn is_for(&self, wishes: &[Wish], weights: &[u16], options: Option<Duration>) -> bool {
-        self.wishes == wishes && self.weights == weights && self.options == options
+    pub fn is_for(
+        &self,
+        wishes: &[Wish],
+        weights: &[u16],
+        options: Option<Duration>,
+        patience: Duration,
+    ) -> bool {
+        self.wishes == wishes
+            && self.weights == weights
+            && self.options == options
+            && self.patience == patience.max(SHORTEST_PATIENCE)
+    }
+
+    /// How a message too large for a datagram reaches the peer of this address, if that leaves the transport open: by TCP, where its records or another entry
+    /// of the same host offer that.
+    pub fn stream_beside(&self, server: Server) -> Option<Server> {
+        let leads_here = |servers: &Servers| servers.all().any(|one| one == server);
+        let mut located = self.located.iter();
+        let (wish, _) = located
+            .find(|(wish, servers)| wish.transport.is_none() && leads_here(servers))
+            .filter(|_| server.transport == Transport::Udp)?;
+        let located = self.located.iter();
+        let of_host = located.filter(|(other, _)| other.host == wish.host);
+        let streams = of_host
+            .flat_map(|(_, servers)| servers.all())
+            .filter(|other| other.transport == Transport::Tcp);
+        streams.min_by_key(|other| other.address.ip() != server.address.ip())
     }
 
     /// What has to be located.

@@ -11,6 +11,7 @@ use crate::audio::tone;
 use crate::dialplan::config::entry::Entry;
 use crate::dialplan::config::values::{self, Wrong};
 use crate::dialplan::listener::{Listener, TlsFiles};
+use crate::dialplan::media_io::MediaIo;
 use crate::dialplan::number::Country;
 use crate::dialplan::plan::{RecordingFormat, Recordings, Server};
 
@@ -56,6 +57,11 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         look_at_session(entry, asked, least);
     }
     let max_calls = entry.integer("max_calls");
+    let media_io = entry.word("media_io").map(|word| match word.as_str() {
+        "epoll" => MediaIo::Epoll,
+        "io_uring" => MediaIo::Uring,
+        _ => MediaIo::Auto,
+    });
     let api_token = entry.secret("api_token");
     let http: std::net::SocketAddr = http?;
     if !http.ip().is_loopback() && !entry.has("api_token") {
@@ -73,6 +79,7 @@ pub(super) fn server(entry: &Entry<'_>) -> Option<Server> {
         keep_alive: keep_alive?,
         domain: domain?,
         rtp_ports: rtp_ports?,
+        media_io: media_io?,
         public_address,
         local_networks: local_networks?,
         http,

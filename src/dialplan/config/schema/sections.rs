@@ -136,6 +136,7 @@ const SERVER: &[Key] = keys! {
     "keep_alive": Kind::Duration("0s", "10m"), Default(r#""25s""#), "How often a phone behind address translation is sent an OPTIONS over UDP, so that it can still be rung; 0s: never.";
     "domain": Kind::Domain, Optional("the host name"), "The operators' domain and digest realm.";
     "rtp_ports": Kind::Ports, Default(r#""20000-29999""#), "Ports for audio, two per side of a call: from an even port to an odd one.";
+    "media_io": Kind::OneOf(&["auto", "epoll", "io_uring"], &[]), Default(r#""auto""#), "How audio packets go in and out. auto and io_uring: by io_uring, which costs less, and by epoll where the kernel (before Linux 6.1) or a container forbids it; the log says which and why.";
     "public_address": Kind::Address, Optional("the listening address"), "What Contact, Via and SDP carry towards peers outside `local_networks`.";
     "local_networks": Kind::List(&Kind::Network), Default(r#"["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "fc00::/7", "fe80::/10", "::1/128"]"#), "Networks that reach us without address translation.";
     "http": Kind::Socket, Default(r#""127.0.0.1:8080""#), "The API and the console.";

@@ -204,3 +204,41 @@ fn a_probe_answers_its_challenge() {
         [Event::Probed { alive: true, .. }]
     ));
 }
+
+/// A proxy whose nonces do not live long: what one request has learnt, the next one says at once, counted on.
+#[test]
+fn the_latest_nonce_is_used_for_all_that_follows() {
+    let mut rig = Rig::new();
+    rig.dialled(|invite| invite.credentials = credentials());
+    let shown = |message: &Message| message.header(Name::Authorization).unwrap_or("").to_owned();
+    rig.command(Command::Probe { session: SESSION });
+    let probe = rig.one();
+    assert_eq!(shown(&probe), "");
+    rig.receive(&response(&probe, 401, "", CHALLENGE, ""));
+    let probe = rig.one();
+    rig.receive(&response(&probe, 200, "", "", ""));
+    let sdp = bytes::Bytes::from_static(b"v=0\ns=again\n");
+    rig.command(Command::Offer {
+        session: SESSION,
+        sdp,
+    });
+    let invite = rig.one();
+    assert!(shown(&invite).contains("nonce=\"one\"") && shown(&invite).contains("nc=00000002"));
+    rig.receive(&response(&invite, 401, "", STALE, ""));
+    let invite = ack_and_retry(&mut rig);
+    assert!(shown(&invite).contains("nonce=\"three\"") && shown(&invite).contains("nc=00000001"));
+    rig.receive(&response(
+        &invite,
+        200,
+        "",
+        "Contact: <sip:bob@192.0.2.9>",
+        "v=0\ns=a\n",
+    ));
+    rig.one();
+    rig.command(Command::End {
+        session: SESSION,
+        reason: None,
+    });
+    let bye = rig.one();
+    assert!(shown(&bye).contains("nonce=\"three\"") && shown(&bye).contains("nc=00000002"));
+}
