@@ -43,8 +43,14 @@ impl Leg {
                 self.tones.hear(&packet, codec)
             }
             Sound::Voice(_) | Sound::Other => None,
-            Sound::Event(_) => TelephoneEvent::parse(packet.payload)
-                .and_then(|event| self.keys_in.receive(packet.ssrc, packet.timestamp, event)),
+            Sound::Event(_) => TelephoneEvent::parse(packet.payload).and_then(|event| {
+                self.keys_in.receive_at(
+                    agreed.event_clock_rate,
+                    packet.ssrc,
+                    packet.timestamp,
+                    event,
+                )
+            }),
         };
         Ok(Accepted {
             leg: self.id,
