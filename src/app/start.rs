@@ -22,7 +22,7 @@ use crate::ledger::journal::{
     BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
 };
 use crate::media::{Plane, PlaneSettings};
-use crate::net::advertise::Advertiser;
+use crate::net::advertise::{Advertiser, common};
 use crate::net::stream::{self, Hub, Limits};
 use crate::net::tls::Tls;
 use crate::net::udp::Listeners;
@@ -381,14 +381,9 @@ fn recorder(plan: &Plan, clock: Clock, journal: &Journal) -> anyhow::Result<Reco
     })
 }
 
-/// The address that media sockets are bound to: that of the first SIP listener.
+/// The address that media sockets are bound to.
 fn bound(server: &Server) -> IpAddr {
-    server
-        .sip
-        .first()
-        .map_or(IpAddr::from([127, 0, 0, 1]), |listener| {
-            listener.address.ip()
-        })
+    common(server.sip.iter().map(|listener| listener.address.ip()))
 }
 
 fn advertiser(server: &Server) -> Advertiser {

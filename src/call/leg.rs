@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::features::Typed;
+use super::keys::Keys;
 use super::media::PlayMode;
 use super::output::{MovedLeg, Side, Target};
 use crate::audio::clip::Clip;
@@ -44,7 +45,8 @@ pub(crate) struct Leg {
     pub(crate) side: Side,
     /// An outgoing leg: whom it rings and how it is presented.
     pub(crate) dialling: Option<Box<Dialling>>,
-    pub(crate) keys: Option<KeySource>,
+    /// Which of its keys count.
+    pub(crate) keys: Keys,
     /// What an operator types while he talks.
     pub(crate) typed: Typed,
     /// An OPTIONS is out.
@@ -91,15 +93,6 @@ pub(crate) struct Playing {
     pub(crate) mode: PlayMode,
     /// It is the music of a hold in a conversation.
     pub(crate) hold: bool,
-}
-
-/// Where a leg's keys come from: the first source seen, so that a phone which sends both ways is not heard twice.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum KeySource {
-    /// RFC 4733.
-    Media,
-    /// INFO.
-    Signalling,
 }
 
 /// An outgoing leg to be.
@@ -198,7 +191,7 @@ impl Leg {
             recorded: None,
             side,
             dialling: None,
-            keys: None,
+            keys: Keys::default(),
             typed: Typed::default(),
             probing: false,
             rang: false,
@@ -274,6 +267,7 @@ impl LegOwner {
             outcome: None,
             sip_code: None,
             sip_call_id: None,
+            quality: None,
         }
     }
 }

@@ -44,6 +44,9 @@ pub enum EventType {
     /// An operator was refused a call to the outside because a limit is reached.
     #[serde(rename = "security.outbound_limit")]
     SecurityOutboundLimit,
+    /// A leg has been bad for a while.
+    #[serde(rename = "media.quality")]
+    MediaQuality,
     /// A ban is over.
     #[serde(rename = "security.unbanned")]
     SecurityUnbanned,
@@ -51,7 +54,7 @@ pub enum EventType {
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 13] = [
+    pub const ALL: [EventType; 14] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -64,6 +67,7 @@ impl EventType {
         EventType::ConfigReloaded,
         EventType::SecurityBanned,
         EventType::SecurityOutboundLimit,
+        EventType::MediaQuality,
         EventType::SecurityUnbanned,
     ];
 
@@ -82,6 +86,7 @@ impl EventType {
             EventType::ConfigReloaded => "config.reloaded",
             EventType::SecurityBanned => "security.banned",
             EventType::SecurityOutboundLimit => "security.outbound_limit",
+            EventType::MediaQuality => "media.quality",
             EventType::SecurityUnbanned => "security.unbanned",
         }
     }

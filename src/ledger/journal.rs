@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{CallRecord, TraceLine};
 use super::clock::Wall;
-use super::id::{CallId, Name, RecordingId, Tenant, VoicemailId};
+use super::id::{CallId, LegId, Name, RecordingId, Tenant, VoicemailId};
 use super::leg::LegRecord;
+use super::quality::LegQuality;
 use super::recording::{Pause, Segment};
 
 /// One thing that happened and has to be kept.
@@ -110,6 +111,21 @@ pub enum Entry {
         operator: Name,
         /// Which limit, as a sentence with the key to change.
         reason: String,
+        /// When.
+        at: Wall,
+    },
+    /// A leg's port is closed: keep how it sounded; no event.
+    LegMeasured(CallId, LegId, Box<LegQuality>),
+    /// A leg has been bad for a while: raise `media.quality`.
+    MediaPoor {
+        /// The shop.
+        tenant: Tenant,
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// The last few seconds.
+        quality: Box<LegQuality>,
         /// When.
         at: Wall,
     },

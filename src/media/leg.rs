@@ -5,11 +5,13 @@ mod beat;
 mod hear;
 mod receive;
 mod speak;
+mod tones;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::tones::Tones;
 use super::player::Player;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
@@ -29,6 +31,7 @@ pub struct Leg {
     agreed: Option<Agreed>,
     latch: Latch,
     keys_in: KeyReceiver,
+    tones: Tones,
     keys_out: KeySender,
     outgoing: Outgoing,
     player: Option<Player>,
@@ -63,6 +66,8 @@ pub enum Sound {
     Voice(Codec),
     /// A telephone event lasting so many samples by now.
     Event(u16),
+    /// What was not agreed on, such as comfort noise (RFC 3389): heard by nobody, and no loss.
+    Other,
 }
 
 /// A clip that was played to its end.
@@ -95,6 +100,11 @@ impl Scratch {
         &mut self.payload
     }
 
+    /// Where the datagram made last stands, with all the room behind it.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.datagram
+    }
+
     /// The first bytes of the datagram made last.
     pub fn datagram(&self, length: usize) -> &[u8] {
         self.datagram.get(..length).unwrap_or_default()
@@ -110,12 +120,14 @@ impl Default for Scratch {
 impl Leg {
     /// A leg with nothing agreed on yet. SSRC and first numbers are random (RFC 3550 §5.1).
     pub fn new(id: LegId, now: Mono, entropy: &mut Entropy) -> Leg {
-        let sequence = (entropy.u32() >> 16) as u16;
+        // In the lower half, so that no far side guesses a wrong turn of the counter (RFC 3711 §3.3.1, RFC 4568 §6.4).
+        let sequence = (entropy.u32() >> 17) as u16;
         Leg {
             id,
             agreed: None,
             latch: Latch::default(),
             keys_in: KeyReceiver::default(),
+            tones: Tones::default(),
             keys_out: KeySender::default(),
             outgoing: Outgoing::new(entropy.u32(), sequence, entropy.u32()),
             player: None,
@@ -130,6 +142,16 @@ impl Leg {
     /// The leg.
     pub fn id(&self) -> LegId {
         self.id
+    }
+
+    /// Our source's SSRC.
+    pub fn ssrc(&self) -> u32 {
+        self.outgoing.ssrc()
+    }
+
+    /// Where its media goes, held or not.
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.latch.target()
     }
 
     /// Send and expect media as agreed.

@@ -8,7 +8,8 @@
 //!
 //! Three legs or more, and supervisors, sit in a [`room`] instead, which is mixed once a beat.
 //!
-//! Not here: SRTP, RTCP, tones heard as keys.
+//! [`stream::Stream`] stands between all this and the network: it takes the protection off what comes and puts it on what
+//! goes, and makes the reports.
 
 mod bridges;
 mod command;
@@ -20,6 +21,7 @@ mod player;
 mod port;
 mod ports;
 mod room;
+pub mod stream;
 pub mod tap;
 mod worker;
 

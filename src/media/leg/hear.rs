@@ -34,6 +34,10 @@ impl Leg {
                     return Err(Reason::NoEvents);
                 }
             },
+            Sound::Other => {
+                self.outgoing.skip(source, packet.sequence);
+                return Err(Reason::UnknownPayload);
+            }
             Sound::Voice(codec) => (
                 agreed.send_payload_type,
                 in_law(codec, agreed.codec, packet.payload, payload).ok_or(Reason::NotAgreed)?,

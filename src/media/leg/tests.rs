@@ -26,6 +26,8 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
         send_payload_type: number,
         receive_payload_type: number,
         telephone_event: Some((96, 101)),
+        event_clock_rate: 8_000,
+        opus: None,
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         crypto: None,
@@ -91,7 +93,8 @@ fn beats(leg: &mut Leg, from: u64, count: u64) -> (Vec<Vec<u8>>, Vec<(u64, u64)>
     let mut scratch = Scratch::new();
     let (mut sent, mut finished) = (Vec::new(), Vec::new());
     for n in 0..count {
-        let end = leg.beat(ms(from + 20 * n), &mut scratch, |bytes, _| {
+        let end = leg.beat(ms(from + 20 * n), &mut scratch, |room, length, _| {
+            let bytes = &room[..length];
             sent.push(bytes.to_vec());
         });
         finished.extend(end.map(|end| (n, end.token)));
@@ -264,7 +267,7 @@ fn what_does_not_belong_is_told_apart() {
     a.agree(ms(0), agreed(Codec::Pcmu, 1));
     assert_eq!(
         a.receive(ms(0), at(3), &datagram(13, 1, 0, &[0])),
-        Err(Reason::UnknownPayload)
+        Err(Reason::ForeignSource)
     );
     assert!(a.receive(ms(0), at(1), &voice(1)).unwrap().first);
     assert!(!a.receive(ms(0), at(1), &voice(2)).unwrap().first);

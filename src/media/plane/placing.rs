@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use super::Plane;
 use super::rooms::Seated;
+use super::streams::Made;
 use crate::call::media::Role;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
@@ -25,6 +26,8 @@ pub struct Place {
     pub codec: Option<Codec>,
     heard_by: HeardBy,
     transit: Option<Transit>,
+    /// For its stream.
+    pub made: Made,
 }
 
 /// On the way to another worker.
@@ -56,6 +59,7 @@ impl Place {
             codec: None,
             heard_by: HeardBy::Nobody,
             transit: None,
+            made: Made::default(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Plane {
         let Some(place) = place.filter(|place| place.number == port.number) else {
             self.ports.give_back(port.number);
             self.sockets -= 1;
+            self.finish(port);
             return;
         };
         let Some(transit) = place.transit.take() else {

@@ -131,6 +131,28 @@ impl<'a> Book<'a> {
             | Entry::Unbanned { .. }
             | Entry::OutboundTalked(_)
             | Entry::OutboundLimit { .. } => self.security(entry),
+            Entry::LegMeasured(call, leg, quality) => {
+                let measured = (*call, *leg, (**quality).clone());
+                self.effects.quality.push(measured);
+                Ok(())
+            }
+            Entry::MediaPoor {
+                tenant,
+                call,
+                leg,
+                quality,
+                at,
+            } => {
+                let data = serde_json::json!({
+                    "tenant": tenant, "call_id": call, "leg_id": leg, "mos": quality.mos,
+                    "loss": quality.loss.max(quality.loss_out.unwrap_or_default()),
+                    "jitter_ms": quality.jitter_ms, "rtt_ms": quality.rtt_ms, "at": at,
+                });
+                let kind = EventType::MediaQuality;
+                let event = event(kind, tenant, *at, Some(*call), data, self.entropy)?;
+                self.effects.events.push(event);
+                Ok(())
+            }
         }
     }
 

@@ -132,9 +132,11 @@ impl SqliteStore {
             .bind(&id)
             .fetch_all(&mut *snapshot)
             .await?;
+        let mut legs: Vec<_> = legs.iter().map(column::leg).collect::<Result<_, _>>()?;
+        super::quality::add_to(&mut snapshot, &id, &mut legs).await?;
         Ok(Some(CallDetail {
             call: column::call(&row)?,
-            legs: legs.iter().map(column::leg).collect::<Result<_, _>>()?,
+            legs,
             trace: match trace {
                 Some(trace) => Columns::of("traces", &trace).json("lines")?,
                 None => Vec::new(),

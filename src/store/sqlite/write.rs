@@ -56,6 +56,7 @@ impl SqliteStore {
         mut effects: Effects,
     ) -> Result<bool, StoreError> {
         super::defence::write(connection, &mut effects).await?;
+        super::quality::write(connection, &mut effects).await?;
         let deliveries = self.deliveries(&effects.events);
         let written = !deliveries.is_empty();
         let mut traces = Vec::new();
