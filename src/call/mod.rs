@@ -7,15 +7,18 @@
 //! hands the outside party of an outbound call on. A **person** is the leg that the guest talks with. The call ends with its guest.
 
 mod account;
+mod codecs;
 pub(crate) mod conversation;
 pub(crate) mod features;
 pub mod input;
+pub(crate) mod keys;
 pub(crate) mod leg;
 pub(crate) mod legs;
 mod lifecycle;
 pub mod media;
 pub mod output;
 mod passing;
+mod protection;
 pub mod shown;
 mod signals;
 mod sound;

@@ -50,6 +50,8 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         may: May::ALL,
         supervisor: false,
         outbound: OutboundLimits::default(),
+        srtp: crate::sdp::crypto::Policy::Offered,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 
@@ -197,6 +199,8 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

@@ -33,6 +33,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let supervisor = entry.boolean("supervisor");
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
+    let srtp = super::media::srtp(entry);
+    let codecs = super::lines::codecs(entry);
     Some(Operator {
         id: Name::from(entry.name),
         name: name?,
@@ -47,6 +49,8 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         supervisor: supervisor?,
         session_expires,
         outbound,
+        srtp: srtp?,
+        codecs: codecs?,
     })
 }
 
