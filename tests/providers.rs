@@ -532,3 +532,43 @@ async fn a_name_that_appears_later() {
     let row = call(&pbx, "+79160000002").await;
     assert_eq!(row["result"], "answered", "{row}");
 }
+
+/// The INVITE has no offer; what the provider offers in its 200 is answered in the ACK, what it offers in a reliable 183 in the PRACK.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_wants_to_make_the_offer() {
+    for (invite, answering, lines) in [
+        (Invite::Offer(media()), Method::Ack, ""),
+        (
+            Invite::OfferEarly(media()),
+            Method::Prack,
+            "reliable = true\n",
+        ),
+    ] {
+        let provider = Provider::start(Ways {
+            invite,
+            ..Ways::default()
+        });
+        let lines = format!(
+            "peer = \"{}\"\noffer = \"delayed\"\n{lines}",
+            provider.address
+        );
+        let pbx = Pbx::start(&forward(&lines)).await;
+        let row = call(&pbx, FROM).await;
+        assert_eq!(row["result"], "answered", "{row}");
+        let invite = provider.request(Method::Invite, 0, LIMIT).await;
+        assert!(invite.body().is_empty());
+        let answer = provider.request(answering, 0, LIMIT).await;
+        let text = String::from_utf8_lossy(&answer.body()).into_owned();
+        // The provider offered PCMU alone.
+        assert!(
+            text.contains("m=audio ") && text.contains(" RTP/AVP 0"),
+            "{text}"
+        );
+        let acks = provider.requests(Method::Ack);
+        assert_eq!(acks.len(), 1);
+        assert_eq!(
+            acks[0].message.body().is_empty(),
+            answering == Method::Prack
+        );
+    }
+}

@@ -33,6 +33,8 @@ pub(crate) struct Leg {
     pub(crate) awaits_answer: bool,
     /// An incoming leg that acknowledges provisional responses (RFC 3262).
     pub(crate) reliable: bool,
+    /// An outgoing leg whose INVITE made no offer: the far side does, and this is answered.
+    pub(crate) asks: bool,
     /// The media plane was told what is agreed.
     pub(crate) agreed: bool,
     /// The far side put us on hold.
@@ -181,6 +183,7 @@ impl Leg {
             sdp: None,
             awaits_answer: false,
             reliable: false,
+            asks: false,
             agreed: false,
             held: false,
             playing: None,

@@ -206,6 +206,7 @@ impl Call {
     /// An answered leg that no destination took is not kept.
     fn end_if_unwanted(&mut self, now: Now, leg: LegId) {
         let is_wanted = self.state.guest == Some(leg)
+            || self.state.is_supervisor(leg)
             || matches!(&self.stage, Stage::Talking(conversation) if conversation.person == leg);
         if !is_wanted && !self.is_over {
             self.state.end(now, leg, EndReason::AnsweredElsewhere);
@@ -251,8 +252,11 @@ impl Call {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
+        // Its offer in a provisional response to an INVITE of ours that made none is its first.
+        let is_first = leg.asks && leg.state == LegState::Ringing;
         let negotiation = leg.negotiation.as_mut();
-        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+        let usable = |negotiation: &&mut Negotiation| is_first || negotiation.agreed().is_some();
+        let Some(negotiation) = negotiation.filter(usable) else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
@@ -315,6 +319,9 @@ impl Call {
         let agreed = leg.negotiation.as_ref().and_then(Negotiation::agreed);
         let negotiated = agreed.is_some_and(|agreed| agreed.telephone_event.is_some());
         if !leg.keys.takes(now.mono, key, source, negotiated) {
+            return;
+        }
+        if self.supervisor_key(now, id, key) {
             return;
         }
         self.typed(now, id, key);
@@ -394,7 +401,9 @@ impl Call {
             | Notice::StopRinging { call, .. }
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
-            | Notice::Refused { call, .. } => *call,
+            | Notice::Refused { call, .. }
+            | Notice::ConferenceEntered { call, .. }
+            | Notice::ConferenceFull { call } => *call,
             Notice::StateChanged { .. } => return,
         };
         if call != self.state.id {

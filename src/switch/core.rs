@@ -257,7 +257,7 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
-        self.end_bans(now.mono);
+        self.end_bans(now);
         self.run_trunk_timers(now);
         self.expire_subscriptions(now);
         self.run_keep_alive(now);
@@ -506,7 +506,9 @@ impl Core {
             | Notice::StopRinging { call, .. }
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
-            | Notice::Refused { call, .. } => *call,
+            | Notice::Refused { call, .. }
+            | Notice::ConferenceEntered { call, .. }
+            | Notice::ConferenceFull { call } => *call,
             Notice::StateChanged {
                 operator,
                 state,
