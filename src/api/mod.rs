@@ -17,6 +17,7 @@ mod query;
 mod range;
 mod recordings;
 mod reload;
+mod voicemails;
 
 use std::future::Future;
 use std::io;
@@ -132,11 +133,16 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/calls/{call_id}/hangup", post(calls::hangup)),
         ("/api/v1/calls/{call_id}/transfer", post(calls::transfer)),
         ("/api/v1/calls/{call_id}/recording", post(calls::recording)),
+        ("/api/v1/calls/{call_id}/supervise", post(calls::supervise)),
         ("/api/v1/missed", get(missed::list)),
         ("/api/v1/recordings/{recording_id}", get(recordings::one)),
         (
             "/api/v1/recordings/{recording_id}/audio",
             get(recordings::audio),
+        ),
+        (
+            "/api/v1/voicemails/{voicemail_id}/heard",
+            post(voicemails::heard),
         ),
         ("/api/v1/operators", get(directory::operators)),
         ("/api/v1/trunks", get(directory::trunks)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::audio::clip::Clip;
 use crate::ledger::id::{BridgeId, LegId};
+use crate::rtp::quality::Summary;
 use crate::sdp::negotiate::Agreed;
 
 /// What a call wants of the media plane.
@@ -131,4 +132,8 @@ pub enum MediaEvent {
     },
     /// Nothing was received for 30 s although both sides should send.
     Silent,
+    /// The leg has been bad for a while; how it sounded lately. Told once until it has recovered.
+    Poor(Summary),
+    /// The leg's port is closed: how it sounded all in all. The last thing told of it, after `MediaAct::Close`.
+    Measured(Summary),
 }

@@ -18,17 +18,13 @@ use crate::sdp::negotiate::{Agreed, Codec, Negotiation, SdpError};
 impl State {
     /// The guest's port is open: reads his offer and has our answer ready.
     pub(crate) fn prepare_guest(&mut self, local: SocketAddr) -> Result<(), SdpError> {
-        let session = self.entropy.u64();
-        let trunk = self.guest_leg().and_then(|leg| leg.record.trunk.clone());
-        let codecs = match &trunk {
-            Some(trunk) => self.trunk_codecs(trunk),
-            None => self.phone_codecs(),
-        };
+        let protection = self.guest_protection();
+        let codecs = self.guest_codecs();
+        let mut negotiation = self.negotiation(local, &codecs, protection);
         let Some(leg) = self.guest.and_then(|guest| self.leg_mut(guest)) else {
             return Ok(());
         };
         leg.port = Port::Open;
-        let mut negotiation = Negotiation::new(local, &codecs, session);
         if let Some(offer) = leg.offer.take() {
             let (answer, _) = negotiation.answer(&offer)?;
             leg.sdp = Some(answer);
@@ -219,6 +215,14 @@ impl State {
         }
     }
 
+    /// The leg hears all who are in a bridge that is not this call's own, and they it.
+    pub(crate) fn enter_bridge(&mut self, id: LegId, bridge: BridgeId) {
+        let Some(leg) = self.leg_mut(id) else { return };
+        if leg.bridge.replace(bridge) != Some(bridge) {
+            self.media(MediaAct::Join { leg: id, bridge });
+        }
+    }
+
     /// The guest and another leg hear each other.
     pub(crate) fn join(&mut self, now: Now, other: LegId) {
         let bridge = match self.bridge {
@@ -251,6 +255,7 @@ impl State {
             .legs
             .iter()
             .filter(|leg| leg.bridge.is_some() && leg.is_connected())
+            .filter(|leg| !self.is_supervisor(leg.id()))
             .map(|leg| {
                 let hears_hold = leg.playing.as_ref().is_some_and(|playing| playing.hold);
                 (leg.id(), leg.held, hears_hold)

@@ -18,6 +18,8 @@ use super::schedule::Schedule;
 use crate::audio::clip::Clip;
 use crate::ledger::event::EventType;
 use crate::ledger::id::Name;
+use crate::sdp::crypto::Policy;
+use crate::sip::endpoint::Transport;
 use crate::sip::locate::Wish;
 
 /// Everything the admin configured. A running call keeps the plan that it began with.
@@ -51,6 +53,8 @@ pub struct Plan {
     pub announcements: BTreeMap<Name, Announcement>,
     /// `[voicemails.*]`.
     pub voicemails: BTreeMap<Name, Voicemail>,
+    /// `[conferences.*]`.
+    pub conferences: BTreeMap<Name, Conference>,
     /// `[outbound.*]`, in the order of their names.
     pub outbound: BTreeMap<Name, OutboundRule>,
     /// `[webhooks.*]`.
@@ -112,6 +116,8 @@ pub enum Destination {
     Announcement(Name),
     /// A choice by opening hours.
     Schedule(Name),
+    /// A room in which several parties talk.
+    Conference(Name),
     /// The caller hears himself.
     Echo,
     /// The end.
@@ -128,6 +134,7 @@ impl fmt::Display for Destination {
             Destination::Voicemail(name) => write!(f, "voicemail:{name}"),
             Destination::Announcement(name) => write!(f, "announcement:{name}"),
             Destination::Schedule(name) => write!(f, "schedule:{name}"),
+            Destination::Conference(name) => write!(f, "conference:{name}"),
             Destination::Echo => f.write_str("echo"),
             Destination::Hangup => f.write_str("hangup"),
         }
@@ -295,6 +302,18 @@ pub struct Trunk {
     pub session_expires: Option<Duration>,
     /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
     pub reliable: bool,
+    /// Whether its media is encrypted.
+    pub srtp: Policy,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
+}
+
+impl Trunk {
+    /// Whether nobody on the way reads what it is told: all its peers are reached over TLS.
+    pub fn is_private(&self) -> bool {
+        let is_tls = |peer: &Wish| peer.secure || peer.transport == Some(Transport::Tls);
+        !self.peers.is_empty() && self.peers.iter().all(is_tls)
+    }
 }
 
 /// A host (name or address) and a port.
@@ -366,6 +385,23 @@ pub enum CodecName {
     Opus,
 }
 
+/// `[conferences.*]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Conference {
+    /// The room.
+    pub name: Name,
+    /// What a caller hears before he comes in; it asks for the pin, if there is one.
+    pub prompt: Option<Arc<Clip>>,
+    /// The digits that let a caller in.
+    pub pin: Option<String>,
+    /// Parties at once.
+    pub max_members: u32,
+    /// What all hear when somebody comes, and when somebody leaves.
+    pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
+    /// What operators dial.
+    pub extension: Option<String>,
+}
+
 /// `[operators.*]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operator {
@@ -389,10 +425,16 @@ pub struct Operator {
     pub md5_only: bool,
     /// What he may do with others' calls.
     pub may: May,
+    /// He may listen to colleagues' conversations, whisper to them and barge in.
+    pub supervisor: bool,
     /// The session interval that we ask this operator's phones for; `None`: the server's.
     pub session_expires: Option<Duration>,
     /// Limits on calls to the outside.
     pub outbound: OutboundLimits,
+    /// Whether the media of his phones is encrypted.
+    pub srtp: Policy,
+    /// Codecs in order of preference.
+    pub codecs: Vec<CodecName>,
 }
 
 pub use super::features::{Features, May};

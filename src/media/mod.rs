@@ -8,19 +8,24 @@
 //!
 //! Three legs or more, and supervisors, sit in a [`room`] instead, which is mixed once a beat.
 //!
-//! Not here: SRTP, RTCP, tones heard as keys.
+//! [`stream::Stream`] stands between all this and the network: it takes the protection off what comes and puts it on what
+//! goes, and makes the reports.
 
 mod bridges;
 mod command;
 pub mod counters;
 pub mod io;
 pub mod leg;
+mod load;
 pub mod plane;
 mod player;
 mod port;
 mod ports;
 mod room;
+pub mod stream;
+mod studio;
 pub mod tap;
+pub mod transcode;
 mod worker;
 
 pub use counters::{Census, Reason};

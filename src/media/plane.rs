@@ -5,9 +5,11 @@
 //! a worker's ring waits here in order and goes out at the next act or poll; the worker wakes the signalling task when it
 //! has made room.
 
+mod converting;
 mod crew;
 mod placing;
 mod rooms;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,13 +32,15 @@ use super::io::{self as media_io, Backend};
 use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::stream::Stream;
+use super::studio::Studio;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
-use crate::ledger::clock::Mono;
+use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
-use crate::sdp::negotiate::Agreed;
+use crate::rtp::quality::Change;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -67,10 +71,16 @@ pub struct Plane {
     bridges: Bridges,
     /// Of the bridges that are mixed.
     rooms: HashMap<BridgeId, RoomPlace>,
+    studio: Studio,
+    /// Transcoders made so far.
+    transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
+    start: Instant,
+    /// The wall clock at `start`.
+    wall: Wall,
 }
 
 impl Plane {
@@ -105,10 +115,14 @@ impl Plane {
             places: HashMap::new(),
             bridges: Bridges::default(),
             rooms: HashMap::new(),
+            studio: Studio::default(),
+            transcoders: 0,
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
+            start: settings.start,
+            wall: streams::wall_at(settings.start),
         })
     }
 
@@ -128,8 +142,14 @@ impl Plane {
                 clip,
                 mode,
                 token,
-            } => self.order(leg, Order::Play(clip, mode, token)),
-            MediaAct::StopPlaying { leg } => self.order(leg, Order::StopPlaying),
+            } => {
+                self.have_encoded(leg, Some(&clip));
+                self.order(leg, Order::Play(clip, mode, token));
+            }
+            MediaAct::StopPlaying { leg } => {
+                self.have_encoded(leg, None);
+                self.order(leg, Order::StopPlaying);
+            }
             MediaAct::Echo { leg } => {
                 self.leave(leg);
                 self.set_heard_by(leg, HeardBy::Itself);
@@ -215,18 +235,6 @@ impl Plane {
         self.sockets = 0;
     }
 
-    fn agree(&mut self, now: Mono, leg: LegId, agreed: Agreed) {
-        let codec = agreed.codec;
-        self.order(leg, Order::Agree(now, agreed));
-        if let Some(place) = self.places.get_mut(&leg) {
-            place.codec = Some(codec);
-        }
-        let bridge = self.bridges.of(leg);
-        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
-            self.seat_all(bridge);
-        }
-    }
-
     fn open(&mut self, now: Mono, leg: LegId, towards: IpAddr) {
         if let Some(place) = self.places.get(&leg) {
             let local = place.local;
@@ -248,16 +256,20 @@ impl Plane {
         };
         self.sockets += 1;
         let local = SocketAddr::new(told, number);
+        let state = Leg::new(leg, now, &mut self.entropy);
         let port = Box::new(MediaPort {
             socket,
             number,
-            leg: Leg::new(leg, now, &mut self.entropy),
+            reports: None,
+            stream: Stream::new(state.ssrc(), self.wall, &mut self.entropy),
+            leg: state,
             link: Link::Nobody,
             seat: None,
             tap: None,
             generation: 0,
             beats: false,
             leaves: false,
+            detaching: 0,
             held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
@@ -316,6 +328,15 @@ impl Plane {
                     drop(room);
                     self.crew.free_room(worker, slot);
                 }
+                Report::SpentSecurity(security) => drop(security),
+                Report::SpentSocket(socket) => drop(socket),
+                Report::Sounds(leg, Change::Poor, latest) => {
+                    self.tell(leg, MediaEvent::Poor(latest));
+                }
+                Report::Sounds(leg, Change::Recovered, _) => {
+                    tracing::debug!(%leg, "the leg sounds well again");
+                }
+                Report::SpentTranscoder(transcoder) => drop(transcoder),
             }
         }
     }

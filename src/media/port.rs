@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use super::command::{Order, Report};
 use super::leg::Leg;
 use super::room::seat::Seat;
+use super::stream::Stream;
 use super::tap::TapWriter;
 
 /// A leg's media port. Made and dropped by the signalling task only.
@@ -14,8 +15,12 @@ pub struct MediaPort {
     pub socket: UdpSocket,
     /// Its number, unique among those that are open.
     pub number: u16,
+    /// For reports, on the port above; only where they do not come with the media.
+    pub reports: Option<UdpSocket>,
     /// What happens on it.
     pub leg: Leg,
+    /// Its protection and its reports.
+    pub stream: Stream,
     /// Who hears what comes in on it.
     pub link: Link,
     /// Where it sits in a room, instead of `link`.
@@ -28,6 +33,8 @@ pub struct MediaPort {
     pub beats: bool,
     /// Whether it is about to be given back.
     pub leaves: bool,
+    /// Sockets of it that something may still come from.
+    pub detaching: u8,
     /// What came meanwhile, for the worker that has it next.
     pub held: Held,
 }
@@ -84,6 +91,7 @@ impl MediaPort {
     pub fn carry_out(&mut self, order: Order) -> Option<Report> {
         match order {
             Order::Agree(now, agreed) => {
+                self.stream.agree(now, &agreed);
                 self.leg.agree(now, agreed);
                 None
             }
@@ -97,6 +105,16 @@ impl MediaPort {
             Order::StopPlaying => self.leg.stop_playing().map(Report::SpentClip),
             Order::Tap(tap) => self.tap.replace(tap).map(Report::SpentTap),
             Order::Untap => self.tap.take().map(Report::SpentTap),
+            Order::Secure(on, security) => {
+                self.stream.secure(on, security).map(Report::SpentSecurity)
+            }
+            Order::Reports(socket) => match self.reports {
+                Some(_) => Some(Report::SpentSocket(socket)),
+                None => {
+                    self.reports = Some(socket);
+                    None
+                }
+            },
             Order::Press(key) => {
                 // A line of keys that is full takes no more.
                 let _in_line = self.leg.press(key);
@@ -116,6 +134,10 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Transcode(transcoder) => self
+                .leg
+                .hear_through(transcoder)
+                .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_)
             | Order::Remove

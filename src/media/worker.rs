@@ -4,12 +4,16 @@
 //! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
 //! had to tell is lost and counted.
 
+mod reports;
+mod rooms;
+
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::rooms::enter_room;
 use rtrb::{Consumer, Producer};
 
 use super::command::{Command, Order, Report};
@@ -17,8 +21,11 @@ use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
 use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
+
 use super::room::Room;
+use super::stream::{Came, Outgoing, Stream};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -33,6 +40,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
+    /// How busy it is.
+    pub load: Load,
 }
 
 impl Shared {
@@ -43,6 +52,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
+            load: Load::default(),
         })
     }
 
@@ -74,6 +84,7 @@ pub struct Worker {
     /// When the next beat is due; beats are asked for while it is set.
     next_beat: Option<Mono>,
     next_look: Mono,
+    meter: LoadMeter,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -131,7 +142,7 @@ impl Worker {
         bell: Arc<Bell>,
         backend: Backend,
     ) -> io::Result<Worker> {
-        let io = Io::new(backend, slots, &shared.wake)?;
+        let io = Io::new(backend, 2 * slots, &shared.wake)?;
         Ok(Worker {
             start,
             shared,
@@ -150,6 +161,7 @@ impl Worker {
             departed: Vec::with_capacity(slots),
             next_beat: None,
             next_look: Mono::ZERO,
+            meter: LoadMeter::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -181,7 +193,7 @@ impl Worker {
                         from,
                     }) => self.receive(token, length, from),
                     Some(Told::Failed) => self.shared.counters.drop(Reason::ReceiveFailed),
-                    Some(Told::Detached(token)) => self.departed.push(slot_of(token)),
+                    Some(Told::Detached(token)) => self.detached(token),
                 }
             }
             if is_rung {
@@ -229,7 +241,11 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
-        match port.socket.recv_from(&mut self.datagram) {
+        let socket = match &port.reports {
+            Some(reports) if is_of_reports(token) => reports,
+            _ => &port.socket,
+        };
+        match socket.recv_from(&mut self.datagram) {
             Ok((length, from)) => self.receive(token, length, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
@@ -244,6 +260,9 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
+        if port.leaves && is_of_reports(token) {
+            return;
+        }
         if port.leaves {
             // Its next worker passes it on.
             let datagram = self.datagram.get(..length).unwrap_or_default();
@@ -258,6 +277,14 @@ impl Worker {
             counters.drop(Reason::Malformed);
             return;
         }
+        let length = match port.stream.take_in(&mut self.datagram, length) {
+            Ok(Came::Media(length)) => length,
+            Ok(Came::Report(length)) => {
+                let report = self.datagram.get(..length).unwrap_or_default();
+                return reports::hear(port, now, from, report, counters);
+            }
+            Err(reason) => return counters.drop(reason),
+        };
         let datagram = self.datagram.get(..length).unwrap_or_default();
         let accepted = match port.leg.receive(now, from, datagram) {
             Ok(accepted) => accepted,
@@ -272,6 +299,7 @@ impl Worker {
         if let Some(key) = accepted.key {
             self.reports.tell(Report::Key(accepted.leg, key), counters);
         }
+        port.stream.note(now, &accepted);
         copy_to_tap(port, now, &accepted);
         if let Some(seat) = &mut port.seat {
             if let Sound::Voice(codec) = accepted.sound
@@ -294,14 +322,19 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        match listener.leg.hear(now, &accepted, &mut self.scratch) {
-            Ok((length, to)) => {
-                let token = token_of(listener.generation, heard_in);
-                let datagram = self.scratch.datagram(length);
-                self.io
-                    .send(token, &listener.socket, datagram, to, counters);
-            }
-            Err(reason) => counters.drop(reason),
+        let token = media_token(listener.generation, heard_in);
+        let MediaPort {
+            leg,
+            socket,
+            stream,
+            ..
+        } = &mut **listener;
+        let io = &mut self.io;
+        let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
+            send(io, now, token, (stream, socket), (room, length), to, counters);
+        });
+        if let Err(reason) = heard {
+            counters.drop(reason);
         }
     }
 
@@ -353,6 +386,15 @@ impl Worker {
         let Some(port) = place else {
             return self.refuse(order);
         };
+        if let Order::Reports(socket) = &order
+            && port.reports.is_none()
+            && self
+                .io
+                .attach(reports_token(port.generation, slot), socket)
+                .is_err()
+        {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
         let left = port.carry_out(order);
         enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
@@ -367,6 +409,9 @@ impl Worker {
             Order::Tap(tap) => Report::SpentTap(tap),
             Order::Beep(clip) => Report::SpentClip(clip),
             Order::Sit(seat) => Report::SpentSeat(seat),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -378,12 +423,18 @@ impl Worker {
         port.generation = self.generation;
         port.beats = false;
         port.leaves = false;
-        let token = token_of(self.generation, slot);
+        let token = media_token(self.generation, slot);
         if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
         enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
+        if let Some(reports) = &port.reports {
+            let token = reports_token(self.generation, slot);
+            if self.io.attach(token, reports).is_err() {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+            }
+        }
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
         }
@@ -414,15 +465,31 @@ impl Worker {
             port.beats = false;
         }
         port.leaves = true;
-        let token = token_of(port.generation, slot);
-        match self.io.detach(token, &port.socket) {
-            // What it received before is still worked off.
-            Ok(Detach::Later) => {}
-            Ok(Detach::Done) => self.departed.push(slot),
-            Err(_) => {
-                self.shared.counters.drop(Reason::ReceiveFailed);
-                self.departed.push(slot);
+        port.detaching = 0;
+        let media = (media_token(port.generation, slot), Some(&port.socket));
+        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
+        for (token, socket) in [media, reports] {
+            let Some(socket) = socket else { continue };
+            match self.io.detach(token, socket) {
+                // What it received before is still worked off.
+                Ok(Detach::Later) => port.detaching += 1,
+                Ok(Detach::Done) => {}
+                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
             }
+        }
+        if port.detaching == 0 {
+            self.departed.push(slot);
+        }
+    }
+
+    /// Nothing more comes from one of a port's sockets.
+    fn detached(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        port.detaching = port.detaching.saturating_sub(1);
+        if port.leaves && port.detaching == 0 {
+            self.departed.push(slot_of(token));
         }
     }
 
@@ -459,68 +526,6 @@ impl Worker {
             self.next_beat = Some(now + BEAT);
         }
         Ok(())
-    }
-
-    fn carry_out_in_room(&mut self, slot: u32, order: Order) -> io::Result<()> {
-        let Some(place) = self.rooms.get_mut(slot as usize) else {
-            return Ok(());
-        };
-        let left = match (order, place) {
-            (Order::OpenRoom(mut room), place) => {
-                match place {
-                    Some(before) => room.succeed(before),
-                    None => self.open_rooms += 1,
-                }
-                place.replace(room).map(Report::SpentRoom)
-            }
-            (Order::CloseRoom, place) => place.take().map(|room| {
-                self.open_rooms -= 1;
-                Report::ClosedRoom(slot, room)
-            }),
-            (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
-            (Order::Announce(clip), None) => Some(Report::SpentClip(clip)),
-            _ => None,
-        };
-        if let Some(left) = left {
-            self.reports.give_back(left, &self.shared.counters);
-        }
-        if self.open_rooms > 0 {
-            self.start_beats()?;
-        }
-        Ok(())
-    }
-
-    /// What a leg said and its room did not play yet is heard by whom it is linked to from now on.
-    fn play_out(&mut self, slot: u32, listener: u32) {
-        let now = self.now();
-        let port = self.ports.get_mut(slot as usize).and_then(Option::as_mut);
-        let Some((leg, mut seat)) = port.and_then(|port| Some((port.leg.id(), port.seat.take()?)))
-        else {
-            return;
-        };
-        if let Some(port) = self
-            .ports
-            .get_mut(listener as usize)
-            .and_then(Option::as_mut)
-        {
-            while let Some((packet, codec)) = seat.drain() {
-                let accepted = Accepted {
-                    leg,
-                    packet,
-                    sound: Sound::Voice(codec),
-                    first: false,
-                    key: None,
-                };
-                if let Ok((length, to)) = port.leg.hear(now, &accepted, &mut self.scratch) {
-                    let token = token_of(port.generation, listener);
-                    let datagram = self.scratch.datagram(length);
-                    let counters = &self.shared.counters;
-                    self.io.send(token, &port.socket, datagram, to, counters);
-                }
-            }
-        }
-        self.reports
-            .give_back(Report::SpentSeat(seat), &self.shared.counters);
     }
 
     fn beat_if_due(&mut self, now: Mono) -> io::Result<()> {
@@ -567,9 +572,15 @@ impl Worker {
                 counters.ring_full.count();
                 return true;
             }
-            let (socket, token) = (&port.socket, token_of(port.generation, *slot));
-            let finished = port.leg.beat(now, scratch, |datagram, to| {
-                io.send(token, socket, datagram, to, counters);
+            let token = media_token(port.generation, *slot);
+            let MediaPort {
+                leg,
+                socket,
+                stream,
+                ..
+            } = &mut **port;
+            let finished = leg.beat(now, scratch, |room, length, to| {
+                send(io, now, token, (stream, socket), (room, length), to, counters);
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -580,59 +591,38 @@ impl Worker {
         });
     }
 
-    /// Rooms are mixed for the moment at which the beat was due, so that they go on evenly when the thread does not.
-    fn beat_rooms(&mut self, due: Mono) {
-        if self.open_rooms == 0 {
-            return;
-        }
-        let Worker {
-            ports,
-            rooms,
-            reports,
-            scratch,
-            shared,
-            io,
-            ..
-        } = self;
-        let counters = &shared.counters;
-        let rooms = rooms.iter_mut().zip(0u32..);
-        for (room, number) in rooms.filter_map(|(room, n)| Some((room.as_mut()?, n))) {
-            if !reports.has_room() {
-                counters.ring_full.count();
-                continue;
-            }
-            let spent = room.beat(number, due, ports, scratch, |slot, port, datagram, to| {
-                let token = token_of(port.generation, slot);
-                io.send(token, &port.socket, datagram, to, counters);
-            });
-            if let Some(clip) = spent {
-                reports.give_back(Report::SpentClip(clip), counters);
-            }
-        }
-    }
-
     fn look_for_silence(&mut self, now: Mono) {
         if now < self.next_look {
             return;
         }
         self.next_look = now + LOOK;
+        self.meter.look(now, &self.shared.load);
         for port in self.ports.iter_mut().flatten() {
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);
             }
         }
+        self.look_at_streams(now);
     }
 }
 
-/// Puts a leg that has a seat on its room's list.
-fn enter_room(rooms: &mut [Option<Box<Room>>], slot: u32, port: &MediaPort, counters: &Counters) {
-    let Some(seat) = &port.seat else { return };
-    let room = rooms.get_mut(seat.room() as usize);
-    if let Some(room) = room.and_then(Option::as_mut)
-        && !room.admit(slot)
-    {
-        counters.drop(Reason::Unheard);
+/// Sends what lies at the front of the room, protected where that was agreed on.
+fn send(
+    io: &mut Io,
+    now: Mono,
+    token: u64,
+    (stream, socket): (&mut Stream, &UdpSocket),
+    (room, length): (&mut [u8], usize),
+    to: SocketAddr,
+    counters: &Counters,
+) {
+    match stream.send(now, Outgoing::Media, room, length) {
+        Ok(length) => {
+            let datagram = room.get(..length).unwrap_or_default();
+            io.send(token, socket, datagram, to, counters);
+        }
+        Err(reason) => counters.drop(reason),
     }
 }
 
@@ -649,18 +639,28 @@ fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
     }
 }
 
-fn token_of(generation: u32, slot: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(slot)
+/// The token of a port's media socket.
+fn media_token(generation: u32, slot: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot) << 1
+}
+
+/// The token of a port's socket for reports.
+fn reports_token(generation: u32, slot: u32) -> u64 {
+    media_token(generation, slot) | 1
+}
+
+fn is_of_reports(token: u64) -> bool {
+    token & 1 != 0
 }
 
 fn slot_of(token: u64) -> u32 {
-    token as u32
+    token as u32 >> 1
 }
 
 /// The port that a token is about; not one that has its slot by now.
 fn port_of(ports: &mut [Option<Box<MediaPort>>], token: u64) -> Option<&mut MediaPort> {
     let port = ports.get_mut(slot_of(token) as usize)?.as_deref_mut()?;
-    (token_of(port.generation, slot_of(token)) == token).then_some(port)
+    (u64::from(port.generation) == token >> 32).then_some(port)
 }
 
 /// Packets passed on before orders and beats are looked at again.

@@ -48,7 +48,10 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         session_expires: None,
         md5_only: false,
         may: May::ALL,
+        supervisor: false,
         outbound: OutboundLimits::default(),
+        srtp: crate::sdp::crypto::Policy::Offered,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 
@@ -151,6 +154,7 @@ pub(super) fn plan(change: impl FnOnce(&mut Plan)) -> Arc<Plan> {
         forwards: BTreeMap::new(),
         announcements: BTreeMap::new(),
         voicemails: BTreeMap::new(),
+        conferences: BTreeMap::new(),
         outbound: BTreeMap::new(),
         webhooks: BTreeMap::new(),
         tests: Vec::new(),
@@ -193,6 +197,8 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

@@ -15,6 +15,18 @@ use crate::dialplan::plan::{
 };
 use crate::ledger::id::Name;
 
+/// `codecs`, in order of preference.
+pub(super) fn codecs(entry: &Entry<'_>) -> Option<Vec<CodecName>> {
+    let words = entry.words("codecs")?;
+    let codecs = words.iter().map(|word| match word.as_str() {
+        "pcmu" => CodecName::Pcmu,
+        "g722" => CodecName::G722,
+        "opus" => CodecName::Opus,
+        _ => CodecName::Pcma,
+    });
+    Some(codecs.collect())
+}
+
 pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let reached = provider::peers(entry);
     let accept = entry.list("accept", network);
@@ -34,21 +46,15 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         "caller" => CallerIdPolicy::Caller,
         _ => CallerIdPolicy::Ours,
     });
-    let codecs = entry.words("codecs").map(|words| {
-        words
-            .iter()
-            .map(|word| match word.as_str() {
-                "pcmu" => CodecName::Pcmu,
-                _ => CodecName::Pcma,
-            })
-            .collect()
-    });
+    let codecs = codecs(entry);
     let timeout = entry.duration("timeout");
     let max_calls = entry.integer("max_calls");
     let transfer = entry.boolean("transfer");
     let redirect = entry.boolean("redirect");
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
+    let srtp = super::media::srtp(entry);
+    let delayed_offer = entry.word("offer").map(|word| word == "delayed");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -73,7 +79,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let calls_per_second = entry.integer("calls_per_second");
     let account = provider::account(entry, register.as_ref());
     let (peers, weights) = reached?;
-    Some(Trunk {
+    let trunk = Trunk {
         name: Name::from(entry.name),
         peer: peers.first().map(provider::host_and_port),
         accept: accept?,
@@ -98,7 +104,11 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         diversion: diversion?,
         session_expires,
         reliable: reliable?,
-    })
+        srtp: srtp?,
+        delayed_offer: delayed_offer?,
+    };
+    super::media::look_at_keys(entry, &trunk);
+    Some(trunk)
 }
 
 /// What only two trunks together can do wrong: the same source twice.
