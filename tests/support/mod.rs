@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod edge;
 pub mod home;
 pub mod kamailio;
+pub mod media_peer;
 pub mod name_server;
 pub mod pbx;
 pub mod phone;
