@@ -81,6 +81,8 @@ fn open(plane: &mut Plane, number: u128, codec: Codec) -> (UdpSocket, SocketAddr
                 send_payload_type: payload_type,
                 receive_payload_type: payload_type,
                 telephone_event: Some((101, 101)),
+                event_clock_rate: 8_000,
+                opus: None,
                 packet_time_ms: 20,
                 direction: Direction::SendRecv,
                 crypto: None,

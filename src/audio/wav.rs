@@ -1,9 +1,11 @@
 //! WAV in and out of memory, over `hound`: any usual PCM file becomes mono samples at 8 kHz, samples become a 16-bit file.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
+use super::clip::Clip;
 use super::resample::resample;
 
 /// Why a WAV file cannot be used; each is a sentence to show.
@@ -33,16 +35,33 @@ pub enum WavError {
 
 /// Reads a PCM WAV file (8 to 32 bits or float, mono or stereo, 8 to 48 kHz) as mono at 8 kHz; stereo is averaged.
 pub fn read(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
+    let (rate, mono) = read_mono(bytes)?;
+    Ok(at_rate(&mono, rate, RATE))
+}
+
+/// Reads it as a clip: for codecs that carry more than a telephone's bandwidth it is kept at 16 kHz, if the file has as much.
+pub fn read_clip(name: &str, bytes: &[u8]) -> Result<Arc<Clip>, WavError> {
+    let (rate, mono) = read_mono(bytes)?;
+    let samples = at_rate(&mono, rate, RATE);
+    Ok(if rate > RATE {
+        Clip::wide(name, &samples, &at_rate(&mono, rate, WIDE), WIDE)
+    } else {
+        Clip::from_samples(name, &samples)
+    })
+}
+
+fn read_mono(bytes: &[u8]) -> Result<(u32, Vec<f32>), WavError> {
     let (rate, channels) = read_float(bytes)?;
     let mono: Vec<f32> = match channels.as_slice() {
         [left, right] => left.iter().zip(right).map(|(l, r)| (l + r) / 2.0).collect(),
         [only] => only.clone(),
         _ => return Err(WavError::Empty),
     };
-    Ok(resample(&mono, rate, RATE)
-        .into_iter()
-        .map(to_i16)
-        .collect())
+    Ok((rate, mono))
+}
+
+fn at_rate(mono: &[f32], from: u32, to: u32) -> Vec<i16> {
+    resample(mono, from, to).into_iter().map(to_i16).collect()
 }
 
 /// Reads a WAV file as it is: its sample rate in Hz and the samples of each channel.
@@ -57,14 +76,23 @@ pub fn read_channels(bytes: &[u8]) -> Result<(u32, Vec<Vec<i16>>), WavError> {
 
 /// A mono 16-bit file at 8 kHz.
 pub fn write_mono(samples: &[i16]) -> Result<Vec<u8>, WavError> {
-    write(1, samples.iter().copied())
+    write_mono_at(RATE, samples)
+}
+
+/// A mono 16-bit file at another rate, in hertz.
+pub fn write_mono_at(rate: u32, samples: &[i16]) -> Result<Vec<u8>, WavError> {
+    write(rate, 1, samples.iter().copied())
 }
 
 /// A stereo 16-bit file at 8 kHz; the shorter side is filled with silence.
 pub fn write_stereo(left: &[i16], right: &[i16]) -> Result<Vec<u8>, WavError> {
     let at = |side: &[i16], n: usize| side.get(n).copied().unwrap_or(0);
     let length = left.len().max(right.len());
-    write(2, (0..length).flat_map(|n| [at(left, n), at(right, n)]))
+    write(
+        RATE,
+        2,
+        (0..length).flat_map(|n| [at(left, n), at(right, n)]),
+    )
 }
 
 fn read_float(bytes: &[u8]) -> Result<(u32, Vec<Vec<f32>>), WavError> {
@@ -129,10 +157,14 @@ fn block_is_sane(bytes: &[u8]) -> bool {
     true
 }
 
-fn write(channels: u16, samples: impl Iterator<Item = i16>) -> Result<Vec<u8>, WavError> {
+fn write(
+    rate: u32,
+    channels: u16,
+    samples: impl Iterator<Item = i16>,
+) -> Result<Vec<u8>, WavError> {
     let spec = WavSpec {
         channels,
-        sample_rate: RATE,
+        sample_rate: rate,
         bits_per_sample: 16,
         sample_format: SampleFormat::Int,
     };
@@ -161,6 +193,8 @@ fn to_i16(sample: f32) -> i16 {
 }
 
 const RATE: u32 = 8_000;
+/// The rate at which clips are kept for wide codecs.
+const WIDE: u32 = 16_000;
 /// What the 32-bit sizes of RIFF can count in 16-bit samples, with room for the header.
 const MAX_SAMPLES: usize = (u32::MAX as usize - 1_024) / 2;
 

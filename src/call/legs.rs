@@ -10,13 +10,12 @@ use super::media::MediaAct;
 use super::output::{Dial, EndReason, LegAct, Output, Side, Target};
 use super::state::State;
 use super::timer::Timer;
-use crate::dialplan::plan::{CallerIdPolicy, CodecName, Trunk};
+use crate::dialplan::plan::CallerIdPolicy;
 use crate::ledger::cause::Direction;
 use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegOutcome;
-use crate::sdp::negotiate::{Codec, Negotiation};
 use crate::trunk::diversion::Diverted;
 
 /// A leg that did not come to be answered.
@@ -143,6 +142,7 @@ impl State {
             let negotiation = self.negotiation(local, &dialling.codecs, protection);
             (dialling, negotiation)
         });
+        let asks = self.leaves_the_offer(id);
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
@@ -150,7 +150,11 @@ impl State {
         let Some((dialling, mut negotiation)) = prepared else {
             return;
         };
-        let sdp = negotiation.offer();
+        leg.asks = asks;
+        let sdp = match asks {
+            true => Bytes::new(),
+            false => negotiation.offer(),
+        };
         leg.negotiation = Some(negotiation);
         leg.state = LegState::Ringing;
         let is_phone = matches!(dialling.target, Target::Phone { .. });
@@ -167,6 +171,18 @@ impl State {
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
         self.leg_changed(id);
+    }
+
+    /// Whether the trunk that a leg goes out over wants to make the offer itself.
+    fn leaves_the_offer(&self, id: LegId) -> bool {
+        let dialling = self.leg(id).and_then(|leg| leg.dialling.as_ref());
+        match dialling.map(|dialling| &dialling.target) {
+            Some(Target::Trunk { trunk, .. }) => {
+                let trunk = self.plan.trunks.get(trunk);
+                trunk.is_some_and(|trunk| trunk.delayed_offer)
+            }
+            _ => false,
+        }
     }
 
     /// The leg rings an outside number instead of what it rang so far, for the rest of its time, from a port of its own. `false`: there is no
@@ -231,10 +247,19 @@ impl State {
         };
         leg.rang = true;
         leg.record.rung_at.get_or_insert(now.wall);
-        let (Some(sdp), Some(negotiation)) = (sdp, leg.negotiation.as_mut()) else {
+        let Some(negotiation) = leg.negotiation.as_mut() else {
             return false;
         };
-        negotiation.accept_answer(sdp).is_ok()
+        let speaks = match sdp {
+            // Its offer in this response, if it made one, has our answer.
+            _ if leg.asks => negotiation.agreed().is_some(),
+            Some(sdp) => negotiation.accept_answer(sdp).is_ok(),
+            None => false,
+        };
+        if speaks {
+            self.follow_codec(id);
+        }
+        speaks
     }
 
     /// A 2xx to an INVITE of ours: takes its answer. `false`: nothing was agreed.
@@ -242,7 +267,14 @@ impl State {
         let Some(leg) = self.leg_mut(id) else {
             return false;
         };
+        let mut answer = None;
         let agreed = match (leg.negotiation.as_mut(), sdp) {
+            (Some(negotiation), Some(offer)) if leg.asks && negotiation.agreed().is_none() => {
+                answer = negotiation.answer(offer).ok().map(|(answer, _)| answer);
+                answer.is_some()
+            }
+            // What a provisional response offered has our answer already.
+            (Some(negotiation), _) if leg.asks => negotiation.agreed().is_some(),
             (Some(negotiation), Some(sdp)) => negotiation.accept_answer(sdp).is_ok(),
             // The answer stood in a provisional response.
             (Some(negotiation), None) => negotiation.agreed().is_some(),
@@ -258,7 +290,11 @@ impl State {
         leg.record.ended_at = None;
         leg.record.outcome = None;
         self.timers.stop_leg(id);
+        if let Some(sdp) = answer {
+            self.act(id, LegAct::AnswerOffer { sdp });
+        }
         self.agree(id);
+        self.follow_codec(id);
         true
     }
 
@@ -416,24 +452,6 @@ impl State {
             .first()
             .map(|number| number.number.as_str().to_owned())
     }
-
-    /// What we speak on a leg over a trunk, in its order of preference.
-    pub(crate) fn trunk_codecs(&self, trunk: &Name) -> Vec<Codec> {
-        self.plan
-            .trunks
-            .get(trunk)
-            .map_or_else(both_codecs, codecs_of)
-    }
-
-    /// What we speak on a leg to an operator's phone: first what the guest speaks, so that packets pass as they are.
-    pub(crate) fn phone_codecs(&self) -> Vec<Codec> {
-        let mut codecs = both_codecs();
-        let negotiation = self.guest_leg().and_then(|leg| leg.negotiation.as_ref());
-        if let Some(agreed) = negotiation.and_then(Negotiation::agreed) {
-            codecs.sort_by_key(|codec| *codec != agreed.codec);
-        }
-        codecs
-    }
 }
 
 /// Why a leg that rings is given up.
@@ -445,28 +463,6 @@ pub(crate) enum GivenUp {
     RangOut,
     /// It is needed no more.
     Over,
-}
-
-fn both_codecs() -> Vec<Codec> {
-    vec![Codec::Pcma, Codec::Pcmu]
-}
-
-fn codecs_of(trunk: &Trunk) -> Vec<Codec> {
-    let named: Vec<Codec> = trunk
-        .codecs
-        .iter()
-        .map(|name| match name {
-            CodecName::Pcmu => Codec::Pcmu,
-            CodecName::Pcma => Codec::Pcma,
-            CodecName::G722 => Codec::G722,
-            CodecName::Opus => Codec::Opus,
-        })
-        .collect();
-    if named.is_empty() {
-        both_codecs()
-    } else {
-        named
-    }
 }
 
 /// The host of a SIP URI's text, without brackets and port.

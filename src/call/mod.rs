@@ -7,9 +7,11 @@
 //! hands the outside party of an outbound call on. A **person** is the leg that the guest talks with. The call ends with its guest.
 
 mod account;
+mod codecs;
 pub(crate) mod conversation;
 pub(crate) mod features;
 pub mod input;
+pub(crate) mod keys;
 pub(crate) mod leg;
 pub(crate) mod legs;
 mod lifecycle;

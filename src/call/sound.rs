@@ -19,11 +19,7 @@ impl State {
     /// The guest's port is open: reads his offer and has our answer ready.
     pub(crate) fn prepare_guest(&mut self, local: SocketAddr) -> Result<(), SdpError> {
         let protection = self.guest_protection();
-        let trunk = self.guest_leg().and_then(|leg| leg.record.trunk.clone());
-        let codecs = match &trunk {
-            Some(trunk) => self.trunk_codecs(trunk),
-            None => self.phone_codecs(),
-        };
+        let codecs = self.guest_codecs();
         let mut negotiation = self.negotiation(local, &codecs, protection);
         let Some(leg) = self.guest.and_then(|guest| self.leg_mut(guest)) else {
             return Ok(());

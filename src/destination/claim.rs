@@ -190,7 +190,10 @@ fn dialling(state: &State, target: Target, member: &Member, ring: &Ring) -> Dial
         Target::Phone { .. } => (
             ring.caller.clone(),
             state.display_name.clone(),
-            state.phone_codecs(),
+            state.phone_codecs(match member {
+                Member::Operator(name) => Some(name),
+                Member::Forward(_) => None,
+            }),
         ),
         Target::Trunk { trunk, .. } => (state.shown_number(trunk), None, state.trunk_codecs(trunk)),
     };

@@ -304,6 +304,8 @@ pub struct Trunk {
     pub reliable: bool,
     /// Whether its media is encrypted.
     pub srtp: Policy,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
 }
 
 impl Trunk {
@@ -431,6 +433,8 @@ pub struct Operator {
     pub outbound: OutboundLimits,
     /// Whether the media of his phones is encrypted.
     pub srtp: Policy,
+    /// Codecs in order of preference.
+    pub codecs: Vec<CodecName>,
 }
 
 pub use super::features::{Features, May};

@@ -137,7 +137,7 @@ impl Cause {
             Cause::NoChoice => "The caller made no choice in the menu",
             Cause::Closed => "The office is closed",
             Cause::Unreachable => "The destination could not be reached",
-            Cause::NoCodec => "No codec in common: this PBX speaks PCMU and PCMA",
+            Cause::NoCodec => "No codec in common",
             Cause::TrunkCapacity => "All lines of the trunk are in use",
             Cause::Overload => "This PBX takes no new calls now",
             Cause::Voicemail => "The number leads to voicemail",

@@ -47,11 +47,14 @@ pub enum EventType {
     /// A leg has been bad for a while.
     #[serde(rename = "media.quality")]
     MediaQuality,
+    /// A ban is over.
+    #[serde(rename = "security.unbanned")]
+    SecurityUnbanned,
 }
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 13] = [
+    pub const ALL: [EventType; 14] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -65,6 +68,7 @@ impl EventType {
         EventType::SecurityBanned,
         EventType::SecurityOutboundLimit,
         EventType::MediaQuality,
+        EventType::SecurityUnbanned,
     ];
 
     /// The name on the wire.
@@ -83,6 +87,7 @@ impl EventType {
             EventType::SecurityBanned => "security.banned",
             EventType::SecurityOutboundLimit => "security.outbound_limit",
             EventType::MediaQuality => "media.quality",
+            EventType::SecurityUnbanned => "security.unbanned",
         }
     }
 

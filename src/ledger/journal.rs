@@ -87,10 +87,19 @@ pub enum Entry {
     Alive(Wall),
     /// A source was banned: raise `security.banned`.
     Banned(BanRecord),
-    /// A ban was lifted before its time: forget it.
+    /// A ban is over: forget it, and raise `security.unbanned`.
     Unbanned {
         /// `BanRecord::address`.
         address: String,
+        /// The shop.
+        #[serde(default)]
+        tenant: Tenant,
+        /// Why it is over.
+        #[serde(default)]
+        why: BanEnd,
+        /// When.
+        #[serde(default)]
+        at: Wall,
     },
     /// How long an operator has talked to the outside on a local day, all in all: replaces what was said before.
     OutboundTalked(OutboundDay),
@@ -120,6 +129,51 @@ pub enum Entry {
         /// When.
         at: Wall,
     },
+    /// The plan with which the process begins.
+    PlanLoaded {
+        /// Its version.
+        plan_version: u64,
+    },
+    /// Somebody has heard a message.
+    MessageHeard {
+        /// The message's recording.
+        recording_id: RecordingId,
+        /// When.
+        at: Wall,
+    },
+}
+
+/// Why a ban is over.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BanEnd {
+    /// Its time has passed.
+    Expired,
+    /// Somebody lifted it.
+    #[default]
+    Lifted,
+    /// The source is a trunk's or on the allow list now.
+    Trusted,
+}
+
+impl BanEnd {
+    /// As the log and the event say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BanEnd::Expired => "expired",
+            BanEnd::Lifted => "lifted",
+            BanEnd::Trusted => "trusted",
+        }
+    }
+}
+
+/// The complete messages of a voicemail box.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Messages {
+    /// Nobody has heard them yet.
+    pub fresh: u32,
+    /// Somebody has.
+    pub heard: u32,
 }
 
 /// Which file a recording is.

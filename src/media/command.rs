@@ -4,10 +4,11 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
-use super::stream::Security;
 use super::room::Room;
 use super::room::seat::Seat;
+use super::stream::Security;
 use super::tap::TapWriter;
+use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
 use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
@@ -45,10 +46,6 @@ pub enum Order {
     Untap,
     /// Send a key.
     Press(char),
-    /// Protect what is sent and received, or no longer; with these contexts from now on, or with those before.
-    Secure(bool, Option<Box<Security>>),
-    /// Receive reports on this socket.
-    Reports(UdpSocket),
     /// Play once, unless something is played already.
     Beep(Arc<Clip>),
     /// Sit in a room of this worker.
@@ -61,6 +58,12 @@ pub enum Order {
     CloseRoom,
     /// Let everybody in the room in the slot hear a clip.
     Announce(Arc<Clip>),
+    /// Protect what is sent and received, or no longer; with these contexts from now on, or with those before.
+    Secure(bool, Option<Box<Security>>),
+    /// Receive reports on this socket.
+    Reports(UdpSocket),
+    /// Hear others through this, or as they are.
+    Transcode(Option<Box<Transcoder>>),
 }
 
 /// From a worker.
@@ -80,16 +83,18 @@ pub enum Report {
     SpentClip(Arc<Clip>),
     /// A tap that is no longer needed, to be dropped.
     SpentTap(TapWriter),
-    /// A leg stays bad, or has recovered; and how the last few seconds were.
-    Sounds(LegId, Change, Summary),
-    /// Contexts that are no longer needed, to be dropped.
-    SpentSecurity(Box<Security>),
-    /// A socket that is not needed, to be closed.
-    SpentSocket(UdpSocket),
     /// A seat that is no longer needed, to be dropped.
     SpentSeat(Box<Seat>),
     /// A room that is no longer needed, to be dropped.
     SpentRoom(Box<Room>),
     /// The room that was in the slot.
     ClosedRoom(u32, Box<Room>),
+    /// A leg stays bad, or has recovered; and how the last few seconds were.
+    Sounds(LegId, Change, Summary),
+    /// Contexts that are no longer needed, to be dropped.
+    SpentSecurity(Box<Security>),
+    /// A socket that is not needed, to be closed.
+    SpentSocket(UdpSocket),
+    /// A transcoder that is no longer needed, to be dropped.
+    SpentTranscoder(Box<Transcoder>),
 }

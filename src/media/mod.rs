@@ -6,22 +6,26 @@
 //! bridges and placement, and talks with each worker over two lock-free rings; whatever a worker is done with goes back
 //! on the second one, so a worker neither allocates nor frees, takes no lock and writes no log once a leg is placed.
 //!
+//! Three legs or more, and supervisors, sit in a [`room`] instead, which is mixed once a beat.
+//!
 //! [`stream::Stream`] stands between all this and the network: it takes the protection off what comes and puts it on what
-//! goes, and makes the reports. Three legs or more, and supervisors, sit in a [`room`] instead, which is
-//! mixed once a beat. Not here: tones heard as keys.
+//! goes, and makes the reports.
 
 mod bridges;
 mod command;
 pub mod counters;
 pub mod io;
 pub mod leg;
+mod load;
 pub mod plane;
 mod player;
 mod port;
 mod ports;
 mod room;
 pub mod stream;
+mod studio;
 pub mod tap;
+pub mod transcode;
 mod worker;
 
 pub use counters::{Census, Reason};

@@ -5,6 +5,7 @@
 //! a worker's ring waits here in order and goes out at the next act or poll; the worker wakes the signalling task when it
 //! has made room.
 
+mod converting;
 mod crew;
 mod placing;
 mod rooms;
@@ -32,6 +33,7 @@ use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
 use super::stream::Stream;
+use super::studio::Studio;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
@@ -39,7 +41,6 @@ use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::rtp::quality::Change;
-use crate::sdp::negotiate::Agreed;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -70,6 +71,9 @@ pub struct Plane {
     bridges: Bridges,
     /// Of the bridges that are mixed.
     rooms: HashMap<BridgeId, RoomPlace>,
+    studio: Studio,
+    /// Transcoders made so far.
+    transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
@@ -111,6 +115,8 @@ impl Plane {
             places: HashMap::new(),
             bridges: Bridges::default(),
             rooms: HashMap::new(),
+            studio: Studio::default(),
+            transcoders: 0,
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
@@ -136,8 +142,14 @@ impl Plane {
                 clip,
                 mode,
                 token,
-            } => self.order(leg, Order::Play(clip, mode, token)),
-            MediaAct::StopPlaying { leg } => self.order(leg, Order::StopPlaying),
+            } => {
+                self.have_encoded(leg, Some(&clip));
+                self.order(leg, Order::Play(clip, mode, token));
+            }
+            MediaAct::StopPlaying { leg } => {
+                self.have_encoded(leg, None);
+                self.order(leg, Order::StopPlaying);
+            }
             MediaAct::Echo { leg } => {
                 self.leave(leg);
                 self.set_heard_by(leg, HeardBy::Itself);
@@ -221,18 +233,6 @@ impl Plane {
         self.rooms.clear();
         self.reports.clear();
         self.sockets = 0;
-    }
-
-    fn agree(&mut self, now: Mono, leg: LegId, agreed: Agreed) {
-        let codec = agreed.codec;
-        self.agree_stream(now, leg, agreed);
-        if let Some(place) = self.places.get_mut(&leg) {
-            place.codec = Some(codec);
-        }
-        let bridge = self.bridges.of(leg);
-        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
-            self.seat_all(bridge);
-        }
     }
 
     fn open(&mut self, now: Mono, leg: LegId, towards: IpAddr) {
@@ -322,6 +322,12 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
+                Report::SpentSeat(seat) => drop(seat),
+                Report::SpentRoom(room) => drop(room),
+                Report::ClosedRoom(slot, room) => {
+                    drop(room);
+                    self.crew.free_room(worker, slot);
+                }
                 Report::SpentSecurity(security) => drop(security),
                 Report::SpentSocket(socket) => drop(socket),
                 Report::Sounds(leg, Change::Poor, latest) => {
@@ -330,12 +336,7 @@ impl Plane {
                 Report::Sounds(leg, Change::Recovered, _) => {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
-                Report::SpentSeat(seat) => drop(seat),
-                Report::SpentRoom(room) => drop(room),
-                Report::ClosedRoom(slot, room) => {
-                    drop(room);
-                    self.crew.free_room(worker, slot);
-                }
+                Report::SpentTranscoder(transcoder) => drop(transcoder),
             }
         }
     }

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
-use super::stream::Stream;
 use super::room::seat::Seat;
+use super::stream::Stream;
 use super::tap::TapWriter;
 
 /// A leg's media port. Made and dropped by the signalling task only.
@@ -134,6 +134,10 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Transcode(transcoder) => self
+                .leg
+                .hear_through(transcoder)
+                .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_)
             | Order::Remove

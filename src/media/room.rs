@@ -91,14 +91,14 @@ impl Room {
         self.notice.replace(notice).map(|notice| notice.clip)
     }
 
-    /// 20 ms have passed: hands each leg's datagrams to `send`, as the first bytes in `scratch`. Gives back a clip that has ended.
+    /// 20 ms have passed: hands each leg's datagrams to `send`, each with room behind it. Gives back a clip that has ended.
     pub fn beat(
         &mut self,
         number: u32,
         now: Mono,
         ports: &mut [Option<Box<MediaPort>>],
         scratch: &mut Scratch,
-        mut send: impl FnMut(u32, &mut MediaPort, &mut Scratch, usize, SocketAddr),
+        mut send: impl FnMut(u32, &mut MediaPort, &mut [u8], usize, SocketAddr),
     ) -> Option<Arc<Clip>> {
         self.gather(number, now, ports);
         let spent = self.add_notice();
@@ -130,7 +130,7 @@ impl Room {
             {
                 let made = seat.number(|| port.leg.begin_made());
                 if let Some((length, to)) = port.leg.speak(now, made, bytes, ticks, scratch) {
-                    send(slot, port, scratch, length, to);
+                    send(slot, port, scratch.room(), length, to);
                 }
             }
         }

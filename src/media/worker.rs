@@ -5,13 +5,15 @@
 //! had to tell is lost and counted.
 
 mod reports;
+mod rooms;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::rooms::enter_room;
 use rtrb::{Consumer, Producer};
 
 use super::command::{Command, Order, Report};
@@ -19,9 +21,11 @@ use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
 use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
+
 use super::room::Room;
-use super::stream::{Came, Outgoing};
+use super::stream::{Came, Outgoing, Stream};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -36,6 +40,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
+    /// How busy it is.
+    pub load: Load,
 }
 
 impl Shared {
@@ -46,6 +52,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
+            load: Load::default(),
         })
     }
 
@@ -77,6 +84,7 @@ pub struct Worker {
     /// When the next beat is due; beats are asked for while it is set.
     next_beat: Option<Mono>,
     next_look: Mono,
+    meter: LoadMeter,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -153,6 +161,7 @@ impl Worker {
             departed: Vec::with_capacity(slots),
             next_beat: None,
             next_look: Mono::ZERO,
+            meter: LoadMeter::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -313,13 +322,19 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        let scratch = &mut self.scratch;
-        match listener.leg.hear(now, &accepted, scratch) {
-            Ok((length, to)) => {
-                let made = (scratch, length, to);
-                send(&mut self.io, listener, heard_in, now, made, counters);
-            }
-            Err(reason) => counters.drop(reason),
+        let token = media_token(listener.generation, heard_in);
+        let MediaPort {
+            leg,
+            socket,
+            stream,
+            ..
+        } = &mut **listener;
+        let io = &mut self.io;
+        let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
+            send(io, now, token, (stream, socket), (room, length), to, counters);
+        });
+        if let Err(reason) = heard {
+            counters.drop(reason);
         }
     }
 
@@ -392,10 +407,11 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
-            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
-            Order::Reports(socket) => Report::SpentSocket(socket),
             Order::Beep(clip) => Report::SpentClip(clip),
             Order::Sit(seat) => Report::SpentSeat(seat),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -412,13 +428,13 @@ impl Worker {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
+        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
         if let Some(reports) = &port.reports {
             let token = reports_token(self.generation, slot);
             if self.io.attach(token, reports).is_err() {
                 self.shared.counters.drop(Reason::ReceiveFailed);
             }
         }
-        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
         }
@@ -512,68 +528,6 @@ impl Worker {
         Ok(())
     }
 
-    fn carry_out_in_room(&mut self, slot: u32, order: Order) -> io::Result<()> {
-        let Some(place) = self.rooms.get_mut(slot as usize) else {
-            return Ok(());
-        };
-        let left = match (order, place) {
-            (Order::OpenRoom(mut room), place) => {
-                match place {
-                    Some(before) => room.succeed(before),
-                    None => self.open_rooms += 1,
-                }
-                place.replace(room).map(Report::SpentRoom)
-            }
-            (Order::CloseRoom, place) => place.take().map(|room| {
-                self.open_rooms -= 1;
-                Report::ClosedRoom(slot, room)
-            }),
-            (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
-            (Order::Announce(clip), None) => Some(Report::SpentClip(clip)),
-            _ => None,
-        };
-        if let Some(left) = left {
-            self.reports.give_back(left, &self.shared.counters);
-        }
-        if self.open_rooms > 0 {
-            self.start_beats()?;
-        }
-        Ok(())
-    }
-
-    /// What a leg said and its room did not play yet is heard by whom it is linked to from now on.
-    fn play_out(&mut self, slot: u32, listener: u32) {
-        let now = self.now();
-        let port = self.ports.get_mut(slot as usize).and_then(Option::as_mut);
-        let Some((leg, mut seat)) = port.and_then(|port| Some((port.leg.id(), port.seat.take()?)))
-        else {
-            return;
-        };
-        if let Some(port) = self
-            .ports
-            .get_mut(listener as usize)
-            .and_then(Option::as_mut)
-        {
-            while let Some((packet, codec)) = seat.drain() {
-                let accepted = Accepted {
-                    leg,
-                    packet,
-                    sound: Sound::Voice(codec),
-                    first: false,
-                    key: None,
-                };
-                let scratch = &mut self.scratch;
-                if let Ok((length, to)) = port.leg.hear(now, &accepted, scratch) {
-                    let made = (scratch, length, to);
-                    let counters = &self.shared.counters;
-                    send(&mut self.io, port, listener, now, made, counters);
-                }
-            }
-        }
-        self.reports
-            .give_back(Report::SpentSeat(seat), &self.shared.counters);
-    }
-
     fn beat_if_due(&mut self, now: Mono) -> io::Result<()> {
         let Some(mut due) = self.next_beat else {
             return Ok(());
@@ -626,13 +580,7 @@ impl Worker {
                 ..
             } = &mut **port;
             let finished = leg.beat(now, scratch, |room, length, to| {
-                match stream.send(now, Outgoing::Media, room, length) {
-                    Ok(length) => {
-                        let datagram = room.get(..length).unwrap_or_default();
-                        io.send(token, socket, datagram, to, counters);
-                    }
-                    Err(reason) => counters.drop(reason),
-                }
+                send(io, now, token, (stream, socket), (room, length), to, counters);
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -643,47 +591,12 @@ impl Worker {
         });
     }
 
-    /// Rooms are mixed for the moment at which the beat was due, so that they go on evenly when the thread does not.
-    fn beat_rooms(&mut self, due: Mono) {
-        if self.open_rooms == 0 {
-            return;
-        }
-        let Worker {
-            ports,
-            rooms,
-            reports,
-            scratch,
-            shared,
-            io,
-            ..
-        } = self;
-        let counters = &shared.counters;
-        let rooms = rooms.iter_mut().zip(0u32..);
-        for (room, number) in rooms.filter_map(|(room, n)| Some((room.as_mut()?, n))) {
-            if !reports.has_room() {
-                counters.ring_full.count();
-                continue;
-            }
-            let spent = room.beat(
-                number,
-                due,
-                ports,
-                scratch,
-                |slot, port, scratch, length, to| {
-                    send(io, port, slot, due, (scratch, length, to), counters);
-                },
-            );
-            if let Some(clip) = spent {
-                reports.give_back(Report::SpentClip(clip), counters);
-            }
-        }
-    }
-
     fn look_for_silence(&mut self, now: Mono) {
         if now < self.next_look {
             return;
         }
         self.next_look = now + LOOK;
+        self.meter.look(now, &self.shared.load);
         for port in self.ports.iter_mut().flatten() {
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
@@ -694,33 +607,20 @@ impl Worker {
     }
 }
 
-/// Puts a leg that has a seat on its room's list.
-fn enter_room(rooms: &mut [Option<Box<Room>>], slot: u32, port: &MediaPort, counters: &Counters) {
-    let Some(seat) = &port.seat else { return };
-    let room = rooms.get_mut(seat.room() as usize);
-    if let Some(room) = room.and_then(Option::as_mut)
-        && !room.admit(slot)
-    {
-        counters.drop(Reason::Unheard);
-    }
-}
-
-/// Sends the packet made in some room to the far side of the port in this slot.
+/// Sends what lies at the front of the room, protected where that was agreed on.
 fn send(
     io: &mut Io,
-    port: &mut MediaPort,
-    slot: u32,
     now: Mono,
-    (scratch, length, to): (&mut Scratch, usize, SocketAddr),
+    token: u64,
+    (stream, socket): (&mut Stream, &UdpSocket),
+    (room, length): (&mut [u8], usize),
+    to: SocketAddr,
     counters: &Counters,
 ) {
-    match port
-        .stream
-        .send(now, Outgoing::Media, scratch.room(), length)
-    {
+    match stream.send(now, Outgoing::Media, room, length) {
         Ok(length) => {
-            let token = media_token(port.generation, slot);
-            io.send(token, &port.socket, scratch.datagram(length), to, counters);
+            let datagram = room.get(..length).unwrap_or_default();
+            io.send(token, socket, datagram, to, counters);
         }
         Err(reason) => counters.drop(reason),
     }

@@ -19,6 +19,12 @@ impl Codec {
     /// All of them.
     pub const ALL: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
 
+    /// What a trunk speaks unless its configuration says otherwise, in order of preference.
+    pub const TELEPHONE: [Codec; 2] = [Codec::Pcma, Codec::Pcmu];
+
+    /// What an operator's phone is offered unless its configuration says otherwise, in order of preference.
+    pub const PHONE: [Codec; 4] = [Codec::Opus, Codec::G722, Codec::Pcma, Codec::Pcmu];
+
     /// Its static payload type (RFC 3551 §6), if it has one.
     pub const fn static_payload_type(self) -> Option<u8> {
         match self {

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::negotiate::{Codec, Direction, SdpError};
+use super::opus_format::OpusFormat;
 
 /// What the far side described: its streams in the order of their m-lines.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,6 +42,8 @@ pub struct Stream {
     pub rtcp_mux: bool,
     /// `a=rtcp` (RFC 3605): where reports are received if not one port above; its own address only if it names one.
     pub rtcp: Option<(u16, Option<IpAddr>)>,
+    /// `a=fmtp` (RFC 8866 §6.15): payload type and parameters.
+    pub parameters: Vec<(u8, String)>,
 }
 
 /// What a payload type means in a stream.
@@ -61,8 +64,20 @@ pub struct RtpMap {
 pub enum Format {
     /// A voice codec of ours.
     Voice(Codec),
-    /// telephone-event at 8 kHz (RFC 4733).
-    TelephoneEvent,
+    /// telephone-event (RFC 4733) at a clock rate in hertz: 8,000, or 48,000 beside Opus.
+    TelephoneEvent(u32),
+}
+
+impl Format {
+    /// All that are understood.
+    pub const ALL: [Format; 6] = [
+        Format::Voice(Codec::Pcmu),
+        Format::Voice(Codec::Pcma),
+        Format::Voice(Codec::G722),
+        Format::Voice(Codec::Opus),
+        Format::TelephoneEvent(8_000),
+        Format::TelephoneEvent(48_000),
+    ];
 }
 
 impl Description {
@@ -125,6 +140,16 @@ impl Stream {
                 .iter()
                 .any(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-mux")),
             rtcp: values(&media.attributes, "rtcp").find_map(rtcp),
+            parameters: media
+                .attributes
+                .iter()
+                .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("fmtp"))
+                .filter_map(|attribute| {
+                    let value = attribute.value.as_deref()?.trim();
+                    let (number, parameters) = value.split_once(char::is_whitespace)?;
+                    Some((number.parse().ok()?, parameters.trim().to_owned()))
+                })
+                .collect(),
             kind: media.media,
             port: media.port,
             proto: media.proto,
@@ -180,6 +205,15 @@ impl Stream {
             .find(|map| map.payload_type == payload_type)
     }
 
+    /// What the far side wants of the Opus that it is sent with this payload type.
+    pub fn opus_format(&self, payload_type: u8) -> OpusFormat {
+        self.parameters
+            .iter()
+            .find(|(number, _)| *number == payload_type)
+            .map(|(_, parameters)| OpusFormat::parse(parameters))
+            .unwrap_or_default()
+    }
+
     /// The far side's receiving address: `None` inside when it is 0.0.0.0 or `::` (the hold of RFC 2543).
     pub fn address(&self) -> Result<Option<IpAddr>, SdpError> {
         let text = self
@@ -232,13 +266,15 @@ impl RtpMap {
     }
 
     fn format(&self) -> Option<Format> {
-        if self.clock_rate != 8_000 || !self.mono {
-            return None;
-        }
-        match self.encoding.to_ascii_lowercase().as_str() {
-            "pcmu" => Some(Format::Voice(Codec::Pcmu)),
-            "pcma" => Some(Format::Voice(Codec::Pcma)),
-            "telephone-event" => Some(Format::TelephoneEvent),
+        let encoding = self.encoding.to_ascii_lowercase();
+        match (encoding.as_str(), self.clock_rate) {
+            // Two channels are written and any number sent (RFC 7587 §7).
+            ("opus", 48_000) => Some(Format::Voice(Codec::Opus)),
+            _ if !self.mono => None,
+            ("pcmu", 8_000) => Some(Format::Voice(Codec::Pcmu)),
+            ("pcma", 8_000) => Some(Format::Voice(Codec::Pcma)),
+            ("g722", 8_000) => Some(Format::Voice(Codec::G722)),
+            ("telephone-event", 8_000 | 48_000) => Some(Format::TelephoneEvent(self.clock_rate)),
             _ => None,
         }
     }
@@ -358,7 +394,7 @@ mod tests {
             stream.known_formats().collect::<Vec<_>>(),
             [
                 (0, Format::Voice(Codec::Pcmu)),
-                (101, Format::TelephoneEvent)
+                (101, Format::TelephoneEvent(8_000))
             ]
         );
     }

@@ -3,20 +3,26 @@
 //! One audio stream is used; every other stream of an offer is declined with port 0 in its place. `a=mid`, bundles,
 //! ICE are ignored in offers and never offered. How a stream is protected is decided in `security`.
 
+mod choice;
 mod error;
+mod numbers;
 mod security;
 
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
+use smallvec::SmallVec;
 
+use self::choice::{Match, event_clocks, telephone_event};
 pub use self::error::SdpError;
+use self::numbers::Numbers;
 pub use self::security::KeySeed;
-use self::security::{Security, dress};
+use self::security::{Security, dress, is_worn};
 pub use super::codec::Codec;
 use super::crypto::{CryptoAgreed, CryptoLine, Policy};
 use super::description::{Description, Format, Stream};
+use super::opus_format::OpusFormat;
 
 /// The direction of a stream from our point of view (RFC 8866 §6.7).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -74,7 +80,11 @@ pub struct Agreed {
     pub receive_payload_type: u8,
     /// Payload types for telephone-event (RFC 4733) as (send, receive); `None`: not agreed.
     pub telephone_event: Option<(u8, u8)>,
-    /// Milliseconds of audio per packet that the far side wants; 20 unless it said otherwise.
+    /// The clock that durations of telephone events count in, in hertz.
+    pub event_clock_rate: u32,
+    /// What the far side wants of the Opus that it is sent; `None` with other codecs.
+    pub opus: Option<OpusFormat>,
+    /// Milliseconds of audio per packet that the far side wants, 10 to 60; 20 unless it said otherwise.
     pub packet_time_ms: u32,
     /// From our point of view.
     pub direction: Direction,
@@ -117,17 +127,9 @@ pub struct Negotiation {
     /// What was offered and can be answered; several early dialogs answer one offer.
     offered: Option<Offered>,
     agreed: Option<Agreed>,
+    /// What the offer that was answered last leaves to choose, the chosen one among it.
+    choices: SmallVec<[Match; 4]>,
     security: Security,
-}
-
-/// Payload types that a leg uses for each format; RFC 3264 §8.3.2 wants a number to keep its meaning.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-struct Numbers {
-    pcmu: u8,
-    pcma: u8,
-    g722: u8,
-    opus: u8,
-    telephone_event: u8,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,17 +142,10 @@ struct Offered {
     rtcp_mux: bool,
 }
 
-/// The codec and numbers found in a far side's stream.
-struct Match {
-    codec: Codec,
-    payload_type: u8,
-    telephone_event: Option<u8>,
-}
-
 impl Negotiation {
     /// For a leg whose media we receive at `local` (the address to be written), with codecs in order of preference and a random session id (o= line).
     pub fn new(local: SocketAddr, codecs: &[Codec], session_id: u64) -> Negotiation {
-        let mut ours: Vec<Codec> = Vec::with_capacity(2);
+        let mut ours: Vec<Codec> = Vec::with_capacity(codecs.len());
         for &codec in codecs {
             if !ours.contains(&codec) {
                 ours.push(codec);
@@ -164,16 +159,11 @@ impl Negotiation {
             version: 0,
             said: Vec::new(),
             audio_at: 0,
-            numbers: Numbers {
-                pcmu: Codec::Pcmu.usual_payload_type(),
-                pcma: Codec::Pcma.usual_payload_type(),
-                g722: Codec::G722.usual_payload_type(),
-                opus: Codec::Opus.usual_payload_type(),
-                telephone_event: TELEPHONE_EVENT,
-            },
+            numbers: Numbers::usual(),
             offered: None,
             agreed: None,
             security: Security::default(),
+            choices: SmallVec::new(),
         }
     }
 
@@ -206,12 +196,10 @@ impl Negotiation {
             .security
             .lines(self.agreed.as_ref(), before.unwrap_or_default());
         let rtcp_mux = self.agreed.as_ref().is_none_or(|agreed| agreed.rtcp_mux);
-        let mut audio = self.audio(
-            &proto,
-            &voice,
-            Some(self.numbers.telephone_event),
-            Direction::SendRecv,
-        );
+        let events: Vec<(u8, u32)> = event_clocks(&voice)
+            .map(|clock_rate| (self.numbers.event(clock_rate), clock_rate))
+            .collect();
+        let mut audio = self.audio(&proto, &voice, &events, Direction::SendRecv);
         dress(&mut audio, &lines, rtcp_mux);
         // The streams that were declined keep their place (RFC 3264 §8).
         let mut medias = self.said.clone();
@@ -233,10 +221,11 @@ impl Negotiation {
     /// After an error nothing has changed: the session goes on as it was.
     pub fn answer(&mut self, offer: &[u8]) -> Result<(Bytes, Agreed), SdpError> {
         let description = Description::parse(offer)?;
-        let Some((index, found)) = self.choose(&description)? else {
+        let Some((index, choices)) = self.choose(&description)? else {
             return self.answer_closed(&description);
         };
         let stream = description.streams.get(index).ok_or(SdpError::NoAudio)?;
+        let found = *choices.first().ok_or(SdpError::NoAudio)?;
         let (remote, direction) = self.remote_and_direction(stream)?;
         let (crypto, lines) = match self.security.answer(stream)? {
             Some(secured) => (Some(secured.agreed), vec![secured.line]),
@@ -246,24 +235,14 @@ impl Negotiation {
             crypto,
             rtcp_mux: stream.rtcp_mux,
             rtcp: place_of_reports(stream, remote),
-            remote,
-            codec: found.codec,
-            send_payload_type: found.payload_type,
-            receive_payload_type: found.payload_type,
-            telephone_event: found.telephone_event.map(|number| (number, number)),
-            packet_time_ms: packet_time_ms(stream),
-            direction,
+            ..found.agreed(remote, direction)
         };
         let mut medias: Vec<Media> = description.streams.iter().map(declined).collect();
         if let Some(place) = medias.get_mut(index) {
-            *place = self.audio(
-                &stream.proto,
-                &[(found.codec, found.payload_type)],
-                found.telephone_event,
-                direction,
-            );
+            *place = self.audio_of(&stream.proto, &found, direction);
             dress(place, &lines, stream.rtcp_mux);
         }
+        self.choices = choices;
         self.audio_at = index;
         self.numbers.learn(stream);
         // A re-INVITE that only refreshes the session offers what was answered here.
@@ -276,6 +255,36 @@ impl Negotiation {
         });
         self.agreed = Some(agreed.clone());
         Ok((self.say(medias), agreed))
+    }
+
+    /// The codecs that the offer answered last has in common with us, in our order.
+    pub fn choices(&self) -> impl Iterator<Item = Codec> + '_ {
+        self.choices.iter().map(|choice| choice.codec)
+    }
+
+    /// Answers the offer that was answered last with another of its codecs: for an answer that has not been sent yet. `None`
+    /// when the offer does not have that codec, or when there is nothing to change.
+    pub fn answer_with(&mut self, codec: Codec) -> Option<(Bytes, Agreed)> {
+        let found = *self.choices.iter().find(|choice| choice.codec == codec)?;
+        let before = self
+            .agreed
+            .as_ref()
+            .filter(|agreed| agreed.codec != codec)?;
+        let agreed = Agreed {
+            crypto: before.crypto.clone(),
+            rtcp_mux: before.rtcp_mux,
+            rtcp: before.rtcp,
+            ..found.agreed(before.remote, before.direction)
+        };
+        let mut medias = self.said.clone();
+        let place = medias.get_mut(self.audio_at)?;
+        let said = std::mem::replace(place, self.audio_of(&place.proto, &found, agreed.direction));
+        let worn = said.attributes.into_iter();
+        place.attributes.extend(worn.filter(is_worn));
+        self.agreed = Some(agreed.clone());
+        // The answer that this one stands for was never seen.
+        self.version = self.version.saturating_sub(1);
+        Some((self.say(medias), agreed))
     }
 
     /// Takes the answer to our last offer. May be called again with another answer to the same offer (several early
@@ -313,16 +322,13 @@ impl Negotiation {
             crypto: self.security.accept(stream, &offered)?,
             rtcp_mux: offered.rtcp_mux && stream.rtcp_mux,
             rtcp: place_of_reports(stream, remote),
-            remote,
-            codec: found.codec,
-            send_payload_type: found.payload_type,
             receive_payload_type: offered.numbers.of(found.codec),
             telephone_event: found
-                .telephone_event
-                .map(|number| (number, offered.numbers.telephone_event)),
-            packet_time_ms: packet_time_ms(stream),
-            direction,
+                .event
+                .map(|(number, clock_rate)| (number, offered.numbers.event(clock_rate))),
+            ..found.agreed(remote, direction)
         };
+        self.choices.clear();
         self.agreed = Some(agreed.clone());
         Ok(agreed)
     }
@@ -332,8 +338,11 @@ impl Negotiation {
         self.agreed.as_ref()
     }
 
-    /// The stream to take and the codec in it; `None` when the audio agreed before is being closed.
-    fn choose(&self, description: &Description) -> Result<Option<(usize, Match)>, SdpError> {
+    /// The stream to take and the codecs in it, best first; `None` when the audio agreed before is being closed.
+    fn choose(
+        &self,
+        description: &Description,
+    ) -> Result<Option<(usize, SmallVec<[Match; 4]>)>, SdpError> {
         let mut candidates: Vec<(usize, &Stream)> = description
             .streams
             .iter()
@@ -352,9 +361,11 @@ impl Negotiation {
                 wrong.get_or_insert(error);
             } else if let Err(error) = self.security.answer(stream) {
                 wrong.get_or_insert(error);
-            } else if let Some(found) = self.match_offer(stream) {
-                return Ok(Some((index, found)));
             } else {
+                let choices = self.match_offer(stream);
+                if !choices.is_empty() {
+                    return Ok(Some((index, choices)));
+                }
                 wrong = Some(self.no_common_codec(stream));
             }
         }
@@ -385,20 +396,22 @@ impl Negotiation {
     }
 
     /// What to take of an offered stream: the codec agreed before while it is still offered, else by our preference.
-    fn match_offer(&self, stream: &Stream) -> Option<Match> {
+    fn match_offer(&self, stream: &Stream) -> SmallVec<[Match; 4]> {
         let agreed = self.agreed.as_ref().map(|agreed| agreed.codec);
-        let ours = agreed.into_iter().chain(self.codecs.iter().copied());
-        let (codec, payload_type) = ours.into_iter().find_map(|codec| {
+        let rest = self.codecs.iter().copied();
+        let ours = agreed
+            .into_iter()
+            .chain(rest.filter(|codec| Some(*codec) != agreed));
+        ours.filter_map(|codec| {
             stream
                 .known_formats()
                 .find(|&(_, format)| format == Format::Voice(codec))
-                .map(|(payload_type, _)| (codec, payload_type))
-        })?;
-        Some(Match {
-            codec,
-            payload_type,
-            telephone_event: telephone_event(stream),
+                .map(|(payload_type, _)| Match {
+                    event: telephone_event(stream, codec),
+                    ..Match::new(stream, codec, payload_type)
+                })
         })
+        .collect()
     }
 
     /// What the far side took of our offer: the first format that we offered. It may use its own numbers (RFC 3264 §5.1).
@@ -413,13 +426,13 @@ impl Negotiation {
             .ok_or_else(|| self.no_common_codec(stream))?;
         // An answer that repeats our number without its rtpmap means what we meant.
         let unmapped = || {
-            let ours = offered.numbers.telephone_event;
-            (stream.lists(ours) && stream.map(ours).is_none()).then_some(ours)
+            let clock_rate = codec.clock_rate();
+            let ours = offered.numbers.event(clock_rate);
+            (stream.lists(ours) && stream.map(ours).is_none()).then_some((ours, clock_rate))
         };
         Ok(Match {
-            codec,
-            payload_type,
-            telephone_event: telephone_event(stream).or_else(unmapped),
+            event: telephone_event(stream, codec).or_else(unmapped),
+            ..Match::new(stream, codec, payload_type)
         })
     }
 
@@ -469,13 +482,13 @@ impl Negotiation {
         &self,
         proto: &str,
         voice: &[(Codec, u8)],
-        telephone_event: Option<u8>,
+        events: &[(u8, u32)],
         direction: Direction,
     ) -> Media {
         let formats: Vec<String> = voice
             .iter()
             .map(|&(_, number)| number)
-            .chain(telephone_event)
+            .chain(events.iter().map(|&(number, _)| number))
             .map(|number| number.to_string())
             .collect();
         let mut media = Media::new(
@@ -487,11 +500,18 @@ impl Negotiation {
         proto.clone_into(&mut media.proto);
         let attributes = &mut media.attributes;
         for (codec, number) in voice {
-            let map = format!("{number} {}/8000", codec.encoding());
+            let mut map = format!("{number} {}/{}", codec.encoding(), codec.clock_rate());
+            if let Some(channels) = codec.map_channels() {
+                map.push_str(&format!("/{channels}"));
+            }
             attributes.push(Attribute::with_value("rtpmap", map));
+            if *codec == Codec::Opus {
+                let wishes = format!("{number} {}", OpusFormat::OURS);
+                attributes.push(Attribute::with_value("fmtp", wishes));
+            }
         }
-        if let Some(number) = telephone_event {
-            let map = format!("{number} telephone-event/8000");
+        for (number, clock_rate) in events {
+            let map = format!("{number} telephone-event/{clock_rate}");
             attributes.push(Attribute::with_value("rtpmap", map));
             // Digits, *, #, A to D, and flash.
             attributes.push(Attribute::with_value("fmtp", format!("{number} 0-16")));
@@ -499,6 +519,17 @@ impl Negotiation {
         attributes.push(Attribute::with_value("ptime", DEFAULT_PACKET_TIME_MS));
         attributes.push(Attribute::new(direction.as_str()));
         media
+    }
+
+    /// The audio stream of an answer that takes one codec.
+    fn audio_of(&self, proto: &str, found: &Match, direction: Direction) -> Media {
+        let events: SmallVec<[(u8, u32); 1]> = found.event.into_iter().collect();
+        self.audio(
+            proto,
+            &[(found.codec, found.payload_type)],
+            &events,
+            direction,
+        )
     }
 
     fn say(&mut self, medias: Vec<Media>) -> Bytes {
@@ -519,69 +550,12 @@ impl Negotiation {
     }
 }
 
-impl Numbers {
-    fn of(&self, codec: Codec) -> u8 {
-        match codec {
-            Codec::Pcmu => self.pcmu,
-            Codec::Pcma => self.pcma,
-            Codec::G722 => self.g722,
-            Codec::Opus => self.opus,
-        }
-    }
-
-    /// Takes over an offerer's numbers, so that a later offer of ours means the same by them; a number of ours that the
-    /// offerer uses for something else gives way to a free one.
-    fn learn(&mut self, stream: &Stream) {
-        for format in FORMATS {
-            let theirs = stream.known_formats().find(|&(_, known)| known == format);
-            if let Some((number, _)) = theirs {
-                *self.slot(format) = number;
-            }
-        }
-        for format in FORMATS {
-            let number = *self.slot(format);
-            let taken = stream.map(number).is_some() || stream.lists(number);
-            if taken && stream.format(number) != Some(format) {
-                let used = [
-                    self.pcmu,
-                    self.pcma,
-                    self.g722,
-                    self.opus,
-                    self.telephone_event,
-                ];
-                let free = (96..128).find(|free| {
-                    !used.contains(free) && stream.map(*free).is_none() && !stream.lists(*free)
-                });
-                // All 32 dynamic numbers in use by one offer: keep ours, a re-offer is then as odd as the offer was.
-                *self.slot(format) = free.unwrap_or(number);
-            }
-        }
-    }
-
-    fn slot(&mut self, format: Format) -> &mut u8 {
-        match format {
-            Format::Voice(Codec::Pcmu) => &mut self.pcmu,
-            Format::Voice(Codec::Pcma) => &mut self.pcma,
-            Format::Voice(Codec::G722) => &mut self.g722,
-            Format::Voice(Codec::Opus) => &mut self.opus,
-            Format::TelephoneEvent => &mut self.telephone_event,
-        }
-    }
-}
-
 /// Where the far side receives reports, if it names a place.
 fn place_of_reports(stream: &Stream, remote: Option<SocketAddr>) -> Option<SocketAddr> {
     let (port, address) = stream.rtcp?;
     let remote = remote?.ip();
     let address = address.filter(|address| address.is_ipv4() == remote.is_ipv4());
     Some(SocketAddr::new(address.unwrap_or(remote), port))
-}
-
-fn telephone_event(stream: &Stream) -> Option<u8> {
-    stream
-        .known_formats()
-        .find(|&(_, format)| format == Format::TelephoneEvent)
-        .map(|(number, _)| number)
 }
 
 /// A stream of the offer with port 0: refused, in its place, its transport and formats kept (RFC 3264 §6).
@@ -597,26 +571,10 @@ fn declined(stream: &Stream) -> Media {
     media
 }
 
-/// What the far side wants per packet: its ptime within its maxptime, in steps of 10 ms up to 100 ms.
-fn packet_time_ms(stream: &Stream) -> u32 {
-    let wanted = stream.packet_time_ms.unwrap_or(DEFAULT_PACKET_TIME_MS);
-    let most = stream.max_packet_time_ms.unwrap_or(u32::MAX);
-    match wanted.min(most) / 10 * 10 {
-        0 => DEFAULT_PACKET_TIME_MS,
-        whole => whole.min(100),
-    }
-}
-
 fn mismatch(why: String) -> SdpError {
     SdpError::AnswerMismatch(why)
 }
 
-const FORMATS: [Format; 3] = [
-    Format::Voice(Codec::Pcmu),
-    Format::Voice(Codec::Pcma),
-    Format::TelephoneEvent,
-];
-const TELEPHONE_EVENT: u8 = 101;
 const DEFAULT_PACKET_TIME_MS: u32 = 20;
 
 #[cfg(test)]

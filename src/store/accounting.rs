@@ -18,7 +18,7 @@ use crate::ledger::call::TraceLine;
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::event::EventType;
-use crate::ledger::id::{CallId, EventId, LegId, Name, Tenant};
+use crate::ledger::id::{CallId, EventId, LegId, Name, RecordingId, Tenant};
 use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 use crate::ledger::leg::LegRecord;
 use crate::ledger::quality::LegQuality;
@@ -163,6 +163,8 @@ pub struct Effects {
     pub talked: Vec<OutboundDay>,
     /// How legs sounded, to insert or replace.
     pub quality: Vec<(CallId, LegId, LegQuality)>,
+    /// Messages that were heard; the first time counts.
+    pub heard: Vec<(RecordingId, Wall)>,
 }
 
 /// Says what `entries`, in order, do to the rows.

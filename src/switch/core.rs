@@ -257,7 +257,7 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
-        self.end_bans(now.mono);
+        self.end_bans(now);
         self.run_trunk_timers(now);
         self.expire_subscriptions(now);
         self.run_keep_alive(now);

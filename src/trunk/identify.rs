@@ -151,6 +151,7 @@ pub(super) mod tests {
             session_expires: None,
             reliable: false,
             srtp: crate::sdp::crypto::Policy::Off,
+            delayed_offer: false,
             country: Country::RU,
             transfer: false,
             redirect: false,

@@ -185,6 +185,8 @@ impl Phone {
             send_payload_type: number,
             receive_payload_type: number,
             telephone_event: Some((101, 101)),
+            event_clock_rate: 8_000,
+            opus: None,
             packet_time_ms: 20,
             direction: Direction::SendRecv,
             crypto: None,

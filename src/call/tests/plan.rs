@@ -51,6 +51,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         supervisor: false,
         outbound: OutboundLimits::default(),
         srtp: crate::sdp::crypto::Policy::Offered,
+        codecs: vec![CodecName::Pcma, CodecName::Pcmu],
     }
 }
 
@@ -197,6 +198,7 @@ fn trunk(id: &str) -> Trunk {
         session_expires: None,
         reliable: false,
         srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

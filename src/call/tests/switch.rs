@@ -168,9 +168,12 @@ impl World {
             return;
         }
         let leg = match &act {
+            MediaAct::Announce { .. } => return,
             MediaAct::Open { leg, .. }
             | MediaAct::Agree { leg, .. }
             | MediaAct::Join { leg, .. }
+            | MediaAct::JoinAs { leg, .. }
+            | MediaAct::SetRole { leg, .. }
             | MediaAct::Leave { leg }
             | MediaAct::Play { leg, .. }
             | MediaAct::StopPlaying { leg }
@@ -182,7 +185,10 @@ impl World {
         match act {
             MediaAct::Open { .. } => {}
             MediaAct::Agree { .. } => far.agreed = true,
-            MediaAct::Join { bridge, .. } => far.bridge = Some(bridge),
+            MediaAct::Join { bridge, .. } | MediaAct::JoinAs { bridge, .. } => {
+                far.bridge = Some(bridge);
+            }
+            MediaAct::SetRole { .. } | MediaAct::Announce { .. } => {}
             MediaAct::Leave { .. } => (far.bridge, far.echo) = (None, false),
             MediaAct::Play {
                 clip, mode, token, ..

@@ -38,6 +38,8 @@ fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<
                 send_payload_type: 8,
                 receive_payload_type: 8,
                 telephone_event: None,
+                event_clock_rate: 8_000,
+                opus: None,
                 packet_time_ms: 20,
                 direction: Direction::SendRecv,
                 crypto: None,

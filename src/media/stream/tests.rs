@@ -20,6 +20,8 @@ fn agreed(rtcp_mux: bool) -> Agreed {
         send_payload_type: 8,
         receive_payload_type: 8,
         telephone_event: None,
+        event_clock_rate: 8_000,
+        opus: None,
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         crypto: None,

@@ -119,6 +119,14 @@ impl<'a> Book<'a> {
             Entry::OperatorState { .. }
             | Entry::TrunkState { .. }
             | Entry::ConfigReloaded { .. } => self.state(entry),
+            Entry::PlanLoaded { plan_version } => {
+                self.effects.plan_version = Some(*plan_version);
+                Ok(())
+            }
+            Entry::MessageHeard { recording_id, at } => {
+                self.effects.heard.push((*recording_id, *at));
+                Ok(())
+            }
             Entry::Banned(_)
             | Entry::Unbanned { .. }
             | Entry::OutboundTalked(_)
@@ -373,9 +381,16 @@ impl<'a> Book<'a> {
                 let data = serde_json::json!({"tenant": tenant, "operator": operator, "reason": reason, "at": at});
                 (EventType::SecurityOutboundLimit, tenant, *at, data)
             }
-            Entry::Unbanned { address } => {
+            Entry::Unbanned {
+                address,
+                tenant,
+                why,
+                at,
+            } => {
                 self.bans.insert(address.clone(), None);
-                return Ok(());
+                let data =
+                    serde_json::json!({"tenant": tenant, "address": address, "why": why, "at": at});
+                (EventType::SecurityUnbanned, tenant, *at, data)
             }
             Entry::OutboundTalked(day) => {
                 let key = (day.operator.clone(), day.day.clone());

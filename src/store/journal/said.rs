@@ -25,7 +25,9 @@ pub(super) fn log(entry: &Entry) {
         Entry::Banned(ban) => {
             tracing::warn!(address = %ban.address, until = %ban.until, "banned: {}", ban.reason);
         }
-        Entry::Unbanned { address } => tracing::info!(%address, "the ban is lifted"),
+        Entry::Unbanned { address, why, .. } => {
+            tracing::info!(%address, "the ban is over: {}", why.as_str());
+        }
         Entry::OutboundLimit {
             operator, reason, ..
         } => tracing::warn!(%operator, "a call to the outside is refused: {reason}"),

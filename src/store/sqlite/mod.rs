@@ -35,7 +35,9 @@ use super::{Answer, Closed, Position, Store, StoreError};
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
+};
 
 /// A store in a SQLite file.
 pub struct SqliteStore {
@@ -121,8 +123,12 @@ impl Store for SqliteStore {
         Box::pin(self.read_bindings(now))
     }
 
-    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>> {
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, Messages>> {
         Box::pin(self.read_messages(tenant))
+    }
+
+    fn heard(&self, recording: RecordingId) -> Answer<'_, Option<Wall>> {
+        Box::pin(self.read_heard(recording))
     }
 
     fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>> {
@@ -248,7 +254,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "recordings",
         include_str!("../migrations/0040_recordings.sql"),
     ),
-    (50, "quality", include_str!("../migrations/0050_quality.sql")),
+    (50, "heard", include_str!("../migrations/0050_heard.sql")),
+    (55, "quality", include_str!("../migrations/0055_quality.sql")),
 ];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.

@@ -65,6 +65,13 @@ impl SqliteStore {
                 .map_err(|error| StoreError::Refused(sqlx::Error::Encode(error.into())))?;
             traces.push(vec![Value::text(call), Value::Text(lines)]);
         }
+        for (recording, at) in &effects.heard {
+            sqlx::query("INSERT OR IGNORE INTO heard (recording_id, at) VALUES (?, ?)")
+                .bind(recording.to_string())
+                .bind(at.as_micros())
+                .execute(&mut *connection)
+                .await?;
+        }
         for (operator, contact) in &effects.unbound {
             sqlx::query("DELETE FROM bindings WHERE operator = ? AND contact = ?")
                 .bind(operator.as_str())

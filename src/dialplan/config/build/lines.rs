@@ -15,6 +15,18 @@ use crate::dialplan::plan::{
 };
 use crate::ledger::id::Name;
 
+/// `codecs`, in order of preference.
+pub(super) fn codecs(entry: &Entry<'_>) -> Option<Vec<CodecName>> {
+    let words = entry.words("codecs")?;
+    let codecs = words.iter().map(|word| match word.as_str() {
+        "pcmu" => CodecName::Pcmu,
+        "g722" => CodecName::G722,
+        "opus" => CodecName::Opus,
+        _ => CodecName::Pcma,
+    });
+    Some(codecs.collect())
+}
+
 pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let reached = provider::peers(entry);
     let accept = entry.list("accept", network);
@@ -34,15 +46,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         "caller" => CallerIdPolicy::Caller,
         _ => CallerIdPolicy::Ours,
     });
-    let codecs = entry.words("codecs").map(|words| {
-        words
-            .iter()
-            .map(|word| match word.as_str() {
-                "pcmu" => CodecName::Pcmu,
-                _ => CodecName::Pcma,
-            })
-            .collect()
-    });
+    let codecs = codecs(entry);
     let timeout = entry.duration("timeout");
     let max_calls = entry.integer("max_calls");
     let transfer = entry.boolean("transfer");
@@ -50,6 +54,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
     let srtp = super::media::srtp(entry);
+    let delayed_offer = entry.word("offer").map(|word| word == "delayed");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -100,6 +105,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         session_expires,
         reliable: reliable?,
         srtp: srtp?,
+        delayed_offer: delayed_offer?,
     };
     super::media::look_at_keys(entry, &trunk);
     Some(trunk)

@@ -34,6 +34,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
     let srtp = super::media::srtp(entry);
+    let codecs = super::lines::codecs(entry);
     Some(Operator {
         id: Name::from(entry.name),
         name: name?,
@@ -49,6 +50,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         session_expires,
         outbound,
         srtp: srtp?,
+        codecs: codecs?,
     })
 }
 

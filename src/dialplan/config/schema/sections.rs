@@ -184,7 +184,7 @@ const TRUNKS: &[Key] = keys! {
     "register": Kind::Table(REGISTER), Optional("no registration"), "The account that we register; it also answers the provider's challenges.";
     "number_from": Kind::OneOf(&["auto", "request-uri", "to", "p-called-party-id"], &[]), Default(r#""auto""#), "Where the dialled number stands; auto takes the first of the others that is ours.";
     "caller_id": Kind::OneOf(&["ours", "caller"], &[]), Default(r#""ours""#), "The number that a forward shows: the dialled one of ours, or the caller's.";
-    "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu"], &["g722", "opus", "g729", "gsm"])), Default(r#"["pcma", "pcmu"]"#), "Codecs in order of preference.";
+    "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu", "g722", "opus"], &["g729", "gsm"])), Default(r#"["pcma", "pcmu"]"#), "Codecs in order of preference. A call that goes on to another leg takes the codec that both speak where there is one, whatever the order.";
     "timeout": Kind::Duration("500ms", "32s"), Default(r#""3s""#), "After so long without a response the address is given up.";
     "max_calls": Kind::Integer(1, 100_000), Optional("no limit"), "The most calls at once.";
     "calls_per_second": Kind::Integer(1, 10_000), Optional("no limit"), "The most calls a second that go out; what is more goes over the next trunk.";
@@ -199,6 +199,7 @@ const TRUNKS: &[Key] = keys! {
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
     "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
     "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""off""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: whatever the provider offers is taken, encrypted rather than plain; ours is offered unencrypted with keys beside it, and those only where all `peers` are reached over TLS. required: plain media is refused with 488 and never offered.";
+    "offer": Kind::OneOf(&["early", "delayed"], &[]), Default(r#""early""#), "Where our INVITE describes our sound: early, in itself; delayed: nowhere, the provider offers in its 200 (or reliable 183) and we answer in the ACK (or PRACK).";
 };
 
 const REGISTER: &[Key] = keys! {
@@ -229,6 +230,7 @@ const OPERATORS: &[Key] = keys! {
     "supervisor": Kind::Bool, Default("false"), "Whether he may listen to colleagues' conversations, whisper to them and barge in: by the codes of `[features]`, or when the API asks for it.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
     "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""offered""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: a phone that wants it has it, and one registered over TLS is offered it beside plain RTP. required: plain media is refused with 488 and never offered.";
+    "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu", "g722", "opus"], &["g729", "gsm"])), Default(r#"["opus", "g722", "pcma", "pcmu"]"#), "Codecs of this operator's phones in order of preference. Between phones a wide one is taken; towards a trunk that has none, pcma or pcmu are, so that nothing is converted. Opus costs the most processor time where it must be.";
 };
 
 const OPERATOR_OUTBOUND: &[Key] = keys! {
