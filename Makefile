@@ -16,7 +16,7 @@ TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftabl
 QUIET_TESTS := missed_calls load storm
 # These wait most of their time: two lanes of them run beside the others.
 WAITING_TESTS := vanished_phone transfers subscriptions two_switches
-MORE_WAITING_TESTS := dialogs phones providers home_nat
+MORE_WAITING_TESTS := dialogs phones providers home_nat carriers edge_proxy desk_phone
 
 .PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 

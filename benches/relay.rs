@@ -228,13 +228,15 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
             recording,
             kind: RecordingKind::Conversation,
             mailbox: None,
+            wideband: false,
+            opus: false,
             call: call_record(CallId::from_u128(call + 1), clock.now().wall),
         });
         for (leg, side) in [(2 * call + 1, Side::Left), (2 * call + 2, Side::Right)] {
             let leg = LegId::from_u128(leg);
             let (writer, reader) = tap();
             plane.attach_tap(leg, writer);
-            recorder.attach(recording, leg, side, reader);
+            recorder.attach(recording, leg, side, None, reader);
         }
     }
     std::thread::sleep(Duration::from_millis(500));

@@ -509,6 +509,28 @@ async fn passing_a_call_on_is_no_way_around_the_limits() {
     customer.hang_up(&ok);
     let bye = far.request(Method::Bye);
     far.respond(&bye, 200, "", &format!("sip:far@{provider}"), "");
+    pbx.wait_until_idle(LIMIT).await;
+    pbx.wait_for_state("anna", "available").await;
+
+    // To whom still rings: that call is given up first, so that it leaves room for the one that takes its place, which counts.
+    let (session, ok) = call_anna(&mut customer, &mut phone);
+    let placed = phone.call("+79160000006", Vec::new());
+    phone.pass(Duration::from_millis(500));
+    let ringing = far.request(Method::Invite);
+    let contact = format!("sip:far@{provider}");
+    far.respond(&ringing, 180, "far", &contact, "");
+    phone.hears_ringing(placed);
+    let target = phone.replacing(placed);
+    assert_eq!(phone.refer(session, &target), 202);
+    let cancel = far.request(Method::Cancel);
+    far.respond(&cancel, 200, "far", &contact, "");
+    far.respond(&ringing, 487, "far", &contact, "");
+    taken(&far);
+    assert_eq!(phone.report(session), 200);
+    let more = phone.call("+79160000007", Vec::new());
+    assert_eq!(phone.refused(more), 603);
+    assert_eq!(pbx.json("/api/v1/defence").await["refused_outbound"], 3);
+    customer.hang_up(&ok);
 }
 
 /// A customer calls anna, who answers: her session, and the customer's 200.

@@ -12,10 +12,11 @@ use support::edge::Edge;
 use support::kamailio::Kamailio;
 use support::pbx::{self, Pbx};
 use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Then};
+use support::scenario::{Caller, Phone, Then};
 use support::sipp::Sipp;
 use support::sound::{self, Law};
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use support::watcher::Watcher;
+use support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
 use vats::sip::wire::{Message, Method, Name};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -50,7 +51,7 @@ async fn anna(outbound: &str, authority: Option<&Authority>) -> Baresip {
     let place = Place {
         namespace: None,
         address: SocketAddr::new(PHONES, free_port(PHONES)),
-        media: free_port(PHONES),
+        media: free_port(ANYWHERE),
         ca: authority.map(|authority| authority.file.clone()),
     };
     let codec = ";audio_codecs=PCMU/8000/1";
@@ -155,6 +156,43 @@ async fn through_a_stateless_proxy() {
     assert_eq!(pbx.ended_call(from).await["result"], "answered");
     assert_eq!(edge.requests(Method::Invite).len(), before + 1);
     phone.kill();
+}
+
+/// A lamp behind the proxy: its subscription and what it is told take the proxy's Record-Route.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lamp_behind_the_proxy() {
+    let pbx = Pbx::start(&(plan() + &pbx::operator("boris", ""))).await;
+    let edge = Edge::start(EDGE, pbx.sip);
+    let ringing = Sipp::phone(pbx.sip, "anna", &Phone::Ring, 1).await;
+    let mut watcher = Watcher::new(&pbx, PHONES, "boris");
+    watcher.peer.pbx = edge.address;
+    let subscription = tokio::task::block_in_place(|| {
+        let (answer, subscription) = watcher.subscribe("anna", "dialog", 60);
+        assert_eq!(answer.status(), 200);
+        assert!(answer.header(Name::RecordRoute).is_some());
+        watcher.notified();
+        subscription
+    });
+    let call = Caller::new(
+        "+74951000001",
+        "+79160000001",
+        (CALLER, 9_000),
+        Then::CancelAfter(500),
+    );
+    let mut caller = Sipp::call(pbx.sip, &call);
+    tokio::task::block_in_place(|| {
+        watcher.until("<state>early</state>");
+        watcher.until("terminated");
+        let gone = watcher.renew(&mut subscription.expect("a subscription"), 0);
+        assert_eq!(gone.status(), 200);
+    });
+    caller.finished(LIMIT).await;
+    drop(ringing);
+    let token = watcher.peer.at.to_string().replace([':', '.'], "-");
+    for notify in edge.requests(Method::Notify) {
+        let first = format!("<sip:{token}@{}", edge.address);
+        assert!(route(&notify).starts_with(&first), "{}", route(&notify));
+    }
 }
 
 /// A phone speaks TLS to Kamailio, and Kamailio TCP to us.

@@ -12,8 +12,10 @@ use support::certificates::Authority;
 use support::home::{Home, PHONE};
 use support::pbx::{self, Pbx};
 use support::phone::{self, Vats};
+use support::stream::Stream;
 use support::{eventually, pause, sound};
 use tempfile::TempDir;
+use vats::sip::wire::Name;
 
 const LIMIT: Duration = Duration::from_secs(15);
 /// The routers forget a UDP flow after this time without a packet.
@@ -179,4 +181,81 @@ async fn two_homes_with_the_same_addresses() {
     assert_eq!(hers.count(), 2, "{call}");
     let rang = |phone: &Baresip| phone.log().contains("sipsess connect");
     assert!(rang(&one) && rang(&two), "{}\n{}", one.log(), two.log());
+}
+
+/// Towards a phone outside the local networks Contact, Via and SDP name the public address, on connections too; towards one inside, our own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_public_address_is_told_outside() {
+    let public = "198.51.100.7";
+    for (local, told) in [("10.0.0.0/8", Some(public)), ("203.0.113.0/24", None)] {
+        let home = match Home::build(FORGETS) {
+            Ok(home) => home,
+            Err(why) => return println!("skipped: no network namespaces on this machine: {why}"),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(folder.path(), "authority");
+        // Phones that stand where the machine itself has a foot outside.
+        let ours = home.pbx.to_string();
+        let told = told.unwrap_or(&ours);
+        let (certificate, key) = authority.sign("pbx", &[&ours]);
+        let toml: Vec<String> = pbx::server()
+            .lines()
+            .map(|line| match line.starts_with("sip = ") {
+                true => format!(
+                    "sip = [\"udp://127.0.0.1:0\", \"udp://{ours}:0\", \"tcp://{ours}:0\", \"tls://{ours}:0\"]\n\
+                     public_address = \"{public}\"\nlocal_networks = [\"{local}\"]\ntls = {{ certificate = \"{}\", key = \"{}\" }}",
+                    certificate.display(),
+                    key.display()
+                ),
+                false => line.to_owned(),
+            })
+            .collect();
+        let toml = toml.join("\n")
+            + &pbx::operator("anna", "")
+            + "\n[trunks.here]\naccept = [\"127.0.0.1/32\"]\n\n[numbers.\"+74951000001\"]\nto = \"operator:anna\"\n";
+        let pbx = Pbx::start(&toml).await;
+        for transport in ["tcp", "tls"] {
+            let there = pbx.over(transport);
+            let mut phone = match transport {
+                "tcp" => Stream::tcp(there).await,
+                _ => Stream::tls_from(home.pbx, there, &ours, authority.client(None))
+                    .await
+                    .unwrap(),
+            };
+            let contact = format!("sip:anna@{};transport={transport}", phone.at);
+            let host = phone.at.to_string();
+            let ok = phone
+                .register("anna", &format!("<{contact}>"), &host, "")
+                .await;
+            assert_eq!(ok.status(), 200);
+            pbx.wait_for_state("anna", "available").await;
+            let caller = Vats::dial(
+                pbx.folder(),
+                pbx.all("udp")[0],
+                "+74951000001",
+                &["--for", "1s"],
+            );
+            let invite = phone.request("INVITE").await;
+            let at = format!("{told}:{}", there.port());
+            let header = |name| invite.header(name).unwrap();
+            let via = format!("SIP/2.0/{} {at};", phone.transport);
+            assert!(header(Name::Via).starts_with(&via), "{}", header(Name::Via));
+            let ours = format!("@{at};transport={transport}>");
+            assert!(
+                header(Name::Contact).ends_with(&ours),
+                "{}",
+                header(Name::Contact)
+            );
+            let body = String::from_utf8(invite.body().to_vec()).unwrap();
+            assert!(body.contains(&format!("c=IN IP4 {told}\r\n")), "{body}");
+            let sdp = support::by_hand::sdp(SocketAddr::new(home.pbx, 9_000), "0");
+            phone.respond(&invite, 200, &contact, &sdp).await;
+            phone.request("ACK").await;
+            let bye = phone.request("BYE").await;
+            phone.respond(&bye, 200, &contact, "").await;
+            assert_eq!(caller.ended().await.0, 0);
+            drop(phone);
+            pbx.wait_for_state("anna", "offline").await;
+        }
+    }
 }

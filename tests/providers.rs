@@ -123,30 +123,37 @@ async fn silence_leads_to_the_next_address() {
     assert_eq!(address_state(&pbx, second.address).await, "up");
 }
 
-/// A 503 is not tried again before its Retry-After, the 200 of a later OPTIONS is not asked for before either.
+/// A 503 is not tried again before its Retry-After, though its OPTIONS would be answered; afterwards it is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_503_leads_to_the_next_address_and_is_remembered() {
-    let full = SocketAddr::new(CALLER, free_port(CALLER));
-    let second = answering();
-    let pbx = Pbx::start(&forward(&peers(&[full, second.address]))).await;
-    let mut first = Sipp::start(&Run {
-        local: full,
-        ..Run::once(
-            Phone::Refuse(0, "503 Service Unavailable")
-                .xml()
-                .replace("SIP/2.0 180 Ringing", "SIP/2.0 100 Trying"),
-            CALLER,
-            pbx.sip,
-        )
+    let first = Provider::start(Ways {
+        invite: Invite::Refuse(503, "Retry-After: 4\r\n"),
+        ..Ways::default()
     });
-    first.listening().await;
+    let second = answering();
+    let lines = peers(&[first.address, second.address]) + "options = \"5s\"\n";
+    let pbx = Pbx::start(&forward(&lines)).await;
     let row = call(&pbx, FROM).await;
     assert_eq!(row["result"], "answered", "{row}");
-    first.finished(LIMIT).await;
+    assert_eq!(address_state(&pbx, first.address).await, "down");
+    let begun = Instant::now();
+    first.change(|ways| ways.invite = Invite::Answer(media()));
     let row = call(&pbx, "+79160000002").await;
     assert_eq!(row["result"], "answered", "{row}");
+    assert_eq!(first.requests(Method::Invite).len(), 1);
     assert_eq!(second.requests(Method::Invite).len(), 2);
-    assert_eq!(address_state(&pbx, full).await, "down");
+    eventually(LIMIT, "its time is over", || async {
+        (address_state(&pbx, first.address).await == "up").then_some(())
+    })
+    .await;
+    assert!(
+        begun.elapsed() > Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    let row = call(&pbx, "+79160000003").await;
+    assert_eq!(row["result"], "answered", "{row}");
+    assert_eq!(first.requests(Method::Invite).len(), 2);
 }
 
 /// A person's no is a no: neither another address nor another trunk is asked.
@@ -524,4 +531,44 @@ async fn a_name_that_appears_later() {
     told(&receiver, "available", seen).await;
     let row = call(&pbx, "+79160000002").await;
     assert_eq!(row["result"], "answered", "{row}");
+}
+
+/// The INVITE has no offer; what the provider offers in its 200 is answered in the ACK, what it offers in a reliable 183 in the PRACK.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_wants_to_make_the_offer() {
+    for (invite, answering, lines) in [
+        (Invite::Offer(media()), Method::Ack, ""),
+        (
+            Invite::OfferEarly(media()),
+            Method::Prack,
+            "reliable = true\n",
+        ),
+    ] {
+        let provider = Provider::start(Ways {
+            invite,
+            ..Ways::default()
+        });
+        let lines = format!(
+            "peer = \"{}\"\noffer = \"delayed\"\n{lines}",
+            provider.address
+        );
+        let pbx = Pbx::start(&forward(&lines)).await;
+        let row = call(&pbx, FROM).await;
+        assert_eq!(row["result"], "answered", "{row}");
+        let invite = provider.request(Method::Invite, 0, LIMIT).await;
+        assert!(invite.body().is_empty());
+        let answer = provider.request(answering, 0, LIMIT).await;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        // The provider offered PCMU alone.
+        assert!(
+            text.contains("m=audio ") && text.contains(" RTP/AVP 0"),
+            "{text}"
+        );
+        let acks = provider.requests(Method::Ack);
+        assert_eq!(acks.len(), 1);
+        assert_eq!(
+            acks[0].message.body().is_empty(),
+            answering == Method::Prack
+        );
+    }
 }

@@ -140,7 +140,27 @@ async fn the_message_lamp_counts_what_is_left() {
         200
     );
     assert!(boris.notified().1.starts_with("Messages-Waiting: no"));
-    // What is kept is counted again after a restart.
+    // Whoever has heard it says so, as often as he likes: the lamp goes out, and stays so after a restart.
+    pbx.wait_until_idle(Duration::from_secs(5)).await;
+    pause(500).await;
+    let row = pbx.items("/api/v1/calls").await.remove(0);
+    let id = row["voicemail_id"].as_str().expect("a message").to_owned();
+    let recording = pbx.json(&format!("/api/v1/recordings/{id}")).await;
+    assert!(recording["heard_at"].is_null(), "{recording}");
+    let path = format!("/api/v1/voicemails/{id}/heard");
+    for _ in 0..2 {
+        assert_eq!(pbx.post(&path, &serde_json::Value::Null).await.0, 204);
+    }
+    let (_, body) = anna.notified();
+    assert!(body.starts_with("Messages-Waiting: no\r\n"), "{body}");
+    assert!(body.contains("Voice-Message: 0/1"), "{body}");
+    let recording = pbx.json(&format!("/api/v1/recordings/{id}")).await;
+    assert!(recording["heard_at"].is_string(), "{recording}");
+    let unknown = "/api/v1/voicemails/019400000000700080000000000000ff/heard";
+    assert_eq!(pbx.post(unknown, &serde_json::Value::Null).await.0, 404);
+    let call = caller(&pbx, "+74951000002", "4s");
+    assert_eq!(call.ended().await.0, 0);
+    assert!(anna.notified().1.contains("Voice-Message: 1/1"));
     pbx.wait_until_idle(Duration::from_secs(5)).await;
     pause(500).await;
     pbx.terminate();
@@ -148,7 +168,7 @@ async fn the_message_lamp_counts_what_is_left() {
     pbx.restart();
     let mut again = Watcher::new(&pbx, PHONES, "anna");
     again.subscribe("101", "message-summary", 300);
-    assert!(again.notified().1.contains("Voice-Message: 1/0"));
+    assert!(again.notified().1.contains("Voice-Message: 1/1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,7 @@ use support::scenario::{Caller, Phone, Then};
 use support::sipp::{Run, Sipp};
 use support::sound::{self, Law};
 use support::stream::{SOON, Stream};
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
 use tempfile::TempDir;
 use vats::sip::wire::framer::Frame;
 use vats::sip::wire::{Message, Name};
@@ -490,7 +490,7 @@ async fn baresip_is_called_over_tls() {
     let place = Place {
         namespace: None,
         address: SocketAddr::new(PHONES, free_port(PHONES)),
-        media: free_port(PHONES),
+        media: free_port(ANYWHERE),
         ca: Some(authority.file.clone()),
     };
     let outbound = format!("sip:{there};transport=tls");

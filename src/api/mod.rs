@@ -17,6 +17,7 @@ mod query;
 mod range;
 mod recordings;
 mod reload;
+mod voicemails;
 
 use std::future::Future;
 use std::io;
@@ -137,6 +138,10 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         (
             "/api/v1/recordings/{recording_id}/audio",
             get(recordings::audio),
+        ),
+        (
+            "/api/v1/voicemails/{voicemail_id}/heard",
+            post(voicemails::heard),
         ),
         ("/api/v1/operators", get(directory::operators)),
         ("/api/v1/trunks", get(directory::trunks)),

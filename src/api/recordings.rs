@@ -25,7 +25,13 @@ pub(super) async fn one(
     State(api): State<Api>,
     Path(recording): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    Ok(Json(shown(&find(&api, &recording).await?)))
+    let recording = find(&api, &recording).await?;
+    let heard_at = api.store.heard(recording.recording_id).await?;
+    let mut value = shown(&recording);
+    if let RecordingKind::Voicemail(_) = recording.kind {
+        value["heard_at"] = json!(heard_at);
+    }
+    Ok(Json(value))
 }
 
 /// A recording as the API shows it.
@@ -124,7 +130,7 @@ pub(super) async fn audio(
     Ok(response)
 }
 
-async fn find(api: &Api, recording: &str) -> Result<RecordingRecord, Refusal> {
+pub(super) async fn find(api: &Api, recording: &str) -> Result<RecordingRecord, Refusal> {
     let missing = || {
         Refusal::missing(
             "recording",

@@ -4,8 +4,8 @@ use std::io;
 
 /// Descriptors that the process needs besides the calls' media sockets: listeners, database, recordings, HTTP.
 const OTHER_FILES: u64 = 256;
-/// A call has two legs with a media socket each, and a recording.
-const FILES_A_CALL: u64 = 3;
+/// A call has two legs with a socket for media and one for reports each, and a recording.
+const FILES_A_CALL: u64 = 5;
 
 /// Raises the limit on open files to what the system allows and returns it.
 ///
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_scarcer_of_files_and_ports_decides() {
-        assert_eq!(call_ceiling(1024, 10_000), (1024 - 256) / 3);
+        assert_eq!(call_ceiling(1024, 10_000), (1024 - 256) / 5);
         assert_eq!(call_ceiling(1_000_000, 400), 200);
     }
 }

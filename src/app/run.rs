@@ -89,6 +89,11 @@ async fn serve(
         )
     })?;
     let mut accounts = start::accounts(&plan, clock, &mut entropy).await?;
+    // The versions of plans go on where the last run ended.
+    let mut plan = plan;
+    Arc::get_mut(&mut plan)
+        .context("the plan is in use before its version is known")?
+        .version = accounts.plan_version;
     let http_address = http
         .local_addr()
         .context("the API's socket tells no address")?;

@@ -18,9 +18,11 @@ use crate::dialplan::listener::Listener;
 use crate::dialplan::plan::{Plan, Server};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
+};
 use crate::media::{Plane, PlaneSettings};
-use crate::net::advertise::Advertiser;
+use crate::net::advertise::{Advertiser, common};
 use crate::net::stream::{self, Hub, Limits};
 use crate::net::tls::Tls;
 use crate::net::udp::Listeners;
@@ -41,13 +43,15 @@ const WAITING_ASKS: usize = 1024;
 
 /// What keeps accounts: open before anything can happen.
 pub(super) struct Accounts {
+    /// Of the plan with which this run begins.
+    pub plan_version: u64,
     pub store: Arc<dyn Store>,
     pub journal: Journal,
     pub journal_task: tokio::task::JoinHandle<()>,
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
-    pub messages: BTreeMap<Name, u32>,
+    pub messages: BTreeMap<Name, Messages>,
     pub bans: Vec<BanRecord>,
     pub outbound: Vec<OutboundDay>,
     /// Complete recordings that wait for their copy.
@@ -100,6 +104,14 @@ pub(super) async fn accounts(
         journal.write(Entry::RecordingEnded(record.clone()));
         uncopied.extend(record.copy_due.then_some(record));
     }
+    let version = store
+        .plan_version()
+        .await
+        .context("the last plan's version cannot be read")?;
+    let version = version.unwrap_or(0) + 1;
+    journal.write(Entry::PlanLoaded {
+        plan_version: version,
+    });
     let bindings = store
         .bindings(now)
         .await
@@ -119,6 +131,7 @@ pub(super) async fn accounts(
         .await
         .context("today's calls to the outside cannot be read")?;
     Ok(Accounts {
+        plan_version: version,
         messages,
         store,
         journal,
@@ -368,14 +381,9 @@ fn recorder(plan: &Plan, clock: Clock, journal: &Journal) -> anyhow::Result<Reco
     })
 }
 
-/// The address that media sockets are bound to: that of the first SIP listener.
+/// The address that media sockets are bound to.
 fn bound(server: &Server) -> IpAddr {
-    server
-        .sip
-        .first()
-        .map_or(IpAddr::from([127, 0, 0, 1]), |listener| {
-            listener.address.ip()
-        })
+    common(server.sip.iter().map(|listener| listener.address.ip()))
 }
 
 fn advertiser(server: &Server) -> Advertiser {

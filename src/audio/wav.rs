@@ -76,14 +76,23 @@ pub fn read_channels(bytes: &[u8]) -> Result<(u32, Vec<Vec<i16>>), WavError> {
 
 /// A mono 16-bit file at 8 kHz.
 pub fn write_mono(samples: &[i16]) -> Result<Vec<u8>, WavError> {
-    write(1, samples.iter().copied())
+    write_mono_at(RATE, samples)
+}
+
+/// A mono 16-bit file at another rate, in hertz.
+pub fn write_mono_at(rate: u32, samples: &[i16]) -> Result<Vec<u8>, WavError> {
+    write(rate, 1, samples.iter().copied())
 }
 
 /// A stereo 16-bit file at 8 kHz; the shorter side is filled with silence.
 pub fn write_stereo(left: &[i16], right: &[i16]) -> Result<Vec<u8>, WavError> {
     let at = |side: &[i16], n: usize| side.get(n).copied().unwrap_or(0);
     let length = left.len().max(right.len());
-    write(2, (0..length).flat_map(|n| [at(left, n), at(right, n)]))
+    write(
+        RATE,
+        2,
+        (0..length).flat_map(|n| [at(left, n), at(right, n)]),
+    )
 }
 
 fn read_float(bytes: &[u8]) -> Result<(u32, Vec<Vec<f32>>), WavError> {
@@ -148,10 +157,14 @@ fn block_is_sane(bytes: &[u8]) -> bool {
     true
 }
 
-fn write(channels: u16, samples: impl Iterator<Item = i16>) -> Result<Vec<u8>, WavError> {
+fn write(
+    rate: u32,
+    channels: u16,
+    samples: impl Iterator<Item = i16>,
+) -> Result<Vec<u8>, WavError> {
     let spec = WavSpec {
         channels,
-        sample_rate: RATE,
+        sample_rate: rate,
         bits_per_sample: 16,
         sample_format: SampleFormat::Int,
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::features::Typed;
+use super::keys::Keys;
 use super::media::PlayMode;
 use super::output::{MovedLeg, Side, Target};
 use crate::audio::clip::Clip;
@@ -32,6 +33,8 @@ pub(crate) struct Leg {
     pub(crate) awaits_answer: bool,
     /// An incoming leg that acknowledges provisional responses (RFC 3262).
     pub(crate) reliable: bool,
+    /// An outgoing leg whose INVITE made no offer: the far side does, and this is answered.
+    pub(crate) asks: bool,
     /// The media plane was told what is agreed.
     pub(crate) agreed: bool,
     /// The far side put us on hold.
@@ -42,7 +45,8 @@ pub(crate) struct Leg {
     pub(crate) side: Side,
     /// An outgoing leg: whom it rings and how it is presented.
     pub(crate) dialling: Option<Box<Dialling>>,
-    pub(crate) keys: Option<KeySource>,
+    /// Which of its keys count.
+    pub(crate) keys: Keys,
     /// What an operator types while he talks.
     pub(crate) typed: Typed,
     /// An OPTIONS is out.
@@ -89,15 +93,6 @@ pub(crate) struct Playing {
     pub(crate) mode: PlayMode,
     /// It is the music of a hold in a conversation.
     pub(crate) hold: bool,
-}
-
-/// Where a leg's keys come from: the first source seen, so that a phone which sends both ways is not heard twice.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum KeySource {
-    /// RFC 4733.
-    Media,
-    /// INFO.
-    Signalling,
 }
 
 /// An outgoing leg to be.
@@ -188,6 +183,7 @@ impl Leg {
             sdp: None,
             awaits_answer: false,
             reliable: false,
+            asks: false,
             agreed: false,
             held: false,
             playing: None,
@@ -195,7 +191,7 @@ impl Leg {
             recorded: None,
             side,
             dialling: None,
-            keys: None,
+            keys: Keys::default(),
             typed: Typed::default(),
             probing: false,
             rang: false,
@@ -271,6 +267,7 @@ impl LegOwner {
             outcome: None,
             sip_code: None,
             sip_call_id: None,
+            quality: None,
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name};
 use crate::ledger::journal::Entry;
 use crate::ledger::leg::LegOutcome;
-use crate::sdp::negotiate::Negotiation;
 use crate::trunk::diversion::Diverted;
 
 /// A leg that did not come to be answered.
@@ -133,20 +132,29 @@ impl State {
 
     /// A dialled leg's port is open: out goes its INVITE.
     pub(crate) fn send_invite(&mut self, id: LegId, local: SocketAddr) {
-        let session = self.entropy.u64();
         let (call, max_forwards) = (self.id, self.max_forwards);
         let landing_page = self.record.landing_page.clone();
         let referred_by = self.referred_by.clone();
         let diverted = self.diverted();
+        let dialling = self.leg(id).and_then(|leg| leg.dialling.clone());
+        let prepared = dialling.map(|dialling| {
+            let protection = self.protection(&dialling.target);
+            let negotiation = self.negotiation(local, &dialling.codecs, protection);
+            (dialling, negotiation)
+        });
+        let asks = self.leaves_the_offer(id);
         let Some(leg) = self.leg_mut(id) else {
             return;
         };
         leg.port = Port::Open;
-        let Some(dialling) = leg.dialling.clone() else {
+        let Some((dialling, mut negotiation)) = prepared else {
             return;
         };
-        let mut negotiation = Negotiation::new(local, &dialling.codecs, session);
-        let sdp = negotiation.offer();
+        leg.asks = asks;
+        let sdp = match asks {
+            true => Bytes::new(),
+            false => negotiation.offer(),
+        };
         leg.negotiation = Some(negotiation);
         leg.state = LegState::Ringing;
         let is_phone = matches!(dialling.target, Target::Phone { .. });
@@ -163,6 +171,18 @@ impl State {
         };
         self.act(id, LegAct::Dial(Box::new(dial)));
         self.leg_changed(id);
+    }
+
+    /// Whether the trunk that a leg goes out over wants to make the offer itself.
+    fn leaves_the_offer(&self, id: LegId) -> bool {
+        let dialling = self.leg(id).and_then(|leg| leg.dialling.as_ref());
+        match dialling.map(|dialling| &dialling.target) {
+            Some(Target::Trunk { trunk, .. }) => {
+                let trunk = self.plan.trunks.get(trunk);
+                trunk.is_some_and(|trunk| trunk.delayed_offer)
+            }
+            _ => false,
+        }
     }
 
     /// The leg rings an outside number instead of what it rang so far, for the rest of its time, from a port of its own. `false`: there is no
@@ -227,10 +247,15 @@ impl State {
         };
         leg.rang = true;
         leg.record.rung_at.get_or_insert(now.wall);
-        let (Some(sdp), Some(negotiation)) = (sdp, leg.negotiation.as_mut()) else {
+        let Some(negotiation) = leg.negotiation.as_mut() else {
             return false;
         };
-        let speaks = negotiation.accept_answer(sdp).is_ok();
+        let speaks = match sdp {
+            // Its offer in this response, if it made one, has our answer.
+            _ if leg.asks => negotiation.agreed().is_some(),
+            Some(sdp) => negotiation.accept_answer(sdp).is_ok(),
+            None => false,
+        };
         if speaks {
             self.follow_codec(id);
         }
@@ -242,7 +267,14 @@ impl State {
         let Some(leg) = self.leg_mut(id) else {
             return false;
         };
+        let mut answer = None;
         let agreed = match (leg.negotiation.as_mut(), sdp) {
+            (Some(negotiation), Some(offer)) if leg.asks && negotiation.agreed().is_none() => {
+                answer = negotiation.answer(offer).ok().map(|(answer, _)| answer);
+                answer.is_some()
+            }
+            // What a provisional response offered has our answer already.
+            (Some(negotiation), _) if leg.asks => negotiation.agreed().is_some(),
             (Some(negotiation), Some(sdp)) => negotiation.accept_answer(sdp).is_ok(),
             // The answer stood in a provisional response.
             (Some(negotiation), None) => negotiation.agreed().is_some(),
@@ -258,6 +290,9 @@ impl State {
         leg.record.ended_at = None;
         leg.record.outcome = None;
         self.timers.stop_leg(id);
+        if let Some(sdp) = answer {
+            self.act(id, LegAct::AnswerOffer { sdp });
+        }
         self.agree(id);
         self.follow_codec(id);
         true

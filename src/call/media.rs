@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::audio::clip::Clip;
 use crate::ledger::id::{BridgeId, LegId};
+use crate::rtp::quality::Summary;
 use crate::sdp::negotiate::Agreed;
 
 /// What a call wants of the media plane.
@@ -57,11 +58,45 @@ pub enum MediaAct {
         /// The leg.
         leg: LegId,
     },
+    /// As `Join`, with a role of its own in the bridge.
+    JoinAs {
+        /// The leg.
+        leg: LegId,
+        /// The bridge.
+        bridge: BridgeId,
+        /// Who hears it.
+        role: Role,
+    },
+    /// Changes who hears a leg of a bridge.
+    SetRole {
+        /// The leg.
+        leg: LegId,
+        /// Who hears it.
+        role: Role,
+    },
+    /// All legs of the bridge hear a clip once, beside each other where they are mixed.
+    Announce {
+        /// The bridge.
+        bridge: BridgeId,
+        /// What.
+        clip: Arc<Clip>,
+    },
     /// The leg is over: release its port.
     Close {
         /// The leg.
         leg: LegId,
     },
+}
+
+/// Who hears a leg of a bridge; each of them hears all members.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// All others.
+    Member,
+    /// Nobody.
+    Listener,
+    /// This leg only.
+    Whisperer(LegId),
 }
 
 /// How a clip is played.
@@ -97,4 +132,8 @@ pub enum MediaEvent {
     },
     /// Nothing was received for 30 s although both sides should send.
     Silent,
+    /// The leg has been bad for a while; how it sounded lately. Told once until it has recovered.
+    Poor(Summary),
+    /// The leg's port is closed: how it sounded all in all. The last thing told of it, after `MediaAct::Close`.
+    Measured(Summary),
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::Call;
 use super::input::{Command, LegEnd, LegEvent};
-use super::leg::{KeySource, LegState, Port};
+use super::keys::KeySource;
+use super::leg::{LegState, Port};
 use super::legs::{Failure, GivenUp};
 use super::lifecycle::Goodbye;
 use super::media::{MediaEvent, PlayMode};
@@ -17,6 +18,7 @@ use crate::ledger::cause::{Cause, EndedBy};
 use crate::ledger::clock::Now;
 use crate::ledger::id::LegId;
 use crate::ledger::leg::LegOutcome;
+use crate::sdp::negotiate::Negotiation;
 
 impl Call {
     /// Hands something to the destination and does what it says.
@@ -249,8 +251,11 @@ impl Call {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
+        // Its offer in a provisional response to an INVITE of ours that made none is its first.
+        let is_first = leg.asks && leg.state == LegState::Ringing;
         let negotiation = leg.negotiation.as_mut();
-        let Some(negotiation) = negotiation.filter(|leg| leg.agreed().is_some()) else {
+        let usable = |negotiation: &&mut Negotiation| is_first || negotiation.agreed().is_some();
+        let Some(negotiation) = negotiation.filter(usable) else {
             self.state.act(id, LegAct::RefuseOffer { code: 491 });
             return;
         };
@@ -305,12 +310,14 @@ impl Call {
         }
     }
 
-    /// A key: the first source seen counts. To destinations only the guest's keys mean anything.
+    /// A key, if it counts. To destinations only the guest's keys mean anything.
     fn key(&mut self, now: Now, id: LegId, key: char, source: KeySource) {
         let Some(leg) = self.state.leg_mut(id) else {
             return;
         };
-        if *leg.keys.get_or_insert(source) != source {
+        let agreed = leg.negotiation.as_ref().and_then(Negotiation::agreed);
+        let negotiated = agreed.is_some_and(|agreed| agreed.telephone_event.is_some());
+        if !leg.keys.takes(now.mono, key, source, negotiated) {
             return;
         }
         self.typed(now, id, key);
@@ -330,7 +337,8 @@ impl Call {
                 _ => {}
             },
             MediaEvent::Failed { why } => self.no_port(now, id, &why),
-            MediaEvent::Ready => {}
+            // How it sounds is told past the call: the journal has it from the switch.
+            MediaEvent::Ready | MediaEvent::Poor(_) | MediaEvent::Measured(_) => {}
             MediaEvent::Key(key) => self.key(now, id, key, KeySource::Media),
             MediaEvent::Played { token } => {
                 let is_current = leg

@@ -18,13 +18,13 @@ use crate::sdp::negotiate::{Agreed, Codec, Negotiation, SdpError};
 impl State {
     /// The guest's port is open: reads his offer and has our answer ready.
     pub(crate) fn prepare_guest(&mut self, local: SocketAddr) -> Result<(), SdpError> {
-        let session = self.entropy.u64();
+        let protection = self.guest_protection();
         let codecs = self.guest_codecs();
+        let mut negotiation = self.negotiation(local, &codecs, protection);
         let Some(leg) = self.guest.and_then(|guest| self.leg_mut(guest)) else {
             return Ok(());
         };
         leg.port = Port::Open;
-        let mut negotiation = Negotiation::new(local, &codecs, session);
         if let Some(offer) = leg.offer.take() {
             let (answer, _) = negotiation.answer(&offer)?;
             leg.sdp = Some(answer);

@@ -103,7 +103,11 @@ async fn answer(args: &Args) -> anyhow::Result<ExitCode> {
     let (host, port) = super::phone::host_port(&args.server)?;
     let line = args.line.to(args.line.transport(None), &host, port).await?;
     let mut phone = Phone::start(line.clone())?;
-    phone.equip(args.play.as_deref(), args.record.is_some())?;
+    phone.equip(
+        args.line.codecs(),
+        args.play.as_deref(),
+        args.record.is_some(),
+    )?;
     let call_id = phone.entropy.token();
     let mut desk = Desk {
         args,

@@ -72,7 +72,11 @@ async fn call(args: &Args) -> anyhow::Result<ExitCode> {
     let line = args.line.to(transport, uri.host(), uri.port()).await?;
     let remote = line.remote;
     let mut phone = Phone::start(line.clone())?;
-    phone.equip(args.play.as_deref(), args.record.is_some())?;
+    phone.equip(
+        args.line.codecs(),
+        args.play.as_deref(),
+        args.record.is_some(),
+    )?;
     let leg = LegId::new(phone.clock.now().wall, &mut phone.entropy);
     let mut negotiation = phone.open(leg, remote.ip()).await?;
     let invite = invite(args, &uri, &mut phone, leg, &mut negotiation)?;

@@ -18,6 +18,8 @@ use super::schedule::Schedule;
 use crate::audio::clip::Clip;
 use crate::ledger::event::EventType;
 use crate::ledger::id::Name;
+use crate::sdp::crypto::Policy;
+use crate::sip::endpoint::Transport;
 use crate::sip::locate::Wish;
 
 /// Everything the admin configured. A running call keeps the plan that it began with.
@@ -295,6 +297,18 @@ pub struct Trunk {
     pub session_expires: Option<Duration>,
     /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
     pub reliable: bool,
+    /// Whether its media is encrypted.
+    pub srtp: Policy,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
+}
+
+impl Trunk {
+    /// Whether nobody on the way reads what it is told: all its peers are reached over TLS.
+    pub fn is_private(&self) -> bool {
+        let is_tls = |peer: &Wish| peer.secure || peer.transport == Some(Transport::Tls);
+        !self.peers.is_empty() && self.peers.iter().all(is_tls)
+    }
 }
 
 /// A host (name or address) and a port.
@@ -395,6 +409,8 @@ pub struct Operator {
     pub outbound: OutboundLimits,
     /// Codecs in order of preference.
     pub codecs: Vec<CodecName>,
+    /// Whether the media of his phones is encrypted.
+    pub srtp: Policy,
 }
 
 pub use super::features::{Features, May};

@@ -44,11 +44,17 @@ pub enum EventType {
     /// An operator was refused a call to the outside because a limit is reached.
     #[serde(rename = "security.outbound_limit")]
     SecurityOutboundLimit,
+    /// A leg has been bad for a while.
+    #[serde(rename = "media.quality")]
+    MediaQuality,
+    /// A ban is over.
+    #[serde(rename = "security.unbanned")]
+    SecurityUnbanned,
 }
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 12] = [
+    pub const ALL: [EventType; 14] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -61,6 +67,8 @@ impl EventType {
         EventType::ConfigReloaded,
         EventType::SecurityBanned,
         EventType::SecurityOutboundLimit,
+        EventType::MediaQuality,
+        EventType::SecurityUnbanned,
     ];
 
     /// The name on the wire.
@@ -78,6 +86,8 @@ impl EventType {
             EventType::ConfigReloaded => "config.reloaded",
             EventType::SecurityBanned => "security.banned",
             EventType::SecurityOutboundLimit => "security.outbound_limit",
+            EventType::MediaQuality => "media.quality",
+            EventType::SecurityUnbanned => "security.unbanned",
         }
     }
 

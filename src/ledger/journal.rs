@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{CallRecord, TraceLine};
 use super::clock::Wall;
-use super::id::{CallId, Name, RecordingId, Tenant, VoicemailId};
+use super::id::{CallId, LegId, Name, RecordingId, Tenant, VoicemailId};
 use super::leg::LegRecord;
+use super::quality::LegQuality;
 use super::recording::{Pause, Segment};
 
 /// One thing that happened and has to be kept.
@@ -86,10 +87,19 @@ pub enum Entry {
     Alive(Wall),
     /// A source was banned: raise `security.banned`.
     Banned(BanRecord),
-    /// A ban was lifted before its time: forget it.
+    /// A ban is over: forget it, and raise `security.unbanned`.
     Unbanned {
         /// `BanRecord::address`.
         address: String,
+        /// The shop.
+        #[serde(default)]
+        tenant: Tenant,
+        /// Why it is over.
+        #[serde(default)]
+        why: BanEnd,
+        /// When.
+        #[serde(default)]
+        at: Wall,
     },
     /// How long an operator has talked to the outside on a local day, all in all: replaces what was said before.
     OutboundTalked(OutboundDay),
@@ -104,6 +114,66 @@ pub enum Entry {
         /// When.
         at: Wall,
     },
+    /// A leg's port is closed: keep how it sounded; no event.
+    LegMeasured(CallId, LegId, Box<LegQuality>),
+    /// A leg has been bad for a while: raise `media.quality`.
+    MediaPoor {
+        /// The shop.
+        tenant: Tenant,
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// The last few seconds.
+        quality: Box<LegQuality>,
+        /// When.
+        at: Wall,
+    },
+    /// The plan with which the process begins.
+    PlanLoaded {
+        /// Its version.
+        plan_version: u64,
+    },
+    /// Somebody has heard a message.
+    MessageHeard {
+        /// The message's recording.
+        recording_id: RecordingId,
+        /// When.
+        at: Wall,
+    },
+}
+
+/// Why a ban is over.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BanEnd {
+    /// Its time has passed.
+    Expired,
+    /// Somebody lifted it.
+    #[default]
+    Lifted,
+    /// The source is a trunk's or on the allow list now.
+    Trusted,
+}
+
+impl BanEnd {
+    /// As the log and the event say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            BanEnd::Expired => "expired",
+            BanEnd::Lifted => "lifted",
+            BanEnd::Trusted => "trusted",
+        }
+    }
+}
+
+/// The complete messages of a voicemail box.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Messages {
+    /// Nobody has heard them yet.
+    pub fresh: u32,
+    /// Somebody has.
+    pub heard: u32,
 }
 
 /// Which file a recording is.

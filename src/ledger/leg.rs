@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Wall;
 use super::id::{LegId, Name};
+use super::quality::LegQuality;
 
 /// What stands at the far end of a leg.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -60,4 +61,7 @@ pub struct LegRecord {
     pub sip_code: Option<u16>,
     /// Its SIP Call-ID, to find it in a trace.
     pub sip_call_id: Option<String>,
+    /// How it sounded, once its port is closed. Kept apart: read with the row, never written with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Box<LegQuality>>,
 }

@@ -12,5 +12,6 @@ pub mod event;
 pub mod id;
 pub mod journal;
 pub mod leg;
+pub mod quality;
 pub mod recording;
 pub mod wheel;

@@ -1,14 +1,19 @@
 //! What goes over the two rings between the signalling task and a worker.
 
+use std::net::UdpSocket;
 use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
+use super::room::Room;
+use super::room::seat::Seat;
+use super::stream::Security;
 use super::tap::TapWriter;
 use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
-use crate::call::media::PlayMode;
+use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
+use crate::rtp::quality::{Change, Summary};
 use crate::sdp::negotiate::Agreed;
 
 /// To a worker.
@@ -43,6 +48,22 @@ pub enum Order {
     Press(char),
     /// Hear others through this, or as they are.
     Transcode(Option<Box<Transcoder>>),
+    /// Play once, unless something is played already.
+    Beep(Arc<Clip>),
+    /// Sit in a room of this worker.
+    Sit(Box<Seat>),
+    /// Be heard otherwise in the room.
+    Role(Role),
+    /// Put this room into the slot for rooms; if there is one, its seats are this one's from now on.
+    OpenRoom(Box<Room>),
+    /// Give the room in the slot back.
+    CloseRoom,
+    /// Let everybody in the room in the slot hear a clip.
+    Announce(Arc<Clip>),
+    /// Protect what is sent and received, or no longer; with these contexts from now on, or with those before.
+    Secure(bool, Option<Box<Security>>),
+    /// Receive reports on this socket.
+    Reports(UdpSocket),
 }
 
 /// From a worker.
@@ -64,4 +85,16 @@ pub enum Report {
     SpentTap(TapWriter),
     /// A transcoder that is no longer needed, to be dropped.
     SpentTranscoder(Box<Transcoder>),
+    /// A seat that is no longer needed, to be dropped.
+    SpentSeat(Box<Seat>),
+    /// A room that is no longer needed, to be dropped.
+    SpentRoom(Box<Room>),
+    /// The room that was in the slot.
+    ClosedRoom(u32, Box<Room>),
+    /// A leg stays bad, or has recovered; and how the last few seconds were.
+    Sounds(LegId, Change, Summary),
+    /// Contexts that are no longer needed, to be dropped.
+    SpentSecurity(Box<Security>),
+    /// A socket that is not needed, to be closed.
+    SpentSocket(UdpSocket),
 }

@@ -34,6 +34,10 @@ pub enum Reason {
     ReceiveFailed,
     /// In another codec than the listener's, with nothing to convert it.
     NotConverted,
+    /// Protected audio was agreed on, and its tag is wrong or missing.
+    Forged,
+    /// Protected, and it came before or is too old to tell; or it would be sent a second time.
+    Replayed,
 }
 
 impl Reason {
@@ -53,6 +57,8 @@ impl Reason {
         (Reason::SendFailed, "send_failed"),
         (Reason::ReceiveFailed, "receive_failed"),
         (Reason::NotConverted, "not_converted"),
+        (Reason::Forged, "forged"),
+        (Reason::Replayed, "replayed"),
     ];
 }
 
@@ -90,6 +96,12 @@ pub struct Counters {
     pub sent: Counter,
     /// Packets dropped, by reason.
     pub dropped: [Counter; REASONS],
+    /// RTCP reports received and understood.
+    pub reports_received: Counter,
+    /// RTCP reports sent.
+    pub reports_sent: Counter,
+    /// Times that a leg was told to stay bad.
+    pub poor: Counter,
     /// Reports lost, or commands put off, because the ring to the signalling task was full.
     pub ring_full: Counter,
     /// Beats of 20 ms left out because the thread could not run in time.
@@ -111,8 +123,8 @@ pub struct Census {
     pub legs: usize,
     /// Bridges with at least one leg.
     pub bridges: usize,
-    /// Legs in a bridge that hear nobody because two others were there first.
-    pub waiting: usize,
+    /// Bridges that are mixed.
+    pub rooms: usize,
     /// Open RTP sockets; for a moment after a leg is closed its socket is still on its way back.
     pub open_sockets: usize,
     /// Ports that are free.
@@ -123,6 +135,12 @@ pub struct Census {
     pub sent: u64,
     /// Packets dropped, in the order of [`Reason::ALL`].
     pub dropped: [u64; REASONS],
+    /// RTCP reports received and understood.
+    pub reports_received: u64,
+    /// RTCP reports sent.
+    pub reports_sent: u64,
+    /// Times that a leg was told to stay bad.
+    pub poor: u64,
     /// Reports lost or commands put off because a ring was full.
     pub ring_full: u64,
     /// Beats of 20 ms left out because a thread could not run in time.
@@ -142,13 +160,16 @@ impl Census {
         for (sum, counter) in self.dropped.iter_mut().zip(&counters.dropped) {
             *sum += counter.value();
         }
+        self.reports_received += counters.reports_received.value();
+        self.reports_sent += counters.reports_sent.value();
+        self.poor += counters.poor.value();
         self.ring_full += counters.ring_full.value();
         self.beats_missed += counters.beats_missed.value();
     }
 }
 
 /// How many reasons there are.
-const REASONS: usize = 14;
+const REASONS: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,14 @@
 mod beat;
 mod hear;
 mod receive;
+mod speak;
+mod tones;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::tones::Tones;
 use super::player::Player;
 use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
@@ -29,6 +32,7 @@ pub struct Leg {
     agreed: Option<Agreed>,
     latch: Latch,
     keys_in: KeyReceiver,
+    tones: Tones,
     keys_out: KeySender,
     outgoing: Outgoing,
     /// What turns the codec of whom it hears into its own.
@@ -65,6 +69,8 @@ pub enum Sound {
     Voice(Codec),
     /// A telephone event, and the clock that its duration counts in, in hertz.
     Event(TelephoneEvent, u32),
+    /// What was not agreed on, such as comfort noise (RFC 3389): heard by nobody, and no loss.
+    Other,
 }
 
 /// A clip that was played to its end.
@@ -92,6 +98,16 @@ impl Scratch {
         }
     }
 
+    /// Room for a payload.
+    pub fn payload_mut(&mut self) -> &mut [u8] {
+        &mut self.payload
+    }
+
+    /// Where the datagram made last stands, with all the room behind it.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.datagram
+    }
+
     /// The first bytes of the datagram made last.
     pub fn datagram(&self, length: usize) -> &[u8] {
         self.datagram.get(..length).unwrap_or_default()
@@ -107,12 +123,14 @@ impl Default for Scratch {
 impl Leg {
     /// A leg with nothing agreed on yet. SSRC and first numbers are random (RFC 3550 §5.1).
     pub fn new(id: LegId, now: Mono, entropy: &mut Entropy) -> Leg {
-        let sequence = (entropy.u32() >> 16) as u16;
+        // In the lower half, so that no far side guesses a wrong turn of the counter (RFC 3711 §3.3.1, RFC 4568 §6.4).
+        let sequence = (entropy.u32() >> 17) as u16;
         Leg {
             id,
             agreed: None,
             latch: Latch::default(),
             keys_in: KeyReceiver::default(),
+            tones: Tones::default(),
             keys_out: KeySender::default(),
             outgoing: Outgoing::new(entropy.u32(), sequence, entropy.u32()),
             transcoder: None,
@@ -128,6 +146,16 @@ impl Leg {
     /// The leg.
     pub fn id(&self) -> LegId {
         self.id
+    }
+
+    /// Our source's SSRC.
+    pub fn ssrc(&self) -> u32 {
+        self.outgoing.ssrc()
+    }
+
+    /// Where its media goes, held or not.
+    pub fn target(&self) -> Option<SocketAddr> {
+        self.latch.target()
     }
 
     /// Send and expect media as agreed.
@@ -160,6 +188,14 @@ impl Leg {
     /// Hears others through this from now on, or as they are; gives back what it replaces.
     pub fn hear_through(&mut self, transcoder: Option<Box<Transcoder>>) -> Option<Box<Transcoder>> {
         std::mem::replace(&mut self.transcoder, transcoder)
+    }
+
+    /// Plays a clip once if nothing else is played; gives it back if so.
+    pub fn beep(&mut self, clip: Arc<Clip>) -> Option<Arc<Clip>> {
+        if self.player.is_some() {
+            return Some(clip);
+        }
+        self.play(clip, PlayMode::Once, NO_TOKEN)
     }
 
     /// Puts a key in line to be sent; `false` when it is no key or the line is full.
@@ -216,6 +252,8 @@ fn write(stamp: Stamp, payload_type: u8, payload: &[u8], target: &mut [u8]) -> O
     .write_into(target)
 }
 
+/// Of clips whose end nobody waits for.
+const NO_TOKEN: u64 = 0;
 /// The length of a beat.
 pub const BEAT: Duration = Duration::from_millis(20);
 /// Room for any datagram that is taken, and for its header once more.

@@ -6,7 +6,10 @@
 //! bridges and placement, and talks with each worker over two lock-free rings; whatever a worker is done with goes back
 //! on the second one, so a worker neither allocates nor frees, takes no lock and writes no log once a leg is placed.
 //!
-//! Not here: mixing of three or more legs, SRTP, RTCP, tones heard as keys.
+//! Three legs or more, and supervisors, sit in a [`room`] instead, which is mixed once a beat.
+//!
+//! [`stream::Stream`] stands between all this and the network: it takes the protection off what comes and puts it on what
+//! goes, and makes the reports.
 
 mod bridges;
 mod command;
@@ -18,6 +21,8 @@ pub mod plane;
 mod player;
 mod port;
 mod ports;
+mod room;
+pub mod stream;
 mod studio;
 pub mod tap;
 pub mod transcode;

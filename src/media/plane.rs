@@ -8,6 +8,8 @@
 mod converting;
 mod crew;
 mod placing;
+mod rooms;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -21,6 +23,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::crew::Crew;
 use self::placing::{HeardBy, Place};
+use self::rooms::RoomPlace;
 use super::bridges::Bridges;
 use super::command::{Order, Report};
 use super::counters::Census;
@@ -29,13 +32,15 @@ use super::io::{self as media_io, Backend};
 use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::stream::Stream;
 use super::studio::Studio;
 use super::tap::TapWriter;
-use crate::call::media::{MediaAct, MediaEvent};
+use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
-use crate::ledger::clock::Mono;
+use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::LegId;
+use crate::ledger::id::{BridgeId, LegId};
+use crate::rtp::quality::Change;
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -67,10 +72,15 @@ pub struct Plane {
     studio: Studio,
     /// Transcoders made so far.
     transcoders: u64,
+    /// Of the bridges that are mixed.
+    rooms: HashMap<BridgeId, RoomPlace>,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
+    start: Instant,
+    /// The wall clock at `start`.
+    wall: Wall,
 }
 
 impl Plane {
@@ -106,10 +116,13 @@ impl Plane {
             bridges: Bridges::default(),
             studio: Studio::default(),
             transcoders: 0,
+            rooms: HashMap::new(),
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
+            start: settings.start,
+            wall: streams::wall_at(settings.start),
         })
     }
 
@@ -119,7 +132,10 @@ impl Plane {
         match act {
             MediaAct::Open { leg, towards } => self.open(now, leg, towards),
             MediaAct::Agree { leg, agreed } => self.agree(now, leg, agreed),
-            MediaAct::Join { leg, bridge } => self.join(leg, bridge),
+            MediaAct::Join { leg, bridge } => self.join(leg, bridge, Role::Member),
+            MediaAct::JoinAs { leg, bridge, role } => self.join(leg, bridge, role),
+            MediaAct::SetRole { leg, role } => self.set_role(leg, role),
+            MediaAct::Announce { bridge, clip } => self.announce(bridge, clip),
             MediaAct::Leave { leg } => self.leave(leg),
             MediaAct::Play {
                 leg,
@@ -190,7 +206,7 @@ impl Plane {
         let mut census = Census {
             legs: self.places.len(),
             bridges: self.bridges.len(),
-            waiting: self.bridges.waiting(),
+            rooms: self.rooms.len(),
             open_sockets: self.sockets,
             free_ports: self.ports.free(),
             ..Census::default()
@@ -214,6 +230,7 @@ impl Plane {
         self.crew.shutdown();
         self.places.clear();
         self.bridges = Bridges::default();
+        self.rooms.clear();
         self.reports.clear();
         self.sockets = 0;
     }
@@ -239,15 +256,20 @@ impl Plane {
         };
         self.sockets += 1;
         let local = SocketAddr::new(told, number);
+        let state = Leg::new(leg, now, &mut self.entropy);
         let port = Box::new(MediaPort {
             socket,
             number,
-            leg: Leg::new(leg, now, &mut self.entropy),
+            reports: None,
+            stream: Stream::new(state.ssrc(), self.wall, &mut self.entropy),
+            leg: state,
             link: Link::Nobody,
+            seat: None,
             tap: None,
             generation: 0,
             beats: false,
             leaves: false,
+            detaching: 0,
             held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
@@ -301,6 +323,20 @@ impl Plane {
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
+                Report::SpentSeat(seat) => drop(seat),
+                Report::SpentRoom(room) => drop(room),
+                Report::ClosedRoom(slot, room) => {
+                    drop(room);
+                    self.crew.free_room(worker, slot);
+                }
+                Report::SpentSecurity(security) => drop(security),
+                Report::SpentSocket(socket) => drop(socket),
+                Report::Sounds(leg, Change::Poor, latest) => {
+                    self.tell(leg, MediaEvent::Poor(latest));
+                }
+                Report::Sounds(leg, Change::Recovered, _) => {
+                    tracing::debug!(%leg, "the leg sounds well again");
+                }
             }
         }
     }

@@ -4,6 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
+use super::room::seat::Seat;
+use super::stream::Stream;
 use super::tap::TapWriter;
 
 /// A leg's media port. Made and dropped by the signalling task only.
@@ -13,10 +15,16 @@ pub struct MediaPort {
     pub socket: UdpSocket,
     /// Its number, unique among those that are open.
     pub number: u16,
+    /// For reports, on the port above; only where they do not come with the media.
+    pub reports: Option<UdpSocket>,
     /// What happens on it.
     pub leg: Leg,
+    /// Its protection and its reports.
+    pub stream: Stream,
     /// Who hears what comes in on it.
     pub link: Link,
+    /// Where it sits in a room, instead of `link`.
+    pub seat: Option<Box<Seat>>,
     /// The recorder's copy of what comes in.
     pub tap: Option<TapWriter>,
     /// Tells this port from the one that had the slot before.
@@ -25,6 +33,8 @@ pub struct MediaPort {
     pub beats: bool,
     /// Whether it is about to be given back.
     pub leaves: bool,
+    /// Sockets of it that something may still come from.
+    pub detaching: u8,
     /// What came meanwhile, for the worker that has it next.
     pub held: Held,
 }
@@ -81,12 +91,13 @@ impl MediaPort {
     pub fn carry_out(&mut self, order: Order) -> Option<Report> {
         match order {
             Order::Agree(now, agreed) => {
+                self.stream.agree(now, &agreed);
                 self.leg.agree(now, agreed);
                 None
             }
             Order::Link(link) => {
                 self.link = link;
-                None
+                self.seat.take().map(Report::SpentSeat)
             }
             Order::Play(clip, mode, token) => {
                 self.leg.play(clip, mode, token).map(Report::SpentClip)
@@ -94,6 +105,16 @@ impl MediaPort {
             Order::StopPlaying => self.leg.stop_playing().map(Report::SpentClip),
             Order::Tap(tap) => self.tap.replace(tap).map(Report::SpentTap),
             Order::Untap => self.tap.take().map(Report::SpentTap),
+            Order::Secure(on, security) => {
+                self.stream.secure(on, security).map(Report::SpentSecurity)
+            }
+            Order::Reports(socket) => match self.reports {
+                Some(_) => Some(Report::SpentSocket(socket)),
+                None => {
+                    self.reports = Some(socket);
+                    None
+                }
+            },
             Order::Press(key) => {
                 // A line of keys that is full takes no more.
                 let _in_line = self.leg.press(key);
@@ -103,8 +124,26 @@ impl MediaPort {
                 .leg
                 .hear_through(transcoder)
                 .map(Report::SpentTranscoder),
+            Order::Beep(clip) => self.leg.beep(clip).map(Report::SpentClip),
+            Order::Sit(mut seat) => {
+                self.link = Link::Nobody;
+                if let Some(before) = &mut self.seat {
+                    seat.succeed(before);
+                }
+                self.seat.replace(seat).map(Report::SpentSeat)
+            }
+            Order::Role(role) => {
+                if let Some(seat) = &mut self.seat {
+                    seat.set_role(role);
+                }
+                None
+            }
             // These are about the slot, not the port.
-            Order::Insert(_) | Order::Remove => None,
+            Order::Insert(_)
+            | Order::Remove
+            | Order::OpenRoom(_)
+            | Order::CloseRoom
+            | Order::Announce(_) => None,
         }
     }
 }

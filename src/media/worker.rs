@@ -4,12 +4,16 @@
 //! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
 //! had to tell is lost and counted.
 
+mod reports;
+mod rooms;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use self::rooms::enter_room;
 use rtrb::{Consumer, Producer};
 
 use super::command::{Command, Order, Report};
@@ -19,6 +23,8 @@ use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
 use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
+use super::room::Room;
+use super::stream::{Came, Outgoing};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -66,6 +72,9 @@ pub struct Worker {
     reports: Reports,
     io: Io,
     ports: Vec<Option<Box<MediaPort>>>,
+    /// Rooms have slots of their own.
+    rooms: Vec<Option<Box<Room>>>,
+    open_rooms: usize,
     generation: u32,
     /// Slots of the legs that want beats.
     beating: Vec<u32>,
@@ -132,7 +141,7 @@ impl Worker {
         bell: Arc<Bell>,
         backend: Backend,
     ) -> io::Result<Worker> {
-        let io = Io::new(backend, slots, &shared.wake)?;
+        let io = Io::new(backend, 2 * slots, &shared.wake)?;
         Ok(Worker {
             start,
             shared,
@@ -144,6 +153,8 @@ impl Worker {
             },
             io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
+            rooms: std::iter::repeat_with(|| None).take(slots).collect(),
+            open_rooms: 0,
             generation: 0,
             beating: Vec::with_capacity(slots),
             departed: Vec::with_capacity(slots),
@@ -181,7 +192,7 @@ impl Worker {
                         from,
                     }) => self.receive(token, length, from),
                     Some(Told::Failed) => self.shared.counters.drop(Reason::ReceiveFailed),
-                    Some(Told::Detached(token)) => self.departed.push(slot_of(token)),
+                    Some(Told::Detached(token)) => self.detached(token),
                 }
             }
             if is_rung {
@@ -229,7 +240,11 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
-        match port.socket.recv_from(&mut self.datagram) {
+        let socket = match &port.reports {
+            Some(reports) if is_of_reports(token) => reports,
+            _ => &port.socket,
+        };
+        match socket.recv_from(&mut self.datagram) {
             Ok((length, from)) => self.receive(token, length, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
@@ -244,6 +259,9 @@ impl Worker {
         let Some(port) = port_of(&mut self.ports, token) else {
             return;
         };
+        if port.leaves && is_of_reports(token) {
+            return;
+        }
         if port.leaves {
             // Its next worker passes it on.
             let datagram = self.datagram.get(..length).unwrap_or_default();
@@ -258,6 +276,14 @@ impl Worker {
             counters.drop(Reason::Malformed);
             return;
         }
+        let length = match port.stream.take_in(&mut self.datagram, length) {
+            Ok(Came::Media(length)) => length,
+            Ok(Came::Report(length)) => {
+                let report = self.datagram.get(..length).unwrap_or_default();
+                return reports::hear(port, now, from, report, counters);
+            }
+            Err(reason) => return counters.drop(reason),
+        };
         let datagram = self.datagram.get(..length).unwrap_or_default();
         let accepted = match port.leg.receive(now, from, datagram) {
             Ok(accepted) => accepted,
@@ -272,7 +298,16 @@ impl Worker {
         if let Some(key) = accepted.key {
             self.reports.tell(Report::Key(accepted.leg, key), counters);
         }
+        port.stream.note(now, &accepted);
         copy_to_tap(port, now, &accepted);
+        if let Some(seat) = &mut port.seat {
+            if let Sound::Voice(codec) = accepted.sound
+                && !seat.take_in(now, &accepted.packet, codec)
+            {
+                counters.drop(Reason::Late);
+            }
+            return;
+        }
         let listener = match port.link {
             Link::Nobody => None,
             Link::Echo => Some(slot),
@@ -286,12 +321,14 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        let token = token_of(listener.generation, heard_in);
-        let (io, socket) = (&mut self.io, &listener.socket);
-        let leg = &mut listener.leg;
-        let heard = leg.hear(now, &accepted, &mut self.scratch, |datagram, to| {
-            io.send(token, socket, datagram, to, counters);
-        });
+        let heard = let_hear(
+            &mut self.io,
+            now,
+            (heard_in, listener),
+            &accepted,
+            &mut self.scratch,
+            counters,
+        );
         if let Err(reason) = heard {
             counters.drop(reason);
         }
@@ -321,6 +358,16 @@ impl Worker {
     }
 
     fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let order = match order {
+            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
+                return self.carry_out_in_room(slot, order);
+            }
+            Order::Link(Link::To(listener)) => {
+                self.play_out(slot, listener);
+                Order::Link(Link::To(listener))
+            }
+            order => order,
+        };
         let Some(place) = self.ports.get_mut(slot as usize) else {
             return Ok(());
         };
@@ -335,7 +382,17 @@ impl Worker {
         let Some(port) = place else {
             return self.refuse(order);
         };
+        if let Order::Reports(socket) = &order
+            && port.reports.is_none()
+            && self
+                .io
+                .attach(reports_token(port.generation, slot), socket)
+                .is_err()
+        {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
         let left = port.carry_out(order);
+        enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
         }
@@ -347,6 +404,10 @@ impl Worker {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
             Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
+            Order::Beep(clip) => Report::SpentClip(clip),
+            Order::Sit(seat) => Report::SpentSeat(seat),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -358,10 +419,17 @@ impl Worker {
         port.generation = self.generation;
         port.beats = false;
         port.leaves = false;
-        let token = token_of(self.generation, slot);
+        let token = media_token(self.generation, slot);
         if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
             self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
+        if let Some(reports) = &port.reports {
+            let token = reports_token(self.generation, slot);
+            if self.io.attach(token, reports).is_err() {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+            }
         }
         if let Some(place) = self.ports.get_mut(slot as usize) {
             *place = Some(port);
@@ -393,15 +461,31 @@ impl Worker {
             port.beats = false;
         }
         port.leaves = true;
-        let token = token_of(port.generation, slot);
-        match self.io.detach(token, &port.socket) {
-            // What it received before is still worked off.
-            Ok(Detach::Later) => {}
-            Ok(Detach::Done) => self.departed.push(slot),
-            Err(_) => {
-                self.shared.counters.drop(Reason::ReceiveFailed);
-                self.departed.push(slot);
+        port.detaching = 0;
+        let media = (media_token(port.generation, slot), Some(&port.socket));
+        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
+        for (token, socket) in [media, reports] {
+            let Some(socket) = socket else { continue };
+            match self.io.detach(token, socket) {
+                // What it received before is still worked off.
+                Ok(Detach::Later) => port.detaching += 1,
+                Ok(Detach::Done) => {}
+                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
             }
+        }
+        if port.detaching == 0 {
+            self.departed.push(slot);
+        }
+    }
+
+    /// Nothing more comes from one of a port's sockets.
+    fn detached(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        port.detaching = port.detaching.saturating_sub(1);
+        if port.leaves && port.detaching == 0 {
+            self.departed.push(slot_of(token));
         }
     }
 
@@ -428,6 +512,10 @@ impl Worker {
         }
         port.beats = true;
         self.beating.push(slot);
+        self.start_beats()
+    }
+
+    fn start_beats(&mut self) -> io::Result<()> {
         if self.next_beat.is_none() {
             let now = self.now();
             self.io.beats(Some(BEAT))?;
@@ -443,6 +531,7 @@ impl Worker {
         // The metronome was started a moment before its beats were computed.
         while due <= now + SLACK {
             self.beat(now);
+            self.beat_rooms(due);
             due = due + BEAT;
             if now.since(due) > TOO_LATE {
                 while now.since(due) >= BEAT {
@@ -452,7 +541,7 @@ impl Worker {
             }
         }
         self.next_beat = Some(due);
-        if self.beating.is_empty() {
+        if self.beating.is_empty() && self.open_rooms == 0 {
             self.io.beats(None)?;
             self.next_beat = None;
         }
@@ -479,9 +568,21 @@ impl Worker {
                 counters.ring_full.count();
                 return true;
             }
-            let (socket, token) = (&port.socket, token_of(port.generation, *slot));
-            let finished = port.leg.beat(now, scratch, |datagram, to| {
-                io.send(token, socket, datagram, to, counters);
+            let token = media_token(port.generation, *slot);
+            let MediaPort {
+                leg,
+                socket,
+                stream,
+                ..
+            } = &mut **port;
+            let finished = leg.beat(now, scratch, |room, length, to| {
+                match stream.send(now, Outgoing::Media, room, length) {
+                    Ok(length) => {
+                        let datagram = room.get(..length).unwrap_or_default();
+                        io.send(token, socket, datagram, to, counters);
+                    }
+                    Err(reason) => counters.drop(reason),
+                }
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -504,7 +605,54 @@ impl Worker {
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);
             }
         }
+        self.look_at_streams(now);
     }
+}
+
+/// Sends what lies at the front of the room, protected where that was agreed on.
+fn send(
+    io: &mut Io,
+    now: Mono,
+    (slot, port): (u32, &mut MediaPort),
+    (room, length): (&mut [u8], usize),
+    to: SocketAddr,
+    counters: &Counters,
+) {
+    match port.stream.send(now, Outgoing::Media, room, length) {
+        Ok(length) => {
+            let token = media_token(port.generation, slot);
+            let datagram = room.get(..length).unwrap_or_default();
+            io.send(token, &port.socket, datagram, to, counters);
+        }
+        Err(reason) => counters.drop(reason),
+    }
+}
+
+/// Sends a port what its leg hears of another's packet.
+fn let_hear(
+    io: &mut Io,
+    now: Mono,
+    (slot, port): (u32, &mut MediaPort),
+    accepted: &Accepted<'_>,
+    scratch: &mut Scratch,
+    counters: &Counters,
+) -> Result<(), Reason> {
+    let token = media_token(port.generation, slot);
+    let MediaPort {
+        leg,
+        socket,
+        stream,
+        ..
+    } = port;
+    leg.hear(now, accepted, scratch, |room, length, to| {
+        match stream.send(now, Outgoing::Media, room, length) {
+            Ok(length) => {
+                let datagram = room.get(..length).unwrap_or_default();
+                io.send(token, socket, datagram, to, counters);
+            }
+            Err(reason) => counters.drop(reason),
+        }
+    })
 }
 
 fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
@@ -520,18 +668,28 @@ fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
     }
 }
 
-fn token_of(generation: u32, slot: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(slot)
+/// The token of a port's media socket.
+fn media_token(generation: u32, slot: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot) << 1
+}
+
+/// The token of a port's socket for reports.
+fn reports_token(generation: u32, slot: u32) -> u64 {
+    media_token(generation, slot) | 1
+}
+
+fn is_of_reports(token: u64) -> bool {
+    token & 1 != 0
 }
 
 fn slot_of(token: u64) -> u32 {
-    token as u32
+    token as u32 >> 1
 }
 
 /// The port that a token is about; not one that has its slot by now.
 fn port_of(ports: &mut [Option<Box<MediaPort>>], token: u64) -> Option<&mut MediaPort> {
     let port = ports.get_mut(slot_of(token) as usize)?.as_deref_mut()?;
-    (token_of(port.generation, slot_of(token)) == token).then_some(port)
+    (u64::from(port.generation) == token >> 32).then_some(port)
 }
 
 /// Packets passed on before orders and beats are looked at again.

@@ -54,6 +54,18 @@ impl Advertiser {
     }
 }
 
+/// The address for media beside these listeners: theirs where those of the first one's family share one, else all addresses of that family.
+pub fn common(listeners: impl IntoIterator<Item = IpAddr>) -> IpAddr {
+    let mut listeners = listeners.into_iter();
+    let first = listeners.next().unwrap_or(Ipv4Addr::LOCALHOST.into());
+    let is_shared = listeners.all(|other| other == first || other.is_ipv4() != first.is_ipv4());
+    match first {
+        _ if is_shared => first,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
 /// The source address that the kernel picks towards `remote`: connecting a UDP socket sends nothing.
 fn source_for(remote: IpAddr) -> IpAddr {
     let any: IpAddr = match remote {
@@ -71,6 +83,19 @@ fn source_for(remote: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn media_is_where_all_listeners_are() {
+        let of = |listeners: &[&str]| {
+            let listeners = listeners.iter().map(|ip| ip.parse().unwrap());
+            common(listeners).to_string()
+        };
+        assert_eq!(of(&[]), "127.0.0.1");
+        assert_eq!(of(&["192.0.2.1", "192.0.2.1"]), "192.0.2.1");
+        assert_eq!(of(&["192.0.2.1", "2001:db8::1"]), "192.0.2.1");
+        assert_eq!(of(&["192.0.2.1", "10.0.0.1"]), "0.0.0.0");
+        assert_eq!(of(&["::1", "127.0.0.1", "2001:db8::1"]), "::");
+    }
 
     #[test]
     fn the_public_address_is_for_peers_outside() {

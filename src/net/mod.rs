@@ -3,6 +3,7 @@
 pub mod access;
 pub mod advertise;
 pub mod resolver;
+pub mod stamp;
 pub mod stream;
 pub mod stun;
 pub mod tls;

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::ReadBuf;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use super::stamp;
 use crate::sip::endpoint::ListenerId;
 
 /// The largest datagram there is.
@@ -23,6 +25,8 @@ pub struct Listeners {
     scratch: BytesMut,
     /// Where the next poll begins, so that a busy listener does not starve the others.
     turn: usize,
+    /// How long the latest datagram was in its socket.
+    waited: Duration,
     /// Datagrams that the kernel would not take at once: SIP retransmits.
     pub unsent: u64,
 }
@@ -45,6 +49,7 @@ impl Listeners {
             sockets,
             scratch: BytesMut::new(),
             turn: 0,
+            waited: Duration::ZERO,
             unsent: 0,
         })
     }
@@ -66,21 +71,31 @@ impl Listeners {
                 continue;
             };
             loop {
+                if socket.poll_recv_ready(cx).is_pending() {
+                    break;
+                }
                 self.scratch.resize(LARGEST, 0);
-                let mut buffer = ReadBuf::new(&mut self.scratch);
-                match socket.poll_recv_from(cx, &mut buffer) {
-                    Poll::Ready(Ok(remote)) => {
-                        let length = buffer.filled().len();
+                let received = socket.try_io(Interest::READABLE, || {
+                    stamp::receive(&SockRef::from(socket), &mut self.scratch)
+                });
+                match received {
+                    Ok(received) => {
                         self.turn = index + 1;
-                        let bytes = Bytes::copy_from_slice(&self.scratch[..length]);
-                        return Poll::Ready((*listener, remote, bytes));
+                        self.waited = received.waited;
+                        let bytes = Bytes::copy_from_slice(&self.scratch[..received.length]);
+                        return Poll::Ready((*listener, received.remote, bytes));
                     }
-                    Poll::Ready(Err(_)) => continue,
-                    Poll::Pending => break,
+                    // `try_io` has noted that nothing is there, or the error was taken with it.
+                    Err(_) => continue,
                 }
             }
         }
         Poll::Pending
+    }
+
+    /// How long the datagram that `poll_receive` gave last was in its socket before.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// Sends one datagram; what the kernel does not take at once is counted and left to SIP's retransmission.
@@ -105,6 +120,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     }
     // The kernel caps this silently at net.core.rmem_max; a smaller buffer works, too.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    // Without stamps the time in the socket counts as none.
+    let _ = stamp::begin(&socket);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into()).map_err(|error| {
         io::Error::new(
@@ -135,5 +152,21 @@ mod tests {
             );
             assert_eq!(&bytes[..], b"hello");
         }
+    }
+
+    #[tokio::test]
+    async fn the_time_in_the_socket_is_told() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut listeners = Listeners::bind(&[any]).unwrap();
+        let address = listeners.addresses().unwrap()[0];
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender.send_to(b"one", address).unwrap();
+        std::thread::sleep(Duration::from_millis(120));
+        sender.send_to(b"two", address).unwrap();
+        poll_fn(|cx| listeners.poll_receive(cx)).await;
+        let first = listeners.waited();
+        poll_fn(|cx| listeners.poll_receive(cx)).await;
+        assert!(first >= Duration::from_millis(120), "{first:?}");
+        assert!(listeners.waited() < first);
     }
 }

@@ -125,14 +125,14 @@ impl Open {
         match last.filter(|pause| pause.to_ms.is_none()) {
             Some(pause) if !paused => {
                 pause.to_ms = Some(at_ms);
-                self.timeline.resume(at);
+                self.timeline.resume(at_ms);
             }
             None if paused => {
                 self.record.pauses.push(Pause {
                     from_ms: at_ms,
                     to_ms: None,
                 });
-                self.timeline.pause(at);
+                self.timeline.pause(at_ms);
             }
             _ => {}
         }

@@ -15,7 +15,7 @@ use audiopus::{Application, Bitrate, Channels, MutSignals, SampleRate};
 use hound::WavReader;
 use ogg::{PacketReader, PacketWriteEndInfo, PacketWriter};
 
-use super::repair::{below, hash};
+use super::repair::{below, end_all, hash};
 use crate::ledger::journal::RecordingRecord;
 
 /// Why there is no copy. The WAV file is as it was.
@@ -78,7 +78,37 @@ pub fn replace(
         fs::remove_file(&wav)?;
         settle(&copy)?;
     }
-    let (bytes, sha256) = hash(&mut File::open(&copy)?)?;
+    Ok(described(record, &copy)?)
+}
+
+/// A recording whose row was never completed although its copy stands alone: the copy is faster made than the row is
+/// written. Answers the complete row.
+///
+/// # Errors
+/// There is no copy that reads.
+pub fn adopt(root: &Path, record: &RecordingRecord) -> Result<RecordingRecord, CopyError> {
+    let copy = beside(&below(root, &record.path)?);
+    let mut ogg = PacketReader::new(BufReader::with_capacity(ROOM, File::open(&copy)?));
+    let broken = |_| CopyError::Unfaithful("its pages are broken");
+    let head = ogg.read_packet_expected().map_err(broken)?.data;
+    let skip = match head.get(10..12) {
+        Some(&[low, high]) => u64::from(u16::from_le_bytes([low, high])),
+        _ => return Err(CopyError::Unfaithful("its header is another")),
+    };
+    let mut end = 0;
+    while let Some(packet) = ogg.read_packet().map_err(broken)? {
+        end = packet.absgp_page();
+    }
+    let mut record = described(record, &copy)?;
+    let duration = end.saturating_sub(skip) / 48;
+    record.duration_ms = Some(duration);
+    end_all(&mut record, duration);
+    Ok(record)
+}
+
+/// What the row says once the copy stands alone.
+fn described(record: &RecordingRecord, copy: &Path) -> io::Result<RecordingRecord> {
+    let (bytes, sha256) = hash(&mut File::open(copy)?)?;
     let path = Path::new(&record.path).with_extension("opus");
     Ok(RecordingRecord {
         path: path.to_string_lossy().into_owned(),
@@ -96,8 +126,26 @@ struct Sound {
     frames: u64,
     /// The encoder's delay in frames.
     delay: u64,
-    /// Of each channel.
+    loudness: Loudness,
+}
+
+/// How loud each channel is. Of steps from sample to sample, so that a constant offset, which Opus removes, is nothing.
+#[derive(Copy, Clone, Default, Debug)]
+struct Loudness {
+    last: [f64; 2],
     energy: [f64; 2],
+}
+
+impl Loudness {
+    fn add(&mut self, channel: usize, sample: i16) {
+        let (Some(last), Some(energy)) = (self.last.get_mut(channel), self.energy.get_mut(channel))
+        else {
+            return;
+        };
+        let sample = f64::from(sample);
+        *energy += (sample - *last).powi(2);
+        *last = sample;
+    }
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -199,7 +247,7 @@ fn encode(wav: &Path, part: &Path, serial: u32, stop: &AtomicBool) -> Result<Sou
     let length = form.packet();
     let packets = (frames + delay).div_ceil(length as u64);
     let end = form.granules(delay + frames);
-    let mut energy = [0.0; 2];
+    let mut loudness = Loudness::default();
     let mut pcm = vec![0i16; length * form.channels];
     let mut payload = vec![0u8; MOST_BYTES];
     let mut samples = reader.samples::<i16>();
@@ -209,7 +257,7 @@ fn encode(wav: &Path, part: &Path, serial: u32, stop: &AtomicBool) -> Result<Sou
         }
         for (index, place) in pcm.iter_mut().enumerate() {
             *place = samples.next().transpose()?.unwrap_or(0);
-            energy[index % form.channels] += f64::from(*place).powi(2);
+            loudness.add(index % form.channels, *place);
         }
         let size = encoder.encode(&pcm, &mut payload)?;
         let (ending, granule) = if packet == packets {
@@ -230,7 +278,7 @@ fn encode(wav: &Path, part: &Path, serial: u32, stop: &AtomicBool) -> Result<Sou
         form,
         frames,
         delay,
-        energy,
+        loudness,
     })
 }
 
@@ -249,14 +297,14 @@ fn verify(part: &Path, sound: &Sound) -> Result<(), CopyError> {
     next()?.ok_or(CopyError::Unfaithful("it has no comments"))?;
     let mut decoder = Decoder::new(form.rate, form.layout())?;
     let mut pcm = vec![0i16; form.packet() * form.channels];
-    let mut energy = [0.0; 2];
+    let mut loudness = Loudness::default();
     let (mut frames, mut end) = (0, 0);
     while let Some(packet) = next()? {
         let signals = MutSignals::try_from(pcm.as_mut_slice())?;
         let payload = Packet::try_from(packet.data.as_slice())?;
         frames += decoder.decode(Some(payload), signals, false)? as u64;
         for (index, sample) in pcm.iter().enumerate() {
-            energy[index % form.channels] += f64::from(*sample).powi(2);
+            loudness.add(index % form.channels, *sample);
         }
         end = packet.absgp_page();
     }
@@ -264,7 +312,7 @@ fn verify(part: &Path, sound: &Sound) -> Result<(), CopyError> {
         return Err(CopyError::Unfaithful("it has another length"));
     }
     let heard = |energy: f64| (energy / sound.frames.max(1) as f64).sqrt();
-    for (before, after) in sound.energy.into_iter().zip(energy) {
+    for (before, after) in sound.loudness.energy.into_iter().zip(loudness.energy) {
         if heard(before) > AUDIBLE && heard(after) < heard(before) / 4.0 {
             return Err(CopyError::Unfaithful("a side is not heard on it"));
         }
@@ -286,15 +334,15 @@ const COMPLEXITY: u8 = 3;
 /// The largest packet of 20 ms (RFC 6716 §3.2.1 allows 1,275 bytes a frame).
 const MOST_BYTES: usize = 1_500;
 const ROOM: usize = 64 * 1024;
-/// Below this the level of a side says nothing.
-const AUDIBLE: f64 = 100.0;
+/// Below this the loudness of a side says nothing.
+const AUDIBLE: f64 = 50.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audio::{goertzel, tone};
     use crate::recording::file::WavFile;
-    use crate::recording::repair::complete;
+    use crate::recording::repair::{complete, repair};
     use crate::recording::samples;
     use crate::recording::timeline::Layout;
 
@@ -383,6 +431,14 @@ mod tests {
         assert!(copy.exists() && !wav.exists());
         let again = replace(root.path(), &record, &AtomicBool::new(false)).unwrap();
         assert_eq!(again, whole);
+        // The row was never completed.
+        let open = RecordingRecord {
+            duration_ms: None,
+            bytes: None,
+            sha256: None,
+            ..record
+        };
+        assert_eq!(repair(root.path(), vec![open]), [whole]);
     }
 
     #[test]
@@ -404,6 +460,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for (layout, length) in [(Layout::Stereo, 0), (Layout::Mono, 7_777)] {
             let (mut file, path) = WavFile::create(root.path(), "x.wav", layout, 8_000).unwrap();
+            // As from a sound card whose zero is none, which Opus takes away.
             file.append(&vec![5_000; length], &mut Vec::new()).unwrap();
             let record = RecordingRecord {
                 copy_due: true,

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::opus_copy::adopt;
 use super::timeline::Layout;
 use super::wav_header::wav_header;
 use crate::ledger::journal::RecordingRecord;
@@ -15,7 +16,11 @@ use crate::ledger::journal::RecordingRecord;
 pub fn repair(root: &Path, records: Vec<RecordingRecord>) -> Vec<RecordingRecord> {
     let mut completed = Vec::with_capacity(records.len());
     for record in records {
-        match complete(root, &record) {
+        let found = complete(root, &record).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => adopt(root, &record).map_err(|_| error),
+            _ => Err(error),
+        });
+        match found {
             Ok(record) => {
                 tracing::info!(
                     recording = %record.recording_id, path = record.path, duration_ms = record.duration_ms,
@@ -52,7 +57,7 @@ pub fn complete(root: &Path, record: &RecordingRecord) -> io::Result<RecordingRe
 }
 
 /// What lasted until the file ended, ended there; what a crash cut off was never heard.
-fn end_all(record: &mut RecordingRecord, duration: u64) {
+pub(super) fn end_all(record: &mut RecordingRecord, duration: u64) {
     let end = |to: Option<u64>| Some(to.map_or(duration, |to| to.min(duration)));
     for segment in &mut record.segments {
         segment.from_ms = segment.from_ms.min(duration);

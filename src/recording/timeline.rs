@@ -176,17 +176,17 @@ impl Timeline {
         self.position(now) - self.scale.frames(HOLD_MS)
     }
 
-    /// From `at` on nothing is stored, until [`resume`](Timeline::resume). What was pulled already stays.
-    pub fn pause(&mut self, at: Mono) {
-        let from = self.position(at);
+    /// From this millisecond on nothing is stored, until [`resume`](Timeline::resume). What was pulled already stays.
+    pub fn pause(&mut self, at_ms: u64) {
+        let from = self.scale.frames(i64::try_from(at_ms).unwrap_or(i64::MAX));
         if !matches!(self.pauses.last(), Some((_, None))) {
             self.pauses.push((from, None));
         }
     }
 
     /// Ends the pause.
-    pub fn resume(&mut self, at: Mono) {
-        let to = self.position(at);
+    pub fn resume(&mut self, at_ms: u64) {
+        let to = self.scale.frames(i64::try_from(at_ms).unwrap_or(i64::MAX));
         if let Some((_, end @ None)) = self.pauses.last_mut() {
             *end = Some(to);
         }
@@ -381,7 +381,7 @@ impl Track {
 impl Scale {
     /// A time in frames.
     const fn frames(self, ms: i64) -> i64 {
-        ms * self.rate_hz / 1_000
+        ms.saturating_mul(self.rate_hz) / 1_000
     }
 
     /// A span of a codec's clock in frames.

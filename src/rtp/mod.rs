@@ -4,6 +4,7 @@
 //! how that sounds.
 
 pub mod demux;
+pub mod event_relay;
 pub mod jitter_buffer;
 pub mod latch;
 pub mod outgoing;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::rtcp::reception::Counts;
 use super::rtcp::session::{Measured, Session};
+use super::srtp::Suite;
 use crate::ledger::clock::Mono;
 
 /// What a codec costs by itself, and how well it bears loss.
@@ -67,6 +68,27 @@ fn opinion(rating: f64) -> f64 {
     mos.clamp(1.0, 4.5)
 }
 
+/// What is known of how a leg sounds.
+#[derive(Copy, Clone, PartialEq, Debug, Default)]
+pub struct Summary {
+    /// The mean opinion score, 1 to 4.5; `None`: too little was heard to tell.
+    pub mos: Option<f64>,
+    /// The share of what the far side sent that did not come, or came too late, 0 to 1.
+    pub lost_in: f64,
+    /// The share of what was sent that the far side missed, if it reports.
+    pub lost_out: Option<f64>,
+    /// Interarrival jitter: the worse direction's.
+    pub jitter: Duration,
+    /// To the far side and back, if it reports.
+    pub round_trip: Option<Duration>,
+    /// Packets that came.
+    pub received: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// How the stream was protected last.
+    pub suite: Option<Suite>,
+}
+
 /// Judges a leg every few seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
@@ -75,8 +97,8 @@ pub struct Judge {
     /// Opinions added up, and how many.
     sum: f64,
     count: u32,
-    /// The opinion of the last few seconds.
-    latest: Option<f64>,
+    /// The last few seconds, as far as they could be judged.
+    latest: Summary,
     /// When the present run of bad, or of good, opinions began.
     run_since: Option<Mono>,
     run_is_bad: bool,
@@ -123,16 +145,20 @@ impl Judge {
         })
     }
 
-    /// The opinion of the whole time: the mean of all periods, the unfinished one too if it can be judged.
-    pub fn overall(&self, session: &Session, codec: Codec) -> Option<f64> {
+    /// The whole time: the opinion is the mean of all periods, the unfinished one too if it can be judged.
+    pub fn overall(&self, session: &Session, codec: Codec) -> Summary {
         let mut whole = self.clone();
         let least = if self.count == 0 { FEW } else { ENOUGH };
-        whole.judge(session.measured(), codec, least);
-        (whole.count > 0).then(|| whole.sum / f64::from(whole.count))
+        let measured = session.measured();
+        whole.judge(measured, codec, least);
+        Summary {
+            mos: (whole.count > 0).then(|| whole.sum / f64::from(whole.count)),
+            ..summary(measured, measured.inward, measured.outward)
+        }
     }
 
-    /// The opinion of the last few seconds.
-    pub fn latest(&self) -> Option<f64> {
+    /// The last few seconds that could be judged.
+    pub fn latest(&self) -> Summary {
         self.latest
     }
 
@@ -158,8 +184,25 @@ impl Judge {
         let opinion = opinions.fold(f64::MAX, f64::min);
         self.sum += opinion;
         self.count += 1;
-        self.latest = Some(opinion);
+        self.latest = Summary {
+            mos: Some(opinion),
+            ..summary(measured, inward, outward)
+        };
         Some(opinion)
+    }
+}
+
+fn summary(measured: Measured, inward: Counts, outward: Counts) -> Summary {
+    let far_jitter = measured.far_jitter.unwrap_or_default();
+    Summary {
+        mos: None,
+        lost_in: inward.share_lost(),
+        lost_out: (outward.expected > 0).then(|| outward.share_lost()),
+        jitter: measured.jitter.max(far_jitter),
+        round_trip: measured.round_trip,
+        received: measured.inward.received,
+        sent: measured.sent,
+        suite: None,
     }
 }
 
@@ -222,7 +265,7 @@ mod tests {
                 changes.push((n / 50, change));
             }
         }
-        let overall = judge.overall(&session, Codec::G711).unwrap();
+        let overall = judge.overall(&session, Codec::G711).mos.unwrap();
         (changes, overall)
     }
 
@@ -246,12 +289,14 @@ mod tests {
         let mut session = Session::new(1, Wall::default(), [1; 16]);
         session.agree(ms(0), 8000);
         let judge = Judge::default();
-        assert_eq!(judge.overall(&session, Codec::G711), None);
+        assert_eq!(judge.overall(&session, Codec::G711), Summary::default());
         for n in 0..12 {
             session.note_received(ms(u64::from(n) * 20), 9, n, u32::from(n) * 160, true);
         }
-        assert!(judge.overall(&session, Codec::G711).unwrap() > 4.3);
-        assert_eq!(judge.latest(), None);
+        let overall = judge.overall(&session, Codec::G711);
+        assert!(overall.mos.unwrap() > 4.3);
+        assert_eq!((overall.received, overall.lost_out), (12, None));
+        assert_eq!(judge.latest().mos, None);
     }
 
     proptest! {

@@ -66,8 +66,19 @@ struct Press {
 }
 
 impl KeyReceiver {
-    /// Takes an event packet; the key if it belongs to a press not told yet.
+    /// Takes an event packet of a stream with a clock of 8 kHz; the key if it belongs to a press not told yet.
     pub fn receive(&mut self, ssrc: u32, timestamp: u32, event: TelephoneEvent) -> Option<char> {
+        self.receive_at(8000, ssrc, timestamp, event)
+    }
+
+    /// The same in a clock of so many hertz.
+    pub fn receive_at(
+        &mut self,
+        clock_rate: u32,
+        ssrc: u32,
+        timestamp: u32,
+        event: TelephoneEvent,
+    ) -> Option<char> {
         let press = Press {
             ssrc,
             timestamp,
@@ -86,7 +97,7 @@ impl KeyReceiver {
                 // A straggler of an earlier press.
                 return None;
             }
-            if last.is_continued_by(on, event.event) {
+            if last.is_continued_by(on, event.event, clock_rate / UNHEARD_PART) {
                 *last = press;
                 return None;
             }
@@ -98,13 +109,14 @@ impl KeyReceiver {
 
 impl Press {
     /// A key held so long that its duration overflows goes on as a new segment right behind (RFC 4733 §2.5.1.3).
-    fn is_continued_by(&self, on: u32, event: u8) -> bool {
+    /// `unheard`: how much of its end may be lost.
+    fn is_continued_by(&self, on: u32, event: u8, unheard: u32) -> bool {
         !self.ended
             && self.event == event
             && on >= SEGMENT_AT_LEAST
             && on
                 .checked_sub(u32::from(self.longest))
-                .is_some_and(|unheard| unheard <= SEGMENT_UNHEARD)
+                .is_some_and(|lost| lost <= unheard)
     }
 }
 
@@ -167,8 +179,13 @@ impl KeySender {
         self.sending.is_some() || self.count > 0
     }
 
-    /// 20 ms have passed: what to send; `None` when there is nothing to do.
+    /// 20 ms have passed: what to send into a stream with a clock of 8 kHz; `None` when there is nothing to do.
     pub fn tick(&mut self) -> Option<KeyStep> {
+        self.tick_at(8000)
+    }
+
+    /// The same in a clock of so many hertz, up to 48 kHz.
+    pub fn tick_at(&mut self, clock_rate: u32) -> Option<KeyStep> {
         let sending = match self.sending {
             Some(sending) => sending,
             None => Sending {
@@ -185,7 +202,8 @@ impl KeySender {
             event: sending.event,
             end: number >= DURATION_TICKS,
             volume: VOLUME,
-            duration: u16::from(number.min(DURATION_TICKS)) * TICK_SAMPLES,
+            duration: u16::from(number.min(DURATION_TICKS))
+                .saturating_mul(u16::try_from(clock_rate / 50).unwrap_or(u16::MAX)),
         };
         Some(match number {
             1 => KeyStep::Start(packet),
@@ -215,14 +233,12 @@ const DURATION_TICKS: u8 = 5;
 const ENDS: u8 = 3;
 /// Updates, ends, and a pause of 60 ms.
 const TICKS: u8 = DURATION_TICKS - 1 + ENDS + 3;
-/// Samples in 20 ms at 8 kHz.
-const TICK_SAMPLES: u16 = 160;
 /// -10 dBm0, as phones send.
 const VOLUME: u8 = 10;
 /// A segment is near the longest duration that can be written.
 const SEGMENT_AT_LEAST: u32 = 0x8000;
-/// How much of a segment's end may be lost: half a second.
-const SEGMENT_UNHEARD: u32 = 4000;
+/// How much of a segment's end may be lost, as a part of a second.
+const UNHEARD_PART: u32 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -294,6 +310,36 @@ mod tests {
         assert_eq!(receiver.receive(1, 65_440, event(160, false)), None);
         assert_eq!(receiver.receive(1, 65_440, event(14_560, true)), None);
         assert_eq!(receiver.receive(1, 90_000, event(160, false)), Some('1'));
+    }
+
+    #[test]
+    fn at_48_khz_a_long_key_has_many_segments_and_a_short_one_its_length() {
+        let mut receiver = KeyReceiver::default();
+        let event = |duration, end| TelephoneEvent {
+            event: 9,
+            end,
+            volume: 10,
+            duration,
+        };
+        let mut told = Vec::new();
+        // Ten seconds: a segment is full after 1.36 s; the last 200 ms of each are lost.
+        for segment in 0..7u32 {
+            for duration in (960..55_000).step_by(960) {
+                let at = segment * 65_280;
+                told.extend(receiver.receive_at(48_000, 1, at, event(duration, false)));
+            }
+        }
+        assert_eq!(told, ['9']);
+        let mut sender = KeySender::default();
+        assert!(sender.press('9'));
+        let mut longest = 0;
+        while let Some(step) = sender.tick_at(48_000) {
+            if let KeyStep::Start(event) | KeyStep::Update(event) = step {
+                longest = event.duration;
+                told.extend(receiver.receive_at(48_000, 1, 700_000, event));
+            }
+        }
+        assert_eq!((told.len(), longest), (2, 4800));
     }
 
     #[test]

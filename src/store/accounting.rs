@@ -18,9 +18,10 @@ use crate::ledger::call::TraceLine;
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::event::EventType;
-use crate::ledger::id::{CallId, EventId, Name, Tenant};
+use crate::ledger::id::{CallId, EventId, LegId, Name, RecordingId, Tenant};
 use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
 use crate::ledger::leg::LegRecord;
+use crate::ledger::quality::LegQuality;
 
 /// What must be known of the tables before a batch is accounted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -160,6 +161,10 @@ pub struct Effects {
     pub unbanned: Vec<String>,
     /// Talk of operators to the outside, by day, to insert or replace.
     pub talked: Vec<OutboundDay>,
+    /// How legs sounded, to insert or replace.
+    pub quality: Vec<(CallId, LegId, LegQuality)>,
+    /// Messages that were heard; the first time counts.
+    pub heard: Vec<(RecordingId, Wall)>,
 }
 
 /// Says what `entries`, in order, do to the rows.

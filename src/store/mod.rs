@@ -28,7 +28,9 @@ use self::page::{CallFilter, Page, PageRequest};
 use self::row::{CallDetail, CallRow, MissedItem};
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
+};
 
 /// What a store's method returns: a future of its result.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -62,7 +64,10 @@ pub trait Store: Send + Sync + 'static {
     fn bindings(&self, now: Wall) -> Answer<'_, Vec<BindingRecord>>;
 
     /// How many complete messages each voicemail box holds.
-    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>>;
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, Messages>>;
+
+    /// When a message was heard first.
+    fn heard(&self, recording: RecordingId) -> Answer<'_, Option<Wall>>;
 
     /// The bans that end after `now`; older ones are removed.
     fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>>;
@@ -73,7 +78,7 @@ pub trait Store: Send + Sync + 'static {
     /// The time of the last `Entry::Alive`.
     fn last_sign_of_life(&self) -> Answer<'_, Option<Wall>>;
 
-    /// The plan version of the last `Entry::ConfigReloaded`.
+    /// The plan version of the last `Entry::ConfigReloaded` or `Entry::PlanLoaded`.
     fn plan_version(&self) -> Answer<'_, Option<u64>>;
 
     /// Calls, newest first.

@@ -44,7 +44,11 @@ impl Core {
                 let _ = reply.send(self.pause_recording(now, call, paused));
             }
             Ask::Unban { source, reply } => {
-                let _ = reply.send(self.lift_ban(source));
+                let _ = reply.send(self.lift_ban(now, source));
+            }
+            Ask::MessageHeard { mailbox, reply } => {
+                self.watch.note_heard(&mailbox);
+                let _ = reply.send(());
             }
             Ask::Install { plan, reply } => {
                 let _ = reply.send(self.install(now, plan));

@@ -96,7 +96,12 @@ impl Core {
                 self.effects
                     .push_back(Effect::Media(MediaAct::Open { leg, towards }));
             }
-            Output::Media(act) => self.effects.push_back(Effect::Media(act)),
+            Output::Media(act) => {
+                if let MediaAct::Close { leg } = act {
+                    self.closing.note(now.mono, leg, id);
+                }
+                self.effects.push_back(Effect::Media(act));
+            }
             Output::Record(act) => {
                 self.watch.hear_recorder(&act);
                 self.effects.push_back(Effect::Record(act));
@@ -226,6 +231,7 @@ impl Core {
         let session = SessionId(leg.as_u128());
         self.endpoint
             .handle_command(now, Command::End { session, reason });
+        self.closing.note(now.mono, leg, into);
         self.effects
             .push_back(Effect::Media(MediaAct::Close { leg }));
         self.release_line(leg);

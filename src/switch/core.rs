@@ -13,6 +13,7 @@ use super::handle::{Ask, Views};
 use super::intake::Intake;
 use super::keep_alive::KeepAlive;
 use super::overload::Overload;
+use super::quality::Closing;
 use super::reach::Reach;
 use super::subscriptions::Watch;
 use super::trunks::Trunks;
@@ -61,6 +62,7 @@ pub struct Core {
     pub(super) watch: Watch,
     pub(super) calls: HashMap<CallId, Running>,
     pub(super) legs: HashMap<LegId, LegPlace>,
+    pub(super) closing: Closing,
     pub(super) timers: Wheel<CallId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) entropy: Entropy,
@@ -131,6 +133,7 @@ impl Core {
             watch: Watch::new(entropy.split()),
             calls: HashMap::new(),
             legs: HashMap::new(),
+            closing: Closing::default(),
             timers: Wheel::default(),
             effects: VecDeque::new(),
             drain: None,
@@ -194,8 +197,14 @@ impl Core {
 
     /// The media plane reports.
     pub fn handle_media(&mut self, now: Now, leg: LegId, event: MediaEvent) {
-        if let Some(place) = self.legs.get(&leg) {
-            self.give(now, place.call, Input::Media(leg, event));
+        match event {
+            MediaEvent::Measured(summary) => self.leg_measured(leg, summary),
+            MediaEvent::Poor(summary) => self.leg_is_poor(now, leg, summary),
+            event => {
+                if let Some(place) = self.legs.get(&leg) {
+                    self.give(now, place.call, Input::Media(leg, event));
+                }
+            }
         }
         self.pump(now);
     }
@@ -248,7 +257,7 @@ impl Core {
             self.desk.handle_timeout(now.mono);
         }
         self.expire_bindings(now);
-        self.end_bans(now.mono);
+        self.end_bans(now);
         self.run_trunk_timers(now);
         self.expire_subscriptions(now);
         self.run_keep_alive(now);

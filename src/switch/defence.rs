@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use super::intake::{Urgency, Waiting, may_run};
 use super::overload::Why;
 use crate::ledger::cause::Cause;
 use crate::ledger::clock::{Mono, Now};
-use crate::ledger::journal::{BanRecord, Entry};
+use crate::ledger::journal::{BanEnd, BanRecord, Entry};
 use crate::net::access::door::Door;
 use crate::net::access::source::Source;
 use crate::net::access::{Admission, Consequence, Offence, Standing};
@@ -85,9 +86,22 @@ pub(super) fn count(counter: &AtomicU64) {
 impl Core {
     /// A datagram came in: it is dropped unread, or waits for [`Core::serve_next`].
     pub fn take_in(&mut self, now: Now, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
+        self.take_in_late(now, Duration::ZERO, listener, remote, bytes);
+    }
+
+    /// As `take_in`, for a datagram that has waited in its socket already.
+    pub fn take_in_late(
+        &mut self,
+        now: Now,
+        waited: Duration,
+        listener: ListenerId,
+        remote: SocketAddr,
+        bytes: Bytes,
+    ) {
         if let Admission::Served(standing) = self.admit(now.mono, remote.ip(), &bytes) {
             let flow = self.reach.flow(listener, remote);
-            self.queue(now.mono, flow, bytes, standing);
+            let came = now.mono.as_micros().saturating_sub(micros(waited));
+            self.queue(Mono::from_micros(came), flow, bytes, standing);
         }
     }
 
@@ -215,9 +229,7 @@ impl Core {
             if self.access.ban(now.mono, source, now.mono + left) {
                 self.views.bans.insert(source, ban);
             } else {
-                self.journal(Entry::Unbanned {
-                    address: ban.address,
-                });
+                self.say_unbanned(now, ban.address, BanEnd::Trusted);
             }
         }
     }
@@ -254,30 +266,38 @@ impl Core {
             .flat_map(|trunk| trunk.accept.clone());
         let lifted = self.access.trust(addresses, networks);
         for source in lifted {
-            self.forget_ban(source);
+            self.forget_ban(now, source, BanEnd::Trusted);
         }
-        self.end_bans(now.mono);
+        self.end_bans(now);
     }
 
     /// Lifts a ban; false: there is none.
-    pub(super) fn lift_ban(&mut self, source: Source) -> bool {
+    pub(super) fn lift_ban(&mut self, now: Now, source: Source) -> bool {
         let lifted = self.access.lift(source);
         if lifted {
-            self.forget_ban(source);
+            self.forget_ban(now, source, BanEnd::Lifted);
         }
         lifted
     }
 
-    fn forget_ban(&mut self, source: Source) {
+    fn forget_ban(&mut self, now: Now, source: Source, why: BanEnd) {
         self.views.bans.remove(&source);
-        let address = source.to_string();
-        self.journal(Entry::Unbanned { address });
+        self.say_unbanned(now, source.to_string(), why);
     }
 
-    /// Bans that are over leave the view; the store drops them when it is read next.
-    pub(super) fn end_bans(&mut self, now: Mono) {
-        while let Some(source) = self.access.take_ended(now) {
-            self.views.bans.remove(&source);
+    fn say_unbanned(&mut self, now: Now, address: String, why: BanEnd) {
+        self.journal(Entry::Unbanned {
+            address,
+            tenant: self.tenant.clone(),
+            why,
+            at: now.wall,
+        });
+    }
+
+    /// Forgets the bans that are over.
+    pub(super) fn end_bans(&mut self, now: Now) {
+        while let Some(source) = self.access.take_ended(now.mono) {
+            self.forget_ban(now, source, BanEnd::Expired);
         }
     }
 
@@ -386,6 +406,10 @@ impl Core {
             None => tracing::info!("no longer overloaded: calls and registrations are taken again"),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether it is a request that can be answered.

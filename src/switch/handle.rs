@@ -65,6 +65,13 @@ pub enum Ask {
         /// Whether there was one.
         reply: oneshot::Sender<bool>,
     },
+    /// A message of this voicemail box was heard for the first time.
+    MessageHeard {
+        /// The box.
+        mailbox: Name,
+        /// When the lamps know.
+        reply: oneshot::Sender<()>,
+    },
     /// Counts what is alive now.
     Census {
         /// Where the answer goes.

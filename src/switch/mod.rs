@@ -23,6 +23,7 @@ mod keep_alive;
 mod outbound;
 mod peers;
 mod permission;
+mod quality;
 mod reasons;
 mod refer;
 mod register;

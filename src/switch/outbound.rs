@@ -65,7 +65,20 @@ impl Core {
     }
 
     pub(super) fn outbound_ended(&mut self, now: Now, call: CallId) {
-        for (operator, day, talked) in self.allowances.end(call, now.mono) {
+        let sums = self.allowances.end(call, now.mono);
+        self.journal_talk(sums);
+    }
+
+    /// Notes what running calls have talked to the outside: so a crash forgets no more than the time since.
+    pub fn charge_running(&mut self, now: Now) {
+        if self.allowances.running() > 0 {
+            let sums = self.allowances.running_sums(now.mono);
+            self.journal_talk(sums);
+        }
+    }
+
+    fn journal_talk(&mut self, sums: Vec<(Name, jiff::civil::Date, Duration)>) {
+        for (operator, day, talked) in sums {
             self.journal(JournalEntry::OutboundTalked(OutboundDay {
                 tenant: self.tenant.clone(),
                 operator,

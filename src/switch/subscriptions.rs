@@ -11,7 +11,7 @@ use crate::dialplan::plan::Destination;
 use crate::ledger::clock::Now;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, Name, RecordingId};
-use crate::ledger::journal::Entry;
+use crate::ledger::journal::{Entry, Messages};
 use crate::sip::endpoint::command::{Command, Headers};
 use crate::sip::endpoint::event::RequestId;
 use crate::sip::endpoint::{Flow, SessionId};
@@ -29,7 +29,7 @@ pub(super) struct Watch {
     /// Operators and slots whose state may have changed.
     changed: BTreeSet<Name>,
     /// Messages that are kept, by box.
-    messages: BTreeMap<Name, u32>,
+    messages: BTreeMap<Name, Messages>,
     /// Messages that are being left, and where.
     being_left: BTreeMap<RecordingId, Name>,
 }
@@ -79,7 +79,7 @@ impl Watch {
             }
             RecordAct::Stop { recording } => {
                 if let Some(mailbox) = self.being_left.remove(recording) {
-                    *self.messages.entry(mailbox).or_default() += 1;
+                    self.messages.entry(mailbox).or_default().fresh += 1;
                     self.touch_messages();
                 }
             }
@@ -87,6 +87,17 @@ impl Watch {
             | RecordAct::Attach { .. }
             | RecordAct::Pause { .. }
             | RecordAct::Detach { .. } => {}
+        }
+    }
+
+    /// Somebody has heard one message more of a box.
+    pub(super) fn note_heard(&mut self, mailbox: &Name) {
+        if let Some(messages) = self.messages.get_mut(mailbox)
+            && messages.fresh > 0
+        {
+            messages.fresh -= 1;
+            messages.heard += 1;
+            self.touch_messages();
         }
     }
 
@@ -100,7 +111,7 @@ impl Watch {
 
 impl Core {
     /// How many messages each voicemail box holds, as the store has counted them at start.
-    pub fn set_messages(&mut self, messages: BTreeMap<Name, u32>) {
+    pub fn set_messages(&mut self, messages: BTreeMap<Name, Messages>) {
         self.watch.messages = messages;
     }
 
@@ -243,10 +254,10 @@ impl Core {
     }
 
     /// How many messages are kept in the boxes that an operator has to do with.
-    fn messages_for(&self, operator: &Name) -> u32 {
+    fn messages_for(&self, operator: &Name) -> Messages {
         let his = match self.plan.operators.get(operator.as_str()) {
             Some(known) => &known.otherwise,
-            None => return 0,
+            None => return Messages::default(),
         };
         let boxes = self.plan.voicemails.values();
         let boxes = boxes.filter(|one| {
@@ -254,7 +265,10 @@ impl Core {
         });
         boxes
             .filter_map(|one| self.watch.messages.get(&one.name))
-            .sum()
+            .fold(Messages::default(), |sum, one| Messages {
+                fresh: sum.fresh.saturating_add(one.fresh),
+                heard: sum.heard.saturating_add(one.heard),
+            })
     }
 
     fn presence_of(&self, operator: &Name) -> Presence {

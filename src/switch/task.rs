@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -23,11 +24,14 @@ use crate::net::resolver::Resolver;
 use crate::net::stream::{Heard, Hub};
 use crate::net::udp::Listeners;
 use crate::recording::{Begin, Recorder};
+use crate::sip::endpoint::ListenerId;
 use crate::sip::locate::Servers;
 use crate::store::journal::Journal;
 
 /// How often the journal is told that the process lives, while there are calls.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// How often what operators talk to the outside is noted while they do: a crash forgets no more than that.
+const CHARGE_EVERY: Duration = Duration::from_secs(5);
 /// With nothing to wait for, the task still looks after itself this often.
 const IDLE: Duration = Duration::from_secs(3600);
 /// Datagrams served before other inputs get a turn.
@@ -88,6 +92,7 @@ impl Task {
             located,
         };
         let mut alive_at = Mono::ZERO;
+        let mut charge_at = Mono::ZERO;
         let (mut load, mut look_at) = (Load::start(self.clock.mono()), Mono::ZERO);
         self.carry_out(&names);
         loop {
@@ -95,6 +100,10 @@ impl Task {
             if self.core.live_calls() > 0 && now.mono >= alive_at {
                 self.journal.write(Entry::Alive(now.wall));
                 alive_at = now.mono + SIGN_OF_LIFE;
+            }
+            if self.core.live_calls() > 0 && now.mono >= charge_at {
+                self.core.charge_running(now);
+                charge_at = now.mono + CHARGE_EVERY;
             }
             if now.mono >= look_at {
                 self.core.note_processors(now, load.share(now.mono));
@@ -116,7 +125,7 @@ impl Task {
             };
             match wake {
                 Wake::Datagram(listener, remote, bytes) => {
-                    self.core.take_in(self.clock.now(), listener, remote, bytes);
+                    self.take_in_datagram(listener, remote, bytes);
                     self.serve(&names).await;
                 }
                 Wake::Heard(heard) => {
@@ -177,8 +186,7 @@ impl Task {
                     more = true;
                 }
                 if let Poll::Ready((listener, remote, bytes)) = self.listeners.poll_receive(cx) {
-                    let now = self.clock.now();
-                    self.core.take_in(now, listener, remote, bytes);
+                    self.take_in_datagram(listener, remote, bytes);
                     more = true;
                 }
                 if !more {
@@ -187,6 +195,11 @@ impl Task {
             }
         })
         .await;
+    }
+
+    fn take_in_datagram(&mut self, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
+        let (now, waited) = (self.clock.now(), self.listeners.waited());
+        self.core.take_in_late(now, waited, listener, remote, bytes);
     }
 
     fn census(&self) -> Census {

@@ -149,7 +149,7 @@ impl Allowances {
         }
     }
 
-    /// The call is over: whose talk of which day is how long by now, for the store.
+    /// The call is over: whose talk of which day is how long by now, his running calls included, for the store.
     pub fn end(&mut self, call: CallId, now: Mono) -> Vec<(Name, Date, Duration)> {
         let mut sums = Vec::new();
         for placed in self.placed.remove(&call).into_iter().flatten() {
@@ -168,9 +168,33 @@ impl Allowances {
                 .before(day, &placed.operator)
                 .saturating_add(now.since(since));
             self.talked.insert(placed.operator.clone(), (day, sum));
-            sums.push((placed.operator, day, sum));
+            sums.push((placed.operator, day));
         }
-        sums
+        let with_running = |(operator, day): (Name, Date)| {
+            let talked = self.talked(now, day, &operator);
+            (operator, day, talked)
+        };
+        sums.into_iter().map(with_running).collect()
+    }
+
+    /// Who talks to the outside now, and what he has talked on that day by now, for the store: should the process die, no more is lost than was talked since.
+    pub fn running_sums(&self, now: Mono) -> Vec<(Name, Date, Duration)> {
+        let talks = self.placed.values().flatten();
+        let mut whose: Vec<(Name, Date)> = talks
+            .filter_map(|one| Some((one.operator.clone(), one.talks?.1)))
+            .collect();
+        // What was talked on an earlier day is of no use any more.
+        whose.retain(|(operator, day)| {
+            let newest = self.talked.get(operator);
+            newest.is_none_or(|(newest, _)| newest <= day)
+        });
+        whose.sort();
+        whose.dedup();
+        let sum = |(operator, day): (Name, Date)| {
+            let talked = self.talked(now, day, &operator);
+            (operator, day, talked)
+        };
+        whose.into_iter().map(sum).collect()
     }
 
     /// What was talked before a restart.
@@ -228,6 +252,33 @@ mod tests {
             calls,
             minutes_per_day,
         }
+    }
+
+    #[test]
+    fn what_runs_is_told_as_if_it_ended_now() {
+        let mut allowances = Allowances::default();
+        let (anna, boris) = (Name::from("anna"), Name::from("boris"));
+        let (one, other, third) = (
+            CallId::from_u128(1),
+            CallId::from_u128(2),
+            CallId::from_u128(3),
+        );
+        let rule = Name::from("russia");
+        allowances.restore(anna.clone(), MONDAY, Duration::from_secs(60));
+        allowances.begin(one, &anna, &rule);
+        allowances.begin(other, &anna, &rule);
+        allowances.begin(third, &boris, &rule);
+        assert_eq!(allowances.running_sums(at(5)), []);
+        allowances.answered(one, at(10), MONDAY);
+        allowances.answered(other, at(20), MONDAY);
+        let sum = |seconds| vec![(anna.clone(), MONDAY, Duration::from_secs(seconds))];
+        assert_eq!(allowances.running_sums(at(30)), sum(60 + 20 + 10));
+        // The end of one does not take back what was told of the other.
+        assert_eq!(allowances.end(one, at(40)), sum(60 + 30 + 20));
+        assert_eq!(allowances.running_sums(at(50)), sum(60 + 30 + 30));
+        // From yesterday.
+        allowances.restore(anna.clone(), MONDAY.tomorrow().unwrap(), Duration::ZERO);
+        assert_eq!(allowances.running_sums(at(60)), []);
     }
 
     #[test]

@@ -150,6 +150,8 @@ pub(super) mod tests {
             max_calls: None,
             session_expires: None,
             reliable: false,
+            srtp: crate::sdp::crypto::Policy::Off,
+            delayed_offer: false,
             country: Country::RU,
             transfer: false,
             redirect: false,

@@ -1,11 +1,13 @@
 //! The media plane over real sockets on 127.0.0.1.
 
 mod bench;
+mod room;
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use bench::{Bench, LOOPBACK, PATIENCE, Phone, io, over, ports, sound};
+use room::{a_supervisor_listens_whispers_and_barges_in, three_hear_each_other_and_not_themselves};
 use vats::audio::clip::Clip;
 use vats::audio::g711;
 use vats::call::media::{MediaAct, MediaEvent, PlayMode};
@@ -249,7 +251,7 @@ fn legs_move_between_workers_without_loss() {
         }
         while phones[y].receive().is_some() {}
     }
-    // A third leg hears nobody, and takes the place of one that leaves.
+    // A third leg makes it a room, and is linked to the first one when the second leaves.
     for phone in &phones[..3] {
         phone.socket.set_nonblocking(false).unwrap();
         bench.act(MediaAct::Join {
@@ -257,7 +259,7 @@ fn legs_move_between_workers_without_loss() {
             bridge: BridgeId::from_u128(5),
         });
     }
-    assert_eq!(bench.plane.census().waiting, 1);
+    assert_eq!(bench.plane.census().rooms, 1);
     bench.act(MediaAct::Leave { leg: phones[1].leg });
     bench.until("the third is heard", |bench| {
         while phones[0].socket.set_nonblocking(true).is_ok() && phones[0].receive().is_some() {}
@@ -489,4 +491,6 @@ over_both! {
     the_signalling_task_is_woken,
     a_far_side_that_sends_nothing_is_told_once,
     commands_beyond_the_ring_wait_in_order,
+    three_hear_each_other_and_not_themselves,
+    a_supervisor_listens_whispers_and_barges_in,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{PHONES, eventually, free_port, sound};
+use super::{ANYWHERE, PHONES, eventually, free_port, sound};
 
 const MODULES: &str = "/usr/lib/baresip/modules";
 
@@ -29,7 +29,7 @@ impl Baresip {
         let place = Place {
             namespace: None,
             address,
-            media: free_port(PHONES),
+            media: free_port(ANYWHERE),
             ca: None,
         };
         let account = format!(";audio_codecs={codecs}");
@@ -168,7 +168,7 @@ pub struct Place {
     pub namespace: Option<String>,
     /// Its SIP address.
     pub address: SocketAddr,
-    /// Its first media port.
+    /// Its first media port: baresip binds it on every address.
     pub media: u16,
     /// The authority that it believes.
     pub ca: Option<PathBuf>,

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod edge;
 pub mod home;
 pub mod kamailio;
+pub mod linphone;
 pub mod name_server;
 pub mod pbx;
 pub mod phone;
@@ -37,6 +38,9 @@ pub const PHONES: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 3));
 
 static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
 
+/// Every address: a port that is free there is given on no other one.
+pub const ANYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 /// A UDP port that is free on `ip`, below the range from which the system gives ports of its own; never the same twice in this process.
 pub fn free_port(ip: IpAddr) -> u16 {
     let mut given = GIVEN.lock().unwrap();
@@ -45,7 +49,11 @@ pub fn free_port(ip: IpAddr) -> u16 {
     let first = 10_000 + u16::try_from(spread % 2_500 * 4).unwrap();
     for port in (first..20_000).chain(10_000..first).step_by(4) {
         let address = SocketAddr::new(ip, port);
-        if !given.contains(&address) && UdpSocket::bind(address).is_ok() {
+        let clashes = |other: &SocketAddr| {
+            let anywhere = ip.is_unspecified() || other.ip().is_unspecified();
+            other.port() == port && (anywhere || other.ip() == ip)
+        };
+        if !given.iter().any(clashes) && UdpSocket::bind(address).is_ok() {
             given.insert(address);
             return port;
         }

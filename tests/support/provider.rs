@@ -42,6 +42,10 @@ pub enum Invite {
     Answer(SocketAddr),
     /// 183 with its media there, 200 after so many milliseconds.
     Early(SocketAddr, u64),
+    /// To an INVITE without offer: 180, and 200 with an offer of its own.
+    Offer(SocketAddr),
+    /// The same in a reliable 183, and 200 without any once that is acknowledged.
+    OfferEarly(SocketAddr),
     /// A refusal with further lines.
     Refuse(u16, &'static str),
     /// Nothing, or after so many milliseconds 180.
@@ -237,6 +241,13 @@ impl Desk {
                 }
             }
             Method::Bye => self.send(from, &self.response(request, 200, "", "")),
+            Method::Prack => {
+                self.send(from, &self.response(request, 200, "", ""));
+                if let Some(invite) = self.ringing.pop() {
+                    let contact = format!("Contact: <sip:far@{}>\r\n", self.address);
+                    self.send(from, &self.response(&invite, 200, &contact, ""));
+                }
+            }
             _ => {}
         }
     }
@@ -276,6 +287,17 @@ impl Desk {
             Invite::Answer(media) => {
                 self.send(from, &self.response(request, 180, &contact, ""));
                 self.send(from, &self.response(request, 200, &contact, &sdp(*media)));
+            }
+            Invite::Offer(media) => {
+                assert!(request.body().is_empty(), "there is an offer already");
+                self.send(from, &self.response(request, 180, &contact, ""));
+                self.send(from, &self.response(request, 200, &contact, &sdp(*media)));
+            }
+            Invite::OfferEarly(media) => {
+                assert!(request.body().is_empty(), "there is an offer already");
+                self.ringing.push(request.clone());
+                let reliable = format!("{contact}Require: 100rel\r\nRSeq: 41\r\n");
+                self.send(from, &self.response(request, 183, &reliable, &sdp(*media)));
             }
             Invite::Early(media, millis) => {
                 let early = self.response(request, 183, &contact, &sdp(*media));

@@ -443,8 +443,6 @@ impl Peer {
                 self.offers_answered += 1;
                 self.note_port(session, sdp);
             }
-            // A REFER that overtakes an offer makes it one out of order (RFC 3261 §12.2.2).
-            Event::OfferRefused { code: 500, .. } if self.referred > 0 => {}
             Event::OfferRefused { session, code } if code != 491 => {
                 self.faults
                     .push(format!("{session:?}: a hold was refused with {code}"));

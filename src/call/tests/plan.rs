@@ -50,6 +50,7 @@ fn operator(id: &str, extension: &str, otherwise: Destination) -> Operator {
         may: May::ALL,
         outbound: OutboundLimits::default(),
         codecs: vec![CodecName::Pcma, CodecName::Pcmu],
+        srtp: crate::sdp::crypto::Policy::Offered,
     }
 }
 
@@ -194,6 +195,8 @@ fn trunk(id: &str) -> Trunk {
         max_calls: None,
         session_expires: None,
         reliable: false,
+        srtp: crate::sdp::crypto::Policy::Off,
+        delayed_offer: false,
         country: country(),
         transfer: false,
         redirect: false,

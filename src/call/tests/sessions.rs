@@ -44,6 +44,64 @@ fn without_an_offer_ours_stands_in_the_provisional_response_where_it_is_acknowle
     w.assert_empty();
 }
 
+/// A world whose trunk makes the offers itself.
+fn asking() -> World {
+    World::new(plan(|plan| {
+        let acme = plan.trunks.get_mut(&name("acme")).unwrap();
+        acme.delayed_offer = true;
+    }))
+}
+
+#[test]
+fn a_trunk_that_makes_the_offer_is_answered() {
+    let mut w = asking();
+    let (call, caller) = w.call("+74950000014");
+    let out = w.ringing("acme")[0];
+    assert!(w.legs[&out].dial.as_ref().unwrap().sdp.is_empty());
+    w.ring(out);
+    w.answer(out);
+    assert_eq!(w.said(out), ["dial", "answer"]);
+    assert!(w.joined(caller, out));
+    // Later offers of its are answered as ever.
+    w.reinvite(out, "sendonly");
+    assert_eq!(w.hears(caller), Some("hold"));
+    w.bye(out);
+    assert_eq!(w.record(call).result, Some(CallResult::Answered));
+    w.assert_empty();
+}
+
+#[test]
+fn the_offer_of_a_trunk_may_come_with_early_media() {
+    let mut w = asking();
+    let (_, caller) = w.call("+74950000014");
+    let out = w.ringing("acme")[0];
+    w.early(out);
+    assert_eq!(w.said(out), ["dial", "answer"]);
+    assert_eq!(w.said(caller), ["183+"]);
+    assert!(w.joined(caller, out), "its audio is heard");
+    w.legs.get_mut(&out).unwrap().state = FarState::Up;
+    let (sdp, late) = (None, false);
+    w.event(out, LegEvent::Answered { sdp, late });
+    assert_eq!(w.said(out), ["dial", "answer"], "once");
+    assert!(w.joined(caller, out));
+    w.bye(caller);
+    w.assert_empty();
+}
+
+#[test]
+fn an_offer_of_a_trunk_that_is_of_no_use_ends_its_leg() {
+    let mut w = asking();
+    let (call, caller) = w.call("+74950000014");
+    let out = w.ringing("acme")[0];
+    w.legs.get_mut(&out).unwrap().state = FarState::Up;
+    let sdp = Some(bytes::Bytes::from_static(b"nonsense"));
+    w.event(out, LegEvent::Answered { sdp, late: false });
+    assert_eq!(w.said(out), ["dial", "end NoCodec"]);
+    assert_eq!(w.said(caller), ["reject 488"]);
+    assert_eq!(w.record(call).result, Some(CallResult::Missed));
+    w.assert_empty();
+}
+
 #[test]
 fn a_caller_may_go_while_his_200_waits() {
     let (mut w, call, caller, _) = talking();

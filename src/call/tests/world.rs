@@ -268,14 +268,23 @@ impl World {
     }
 
     pub(super) fn early(&mut self, leg: LegId) {
-        let sdp = Some(self.answer_of(leg));
+        let is_asked = self.legs[&leg].dial.as_ref().unwrap().sdp.is_empty();
+        let mut sdp = Some(self.answer_of(leg));
+        if is_asked {
+            let sdp = sdp.take();
+            self.event(leg, LegEvent::Offer { sdp });
+        }
         self.event(leg, LegEvent::Progress { code: 183, sdp });
     }
 
     fn answer_of(&mut self, leg: LegId) -> Bytes {
         let far = self.legs.get_mut(&leg).unwrap();
         let offer = far.dial.as_ref().unwrap().sdp.clone();
-        far.negotiation.answer(&offer).unwrap().0
+        match offer.is_empty() {
+            // It is asked to make the offer.
+            true => far.negotiation.offer(),
+            false => far.negotiation.answer(&offer).unwrap().0,
+        }
     }
 
     /// The answer to the offer in our 200.

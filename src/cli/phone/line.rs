@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::net::tls::Tls;
+use crate::sdp::codec::Codec;
 use crate::sip::endpoint::Transport;
 
 /// Arguments that both test phones take.
@@ -15,9 +16,17 @@ pub struct LineArgs {
     /// Over TLS: a PEM file with the authority that signed the PBX's certificate [default: the system's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Codecs to offer and accept, in order of preference: pcmu, pcma, g722, opus
+    #[arg(long, value_delimiter = ',', default_value = "pcmu,pcma", value_parser = codec)]
+    codec: Vec<Codec>,
 }
 
 impl LineArgs {
+    /// The codecs to speak.
+    pub fn codecs(&self) -> &[Codec] {
+        &self.codec
+    }
+
     /// The transport to use, where a URI asks for `asked`.
     pub fn transport(&self, asked: Option<Transport>) -> Transport {
         self.transport.or(asked).unwrap_or(Transport::Udp)
@@ -73,4 +82,10 @@ impl Line {
 
 fn transport(text: &str) -> Result<Transport, String> {
     Transport::parse(text).ok_or_else(|| "use udp, tcp, tls, ws or wss".to_owned())
+}
+
+fn codec(text: &str) -> Result<Codec, String> {
+    let mut all = Codec::ALL.into_iter();
+    all.find(|codec| codec.encoding().eq_ignore_ascii_case(text))
+        .ok_or_else(|| "use pcmu, pcma, g722 or opus".to_owned())
 }

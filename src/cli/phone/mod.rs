@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::LegId;
-use crate::media::tap::tap;
+use crate::media::tap::tap_for;
 use crate::media::{Plane, PlaneSettings};
 use crate::net::stream::{Heard, Hub, Limits};
 use crate::net::udp::Listeners;
@@ -62,6 +62,10 @@ pub struct Phone {
     ear: Option<Ear>,
     play: Option<Arc<Clip>>,
     record: bool,
+    codecs: Vec<Codec>,
+    speaking: Option<Codec>,
+    /// What is heard is kept at this rate.
+    rate_hz: u32,
 }
 
 /// What the phone reports to the command that runs it.
@@ -127,11 +131,20 @@ impl Phone {
             ear: None,
             play: None,
             record: false,
+            codecs: Vec::new(),
+            speaking: None,
+            rate_hz: 8_000,
         })
     }
 
-    /// Plays this WAV file in a call, and records what is heard.
-    pub fn equip(&mut self, play: Option<&Path>, record: bool) -> anyhow::Result<()> {
+    /// Speaks these codecs, plays this WAV file in a call, and records what is heard.
+    pub fn equip(
+        &mut self,
+        codecs: &[Codec],
+        play: Option<&Path>,
+        record: bool,
+    ) -> anyhow::Result<()> {
+        self.codecs = codecs.to_vec();
         if let Some(path) = play {
             let bytes = std::fs::read(path)
                 .map_err(|error| anyhow::anyhow!("cannot read {}: {error}", path.display()))?;
@@ -164,7 +177,7 @@ impl Phone {
                 Some((of, MediaEvent::Opened { local })) if of == leg => {
                     return Ok(Negotiation::new(
                         local,
-                        &[Codec::Pcmu, Codec::Pcma],
+                        &self.codecs,
                         self.entropy.u64() >> 1,
                     ));
                 }
@@ -180,6 +193,14 @@ impl Phone {
     /// Speaks and listens as agreed.
     pub fn agree(&mut self, leg: LegId, agreed: &Agreed) {
         let agreed = agreed.clone();
+        self.rate_hz = if agreed.codec.is_wideband() {
+            16_000
+        } else {
+            8_000
+        };
+        if self.speaking.replace(agreed.codec) != Some(agreed.codec) {
+            println!("speaking {}", agreed.codec);
+        }
         self.plane
             .act(self.clock.mono(), MediaAct::Agree { leg, agreed });
     }
@@ -187,9 +208,9 @@ impl Phone {
     /// Something may be heard from here on: begins to record.
     pub fn listen(&mut self, leg: LegId) {
         if self.record && self.ear.is_none() {
-            let (writer, reader) = tap();
+            let (writer, reader) = tap_for(Some(Codec::Opus));
             self.plane.attach_tap(leg, writer);
-            self.ear = Some(Ear::new(reader, 8_000));
+            self.ear = Some(Ear::new(reader, self.rate_hz));
         }
     }
 
@@ -220,13 +241,13 @@ impl Phone {
         };
         ear.listen();
         if let Some(path) = record {
-            let bytes = wav::write_mono(ear.samples())?;
+            let bytes = wav::write_mono_at(ear.rate_hz(), ear.samples())?;
             std::fs::write(path, bytes)
                 .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
             println!(
                 "recorded {} ({:.2} s)",
                 path.display(),
-                ear.samples().len() as f64 / 8000.0
+                ear.samples().len() as f64 / f64::from(ear.rate_hz())
             );
         }
         Ok(())

@@ -91,7 +91,9 @@ pub fn choose(wanted: MediaIo) -> Backend {
     if wanted == MediaIo::Epoll {
         return Backend::Epoll;
     }
-    match uring::probe() {
+    // On a thread of its own: signals that a ring sends to its thread when it ends would interrupt others' system calls.
+    let probed = std::thread::spawn(uring::probe).join();
+    match probed.unwrap_or(Err(uring::Unusable::Deaf)) {
         Ok(()) => Backend::Uring,
         Err(error) if wanted == MediaIo::Uring => {
             tracing::warn!(%error, "server.media_io: io_uring does not work here; media goes by epoll");

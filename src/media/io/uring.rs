@@ -25,7 +25,7 @@ use self::outbox::Outbox;
 use super::{Detach, Told};
 use crate::media::counters::{Counters, Reason};
 
-pub use self::probe::probe;
+pub use self::probe::{Unusable, probe};
 
 /// A ring with the sockets of one worker.
 pub struct Uring {
@@ -334,12 +334,23 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        // Waits until no receive is left that could write to the buffers. Fails with "not found" when there is none, and
-        // on another thread than the one that waited, where the ring was never enabled.
-        let _none_left = self
+        // Until no receive is left that could write to the buffers. Where there is none it fails with "not found", and on
+        // another thread than the one that waited there never was one: the ring was not enabled.
+        while self
             .ring
             .submitter()
-            .register_sync_cancel(None, CancelBuilder::any());
+            .register_sync_cancel(None, CancelBuilder::any())
+            .is_ok()
+        {
+            // What was cancelled ends in here.
+            let moment = Timespec::from(Duration::from_millis(1));
+            let args = SubmitArgs::new().timespec(&moment);
+            let _ended = self.ring.submitter().submit_with_args(1, &args);
+            self.ring.completion().for_each(drop);
+        }
+        let submitter = self.ring.submitter();
+        // Otherwise the sockets, and so their ports, would be held until the kernel has found time to take the ring down.
+        let _none_held = submitter.unregister_files();
     }
 }
 

@@ -8,13 +8,13 @@ use crate::media::player::Player;
 use crate::rtp::telephone_event::{KeyStep, TelephoneEvent};
 
 impl Leg {
-    /// 20 ms have passed: hands each datagram to `send`. Nothing happens before the leg is agreed on. A leg on hold is
+    /// 20 ms have passed: hands each datagram to `send`, as the first bytes of some room. Nothing happens before the leg is agreed on. A leg on hold is
     /// sent nothing, but its clip goes on.
     pub fn beat(
         &mut self,
         now: Mono,
         scratch: &mut Scratch,
-        mut send: impl FnMut(&[u8], SocketAddr),
+        mut send: impl FnMut(&mut [u8], usize, SocketAddr),
     ) -> Option<Finished> {
         let agreed = self.agreed.as_ref()?;
         let to = sendable(agreed, &self.latch);
@@ -24,7 +24,7 @@ impl Leg {
             if let (Some(to), Some(event_type)) = (to, event_type)
                 && let Some(length) = self.make_key(now, step, event_type, event_clock, scratch)
             {
-                send(scratch.datagram(length), to);
+                send(scratch.room(), length, to);
             }
             return None;
         }
@@ -46,7 +46,7 @@ impl Leg {
                     let lasts = frame * (codec.clock_rate() / 8_000);
                     let stamp = self.outgoing.make(now, number, lasts);
                     let length = write(stamp, payload_type, payload, &mut scratch.datagram)?;
-                    send(scratch.datagram(length), to);
+                    send(scratch.room(), length, to);
                 }
             }
             if self.player.as_ref().is_some_and(Player::is_over) {

@@ -14,14 +14,14 @@ use crate::rtp::telephone_event::TelephoneEvent;
 use crate::sdp::negotiate::{Agreed, Codec};
 
 impl Leg {
-    /// Hands `send` what this leg hears of another's packet (or of its own, as an echo): a datagram, or several or none
-    /// where packets are converted.
+    /// Hands `send` what this leg hears of another's packet (or of its own, as an echo): the room that a datagram begins,
+    /// and its length; several or none where packets are converted.
     pub fn hear(
         &mut self,
         now: Mono,
         accepted: &Accepted<'_>,
         scratch: &mut Scratch,
-        mut send: impl FnMut(&[u8], SocketAddr),
+        mut send: impl FnMut(&mut [u8], usize, SocketAddr),
     ) -> Result<(), Reason> {
         let agreed = self.agreed.as_ref().ok_or(Reason::NotAgreed)?;
         let to = sendable(agreed, &self.latch).ok_or(Reason::Held)?;
@@ -50,8 +50,8 @@ impl Leg {
                     let written = stamp.and_then(|stamp| {
                         write(stamp, agreed.send_payload_type, frame.payload, datagram)
                     });
-                    if let Some(datagram) = written.and_then(|length| datagram.get(..length)) {
-                        send(datagram, to);
+                    if let Some(length) = written {
+                        send(datagram, length, to);
                     }
                 });
             }
@@ -64,8 +64,15 @@ impl Leg {
                 let length = pass_event(
                     now, agreed, outgoing, transcoder, packet, event, clock_rate, datagram,
                 )?;
-                send(datagram.get(..length).unwrap_or_default(), to);
+                send(datagram, length, to);
                 return Ok(());
+            }
+            (Sound::Other, transcoder) => {
+                match transcoder {
+                    Some(transcoder) => transcoder.skip(packet),
+                    None => outgoing.skip(source, packet.sequence),
+                }
+                return Err(Reason::UnknownPayload);
             }
             (Sound::Event(event, clock_rate), None) => {
                 let Some((number, _)) = agreed.telephone_event else {
@@ -89,7 +96,7 @@ impl Leg {
         );
         let stamp = stamp.ok_or(Reason::Late)?;
         let length = write(stamp, payload_type, payload, datagram).ok_or(Reason::Malformed)?;
-        send(datagram.get(..length).unwrap_or_default(), to);
+        send(datagram, length, to);
         Ok(())
     }
 }

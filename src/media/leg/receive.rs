@@ -22,15 +22,13 @@ impl Leg {
             PacketError::Truncated | PacketError::Padding => Reason::Malformed,
         })?;
         let agreed = self.agreed.as_ref().ok_or(Reason::NotAgreed)?;
-        let Some(sound) = sound_of(agreed, &packet)? else {
-            // Comfort noise and the like is a sign of life, but teaches no address.
-            if self.latch.is_source(from) {
-                self.last_heard = now;
-                self.told_silent = false;
-            }
-            return Err(Reason::UnknownPayload);
+        let sound = sound_of(agreed, &packet)?;
+        // Comfort noise and the like is a sign of life, but teaches no address.
+        let is_ours = match sound {
+            Sound::Other => self.latch.is_source(from),
+            Sound::Voice(_) | Sound::Event(..) => self.latch.accepts(from),
         };
-        if !self.latch.accepts(from) {
+        if !is_ours {
             return Err(Reason::ForeignSource);
         }
         self.last_heard = now;
@@ -38,10 +36,13 @@ impl Leg {
         if !matches!(agreed.direction, Direction::SendRecv | Direction::RecvOnly) {
             return Err(Reason::NotWanted);
         }
-        let first = !self.is_ready;
-        self.is_ready = true;
+        let first = !self.is_ready && sound != Sound::Other;
+        self.is_ready |= first;
         let key = match sound {
-            Sound::Voice(_) => None,
+            Sound::Voice(codec) if agreed.telephone_event.is_none() => {
+                self.tones.hear(&packet, codec)
+            }
+            Sound::Voice(_) | Sound::Other => None,
             Sound::Event(event, _) => self.keys_in.receive(packet.ssrc, packet.timestamp, event),
         };
         Ok(Accepted {
@@ -54,7 +55,7 @@ impl Leg {
     }
 }
 
-fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Option<Sound>, Reason> {
+fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Sound, Reason> {
     let payload_type = packet.payload_type;
     // Phones that chose a number of their own often use it in both directions.
     if let Some((send, receive)) = agreed.telephone_event
@@ -62,16 +63,16 @@ fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Option<Sound>, Reaso
             || (payload_type == send && payload_type != agreed.receive_payload_type))
     {
         let event = TelephoneEvent::parse(packet.payload).ok_or(Reason::Malformed)?;
-        return Ok(Some(Sound::Event(event, agreed.event_clock_rate)));
+        return Ok(Sound::Event(event, agreed.event_clock_rate));
     }
     Ok(if payload_type == agreed.receive_payload_type {
-        Some(Sound::Voice(agreed.codec))
+        Sound::Voice(agreed.codec)
     } else {
         // Both were offered, and a static number says which it is (RFC 3551 §6).
         match payload_type {
-            0 => Some(Sound::Voice(Codec::Pcmu)),
-            8 => Some(Sound::Voice(Codec::Pcma)),
-            _ => None,
+            0 => Sound::Voice(Codec::Pcmu),
+            8 => Sound::Voice(Codec::Pcma),
+            _ => Sound::Other,
         }
     })
 }

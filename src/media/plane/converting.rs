@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::Plane;
 use super::placing::HeardBy;
 use crate::audio::clip::Clip;
-use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::media::command::Order;
 use crate::media::transcode::{Recipe, Transcoder, complexity};
@@ -22,14 +21,13 @@ pub struct Sound {
 }
 
 impl Plane {
-    /// The leg sends and expects media as agreed; whoever it hears and is heard by may need another transcoder.
-    pub(super) fn agree(&mut self, now: Mono, leg: LegId, agreed: Agreed) {
+    /// The leg was told to send and expect media as agreed; whoever it hears and is heard by may need another transcoder.
+    pub(super) fn speaks(&mut self, leg: LegId, agreed: Agreed) {
         let Some(place) = self.places.get_mut(&leg) else {
             return;
         };
-        place.sound.agreed = Some(agreed.clone());
+        place.sound.agreed = Some(agreed);
         let clip = place.sound.clip.clone();
-        self.order(leg, Order::Agree(now, agreed));
         self.have_encoded(leg, clip.as_ref());
         let heard_by = self.places.get(&leg).map(|place| place.heard_by());
         if let Some(HeardBy::Leg(listener)) = heard_by {

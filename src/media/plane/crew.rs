@@ -40,6 +40,9 @@ struct Hand {
     free: Vec<u32>,
     /// Slots never used begin here.
     fresh: u32,
+    /// The same for rooms.
+    free_rooms: Vec<u32>,
+    fresh_room: u32,
     legs: usize,
     thread: Option<JoinHandle<()>>,
 }
@@ -116,6 +119,24 @@ impl Crew {
     pub fn free_slot(&mut self, worker: usize, slot: u32) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.free.push(slot);
+        }
+    }
+
+    /// A slot of a worker for a room. There are never more rooms than legs.
+    pub fn take_room(&mut self, worker: usize) -> u32 {
+        let Some(hand) = self.hands.get_mut(worker) else {
+            return 0;
+        };
+        hand.free_rooms.pop().unwrap_or_else(|| {
+            hand.fresh_room += 1;
+            hand.fresh_room - 1
+        })
+    }
+
+    /// A room's slot is empty again.
+    pub fn free_room(&mut self, worker: usize, slot: u32) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.free_rooms.push(slot);
         }
     }
 
@@ -222,6 +243,8 @@ impl Hand {
             backlog: VecDeque::new(),
             free: Vec::new(),
             fresh: 0,
+            free_rooms: Vec::new(),
+            fresh_room: 0,
             legs: 0,
             thread: Some(thread),
         })

@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 
 use super::Plane;
 use super::converting::Sound;
+use super::rooms::Seated;
+use super::streams::Made;
+use crate::call::media::Role;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::port::{Link, MediaPort};
+use crate::sdp::codec::Codec;
 
 /// Where a leg is.
 #[derive(Debug)]
@@ -19,10 +23,14 @@ pub struct Place {
     number: u16,
     /// What its far side was told.
     pub local: SocketAddr,
+    /// What it speaks, once that is agreed.
+    pub codec: Option<Codec>,
     heard_by: HeardBy,
     /// What it agreed on, and what it plays: which codec is needed where.
     pub(super) sound: Sound,
     transit: Option<Transit>,
+    /// For its stream.
+    pub made: Made,
 }
 
 /// On the way to another worker.
@@ -39,6 +47,8 @@ pub enum HeardBy {
     Nobody,
     Itself,
     Leg(LegId),
+    /// All in a room.
+    Room(Seated),
 }
 
 impl Place {
@@ -49,9 +59,11 @@ impl Place {
             slot,
             number,
             local,
+            codec: None,
             heard_by: HeardBy::Nobody,
             sound: Sound::default(),
             transit: None,
+            made: Made::default(),
         }
     }
 
@@ -60,12 +72,25 @@ impl Place {
         self.heard_by
     }
 
+    /// The seat that it was told to take.
+    pub(super) fn heard_by_room(&self) -> Option<Seated> {
+        match self.heard_by {
+            HeardBy::Room(seated) => Some(seated),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_heard_by(&mut self, heard_by: HeardBy) {
+        self.heard_by = heard_by;
+    }
+
     /// The worker that it is on or goes to.
     pub(super) fn bound_for(&self) -> usize {
         self.transit.as_ref().map_or(self.worker, |t| t.to)
     }
 
-    fn settled_on(&self) -> Option<usize> {
+    /// The worker that it is on.
+    pub(super) fn settled_on(&self) -> Option<usize> {
         self.transit.is_none().then_some(self.worker)
     }
 }
@@ -82,12 +107,15 @@ impl Plane {
         }
     }
 
-    pub(super) fn join(&mut self, leg: LegId, bridge: BridgeId) {
-        if !self.places.contains_key(&leg) || self.bridges.of(leg) == Some(bridge) {
+    pub(super) fn join(&mut self, leg: LegId, bridge: BridgeId, role: Role) {
+        if !self.places.contains_key(&leg) {
             return;
         }
+        if self.bridges.of(leg) == Some(bridge) {
+            return self.set_role(leg, role);
+        }
         self.leave(leg);
-        self.bridges.join(leg, bridge);
+        self.bridges.join(leg, bridge, role);
         self.relink(bridge);
     }
 
@@ -118,6 +146,7 @@ impl Plane {
         let Some(place) = place.filter(|place| place.number == port.number) else {
             self.ports.give_back(port.number);
             self.sockets -= 1;
+            self.finish(port);
             return;
         };
         let Some(transit) = place.transit.take() else {
@@ -127,6 +156,7 @@ impl Plane {
         let slot = self.crew.take_slot(to);
         (place.worker, place.slot) = (to, slot);
         // All that waited is done before the first packet is read, so that no packet meets a leg half set up.
+        port.seat = None;
         for order in transit.orders {
             drop(port.carry_out(order));
         }
@@ -145,10 +175,14 @@ impl Plane {
 
     /// Whom a leg shall be heard by in its bridge, and that one's slot, if both are settled on one worker.
     fn partner(&self, leg: LegId) -> Option<(LegId, u32)> {
-        let members = self.bridges.members(self.bridges.of(leg)?);
+        let bridge = self
+            .bridges
+            .of(leg)
+            .filter(|b| !self.bridges.needs_room(*b))?;
+        let members = self.bridges.members(bridge);
         let partner = match *members.as_slice() {
-            [first, second, ..] if first == leg => second,
-            [first, second, ..] if second == leg => first,
+            [first, second] if first == leg => second,
+            [first, second] if second == leg => first,
             _ => return None,
         };
         let (here, there) = (self.places.get(&leg)?, self.places.get(&partner)?);
@@ -156,16 +190,22 @@ impl Plane {
         together.then_some((partner, there.slot))
     }
 
-    /// Makes the first two legs of a bridge hear each other, bringing them onto one worker first, and nobody hear the rest.
-    fn relink(&mut self, bridge: BridgeId) {
-        let members = self.bridges.members(bridge);
-        let (pair, rest) = members.split_at(members.len().min(2));
-        for leg in rest {
-            self.set_heard_by(*leg, HeardBy::Nobody);
+    /// Makes the legs of a bridge hear each other: two by passing packets on, more in a room.
+    pub(super) fn relink(&mut self, bridge: BridgeId) {
+        if self.bridges.needs_room(bridge) {
+            self.seat_all(bridge);
+        } else {
+            self.link_pair(bridge);
+            self.close_room(bridge);
         }
-        let &[first, second] = pair else {
-            for leg in pair {
-                self.set_heard_by(*leg, HeardBy::Nobody);
+    }
+
+    /// Makes the two legs of a bridge hear each other, bringing them onto one worker first.
+    fn link_pair(&mut self, bridge: BridgeId) {
+        let members = self.bridges.members(bridge);
+        let &[first, second] = members.as_slice() else {
+            for leg in members {
+                self.set_heard_by(leg, HeardBy::Nobody);
             }
             return;
         };
@@ -190,6 +230,8 @@ impl Plane {
         let link = match heard_by {
             HeardBy::Nobody => Link::Nobody,
             HeardBy::Itself => Link::Echo,
+            // A seat is given with its order.
+            HeardBy::Room(_) => return,
             HeardBy::Leg(listener) => match self.places.get(&listener) {
                 Some(place) => Link::To(place.slot),
                 None => return,
@@ -209,7 +251,7 @@ impl Plane {
     }
 
     /// Sends a leg to another worker. Nobody hears it, and it hears nobody, until it has arrived.
-    fn send_to_worker(&mut self, leg: LegId, to: usize) {
+    pub(super) fn send_to_worker(&mut self, leg: LegId, to: usize) {
         let Some(place) = self.places.get_mut(&leg) else {
             return;
         };

@@ -275,12 +275,12 @@ fn a_pause_covers_what_is_not_pulled_yet() {
     for n in 0..10u32 {
         packet(&mut timeline, i64::from(n) * 20, n * 160, 1_000);
         if n == 4 {
-            timeline.pause(at_ms(50));
-            timeline.pause(at_ms(60));
+            timeline.pause(50);
+            timeline.pause(60);
         }
     }
-    timeline.resume(at_ms(130));
-    timeline.resume(at_ms(150));
+    timeline.resume(130);
+    timeline.resume(150);
     let mut frames = all(&mut timeline, 70);
     frames.extend(all(&mut timeline, 200));
     assert_eq!(runs(&frames), [(1_000, 50), (0, 80), (1_000, 70)]);

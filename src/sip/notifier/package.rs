@@ -3,6 +3,7 @@
 use super::dialog_info::{self, WatchedDialog};
 use super::message_summary;
 use super::presence::{self, Presence};
+use crate::ledger::journal::Messages;
 
 /// An event package.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -63,7 +64,7 @@ pub enum State {
     /// His dialogs.
     Dialogs(Vec<WatchedDialog>),
     /// How many messages are kept for him.
-    Messages(u32),
+    Messages(Messages),
     /// Whether he is there.
     Presence(Presence),
 }
@@ -73,7 +74,7 @@ impl State {
     pub fn document(&self, entity: &str, version: u32) -> String {
         match self {
             State::Dialogs(dialogs) => dialog_info::document(entity, version, dialogs),
-            State::Messages(count) => message_summary::document(entity, *count),
+            State::Messages(messages) => message_summary::document(entity, *messages),
             State::Presence(presence) => presence::document(entity, *presence),
         }
     }

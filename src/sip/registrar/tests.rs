@@ -454,3 +454,36 @@ fn a_proxy_on_the_way_must_keep_the_flow() {
     );
     assert_eq!(registrar.phones(&anna())[0].path, shown);
 }
+
+/// Each connection's phones, and no others, go with it, whatever was done to them before.
+#[test]
+fn a_closed_connection_takes_its_own_bindings() {
+    let mut registrar = Registrar::new();
+    let flow = |phone: u64| {
+        let remote = format!("198.51.100.1:{}", 40_000 + phone);
+        from(&remote, ConnectionId::theirs(phone / 2 + 1))
+    };
+    let who = |phone: u64| Operator::from(format!("phone{phone}"));
+    for phone in 0..2_000 {
+        let request = outbound(&format!("a{phone}"), 1, None, ONE_VIA);
+        assert_eq!(
+            registrar
+                .handle(at(0), &who(phone), &request, flow(phone))
+                .code,
+            200
+        );
+    }
+    // One moves to another connection.
+    registrar.handle(
+        at(1),
+        &who(7),
+        &outbound("b", 1, None, ONE_VIA),
+        flow(1_999),
+    );
+    assert_eq!(registrar.drop_flow(&flow(7)).len(), 1);
+    assert_eq!(registrar.drop_flow(&flow(7)), []);
+    assert_eq!(registrar.drop_flow(&flow(1_998)).len(), 3);
+    assert_eq!(registrar.operators().count(), 1_996);
+    registrar.forget(|_| false);
+    assert!(registrar.on.is_empty() && registrar.ends.is_empty());
+}

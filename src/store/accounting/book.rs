@@ -119,10 +119,40 @@ impl<'a> Book<'a> {
             Entry::OperatorState { .. }
             | Entry::TrunkState { .. }
             | Entry::ConfigReloaded { .. } => self.state(entry),
+            Entry::PlanLoaded { plan_version } => {
+                self.effects.plan_version = Some(*plan_version);
+                Ok(())
+            }
+            Entry::MessageHeard { recording_id, at } => {
+                self.effects.heard.push((*recording_id, *at));
+                Ok(())
+            }
             Entry::Banned(_)
             | Entry::Unbanned { .. }
             | Entry::OutboundTalked(_)
             | Entry::OutboundLimit { .. } => self.security(entry),
+            Entry::LegMeasured(call, leg, quality) => {
+                let measured = (*call, *leg, (**quality).clone());
+                self.effects.quality.push(measured);
+                Ok(())
+            }
+            Entry::MediaPoor {
+                tenant,
+                call,
+                leg,
+                quality,
+                at,
+            } => {
+                let data = serde_json::json!({
+                    "tenant": tenant, "call_id": call, "leg_id": leg, "mos": quality.mos,
+                    "loss": quality.loss.max(quality.loss_out.unwrap_or_default()),
+                    "jitter_ms": quality.jitter_ms, "rtt_ms": quality.rtt_ms, "at": at,
+                });
+                let kind = EventType::MediaQuality;
+                let event = event(kind, tenant, *at, Some(*call), data, self.entropy)?;
+                self.effects.events.push(event);
+                Ok(())
+            }
         }
     }
 
@@ -351,9 +381,16 @@ impl<'a> Book<'a> {
                 let data = serde_json::json!({"tenant": tenant, "operator": operator, "reason": reason, "at": at});
                 (EventType::SecurityOutboundLimit, tenant, *at, data)
             }
-            Entry::Unbanned { address } => {
+            Entry::Unbanned {
+                address,
+                tenant,
+                why,
+                at,
+            } => {
                 self.bans.insert(address.clone(), None);
-                return Ok(());
+                let data =
+                    serde_json::json!({"tenant": tenant, "address": address, "why": why, "at": at});
+                (EventType::SecurityUnbanned, tenant, *at, data)
             }
             Entry::OutboundTalked(day) => {
                 let key = (day.operator.clone(), day.day.clone());

@@ -84,6 +84,7 @@ pub(crate) fn leg(number: u128, ended: i64) -> LegRecord {
         outcome: Some(LegOutcome::Abandoned),
         sip_code: Some(487),
         sip_call_id: Some("a84b4c76e66710@example".to_owned()),
+        quality: None,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::ledger::call::CallRecord;
 use crate::ledger::journal::Entry;
+use crate::ledger::quality::LegQuality;
 
 pub(super) fn log(entry: &Entry) {
     match entry {
@@ -24,12 +25,24 @@ pub(super) fn log(entry: &Entry) {
         Entry::Banned(ban) => {
             tracing::warn!(address = %ban.address, until = %ban.until, "banned: {}", ban.reason);
         }
-        Entry::Unbanned { address } => tracing::info!(%address, "the ban is lifted"),
+        Entry::Unbanned { address, why, .. } => {
+            tracing::info!(%address, "the ban is over: {}", why.as_str());
+        }
         Entry::OutboundLimit {
             operator, reason, ..
         } => tracing::warn!(%operator, "a call to the outside is refused: {reason}"),
+        Entry::MediaPoor { leg, quality, .. } => {
+            tracing::warn!(%leg, "a leg sounds bad: {}", sound(quality));
+        }
         _ => {}
     }
+}
+
+/// `MOS 3.10, 12.00 % lost, jitter 8 ms`.
+fn sound(quality: &LegQuality) -> String {
+    let lost = quality.loss.max(quality.loss_out.unwrap_or_default());
+    let mos = quality.mos.unwrap_or_default();
+    format!("MOS {mos}, {lost} % lost, jitter {} ms", quality.jitter_ms)
 }
 
 /// `inbound call from +79161234567 to +74951000001 by menu:main, hunt:sales: missed, SIP 480. No operator is registered`.

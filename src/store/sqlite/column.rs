@@ -168,6 +168,7 @@ pub(super) fn leg(row: &SqliteRow) -> Result<LegRecord, StoreError> {
         outcome: columns.maybe_word("outcome")?,
         sip_code: columns.maybe_number("sip_code")?,
         sip_call_id: columns.maybe_text("sip_call_id")?,
+        quality: None,
     })
 }
 

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use crate::ledger::entropy::Entropy;
     use crate::ledger::id::Tenant;
-    use crate::ledger::journal::Entry;
+    use crate::ledger::journal::{BanEnd, Entry};
     use crate::store::Store;
     use crate::store::accounting::tests::second;
 
@@ -166,6 +166,9 @@ mod tests {
             Entry::Banned(ban("192.0.2.2", 600)),
             Entry::Unbanned {
                 address: "192.0.2.2".into(),
+                tenant: Tenant::default(),
+                why: BanEnd::Expired,
+                at: second(1),
             },
             Entry::OutboundTalked(day("anna", "2026-03-08", 5)),
             Entry::OutboundTalked(day("anna", "2026-03-08", 9)),
@@ -188,8 +191,9 @@ mod tests {
             .fetch_all(&store.writer)
             .await
             .unwrap();
-        assert_eq!(kinds.len(), 4);
+        assert_eq!(kinds.len(), 5);
         assert_eq!(kinds[0], "security.banned");
-        assert_eq!(kinds[3], "security.outbound_limit");
+        assert_eq!(kinds[3], "security.unbanned");
+        assert_eq!(kinds[4], "security.outbound_limit");
     }
 }

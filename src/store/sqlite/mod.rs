@@ -7,6 +7,7 @@ mod column;
 mod crash;
 mod defence;
 mod outbox;
+mod quality;
 mod read;
 mod schema;
 mod table;
@@ -34,7 +35,9 @@ use super::{Answer, Closed, Position, Store, StoreError};
 use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BanRecord, BindingRecord, Entry, OutboundDay, RecordingRecord};
+use crate::ledger::journal::{
+    BanRecord, BindingRecord, Entry, Messages, OutboundDay, RecordingRecord,
+};
 
 /// A store in a SQLite file.
 pub struct SqliteStore {
@@ -120,8 +123,12 @@ impl Store for SqliteStore {
         Box::pin(self.read_bindings(now))
     }
 
-    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, u32>> {
+    fn messages<'a>(&'a self, tenant: &'a Tenant) -> Answer<'a, BTreeMap<Name, Messages>> {
         Box::pin(self.read_messages(tenant))
+    }
+
+    fn heard(&self, recording: RecordingId) -> Answer<'_, Option<Wall>> {
+        Box::pin(self.read_heard(recording))
     }
 
     fn bans(&self, now: Wall) -> Answer<'_, Vec<BanRecord>> {

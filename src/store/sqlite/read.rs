@@ -9,7 +9,7 @@ use super::SqliteStore;
 use super::column::{self, Columns};
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, Name, RecordingId, Tenant};
-use crate::ledger::journal::{BindingRecord, RecordingRecord};
+use crate::ledger::journal::{BindingRecord, Messages, RecordingRecord};
 use crate::store::page::{CallFilter, Cursor, Page, PageRequest};
 use crate::store::row::{CallDetail, CallRow, MissedCall, MissedItem};
 use crate::store::{Position, StoreError};
@@ -53,9 +53,10 @@ impl SqliteStore {
     pub(super) async fn read_messages(
         &self,
         tenant: &Tenant,
-    ) -> Result<BTreeMap<Name, u32>, StoreError> {
+    ) -> Result<BTreeMap<Name, Messages>, StoreError> {
         let rows = sqlx::query(
-            "SELECT voicemail_box, COUNT(*) AS kept FROM recordings \
+            "SELECT voicemail_box, COUNT(*) AS kept, COUNT(heard.at) AS heard \
+             FROM recordings LEFT JOIN heard ON heard.recording_id = recordings.recording_id \
              WHERE tenant = ? AND voicemail_box IS NOT NULL AND duration_ms IS NOT NULL GROUP BY voicemail_box",
         )
         .bind(tenant.as_str())
@@ -64,10 +65,26 @@ impl SqliteStore {
         rows.iter()
             .map(|row| {
                 let mailbox: String = row.try_get("voicemail_box")?;
-                let kept: i64 = row.try_get("kept")?;
-                Ok((Name::from(mailbox), u32::try_from(kept).unwrap_or(u32::MAX)))
+                let (kept, heard): (i64, i64) = (row.try_get("kept")?, row.try_get("heard")?);
+                let number = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+                let messages = Messages {
+                    fresh: number(kept - heard),
+                    heard: number(heard),
+                };
+                Ok((Name::from(mailbox), messages))
             })
             .collect()
+    }
+
+    pub(super) async fn read_heard(
+        &self,
+        recording: RecordingId,
+    ) -> Result<Option<Wall>, StoreError> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT at FROM heard WHERE recording_id = ?")
+            .bind(recording.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(at.map(Wall::from_micros))
     }
 
     pub(super) async fn read_calls(
@@ -115,9 +132,11 @@ impl SqliteStore {
             .bind(&id)
             .fetch_all(&mut *snapshot)
             .await?;
+        let mut legs: Vec<_> = legs.iter().map(column::leg).collect::<Result<_, _>>()?;
+        super::quality::add_to(&mut snapshot, &id, &mut legs).await?;
         Ok(Some(CallDetail {
             call: column::call(&row)?,
-            legs: legs.iter().map(column::leg).collect::<Result<_, _>>()?,
+            legs,
             trace: match trace {
                 Some(trace) => Columns::of("traces", &trace).json("lines")?,
                 None => Vec::new(),

@@ -56,6 +56,7 @@ impl SqliteStore {
         mut effects: Effects,
     ) -> Result<bool, StoreError> {
         super::defence::write(connection, &mut effects).await?;
+        super::quality::write(connection, &mut effects).await?;
         let deliveries = self.deliveries(&effects.events);
         let written = !deliveries.is_empty();
         let mut traces = Vec::new();
@@ -63,6 +64,13 @@ impl SqliteStore {
             let lines = serde_json::to_string(lines)
                 .map_err(|error| StoreError::Refused(sqlx::Error::Encode(error.into())))?;
             traces.push(vec![Value::text(call), Value::Text(lines)]);
+        }
+        for (recording, at) in &effects.heard {
+            sqlx::query("INSERT OR IGNORE INTO heard (recording_id, at) VALUES (?, ?)")
+                .bind(recording.to_string())
+                .bind(at.as_micros())
+                .execute(&mut *connection)
+                .await?;
         }
         for (operator, contact) in &effects.unbound {
             sqlx::query("DELETE FROM bindings WHERE operator = ? AND contact = ?")

@@ -12,7 +12,10 @@ use crate::ledger::clock::Wall;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{Name, Tenant};
 use crate::ledger::journal::BindingRecord;
-use crate::sip::endpoint::ConnectionId;
+use crate::sip::auth::Credentials;
+use crate::sip::endpoint::command::{Command as SipCommand, Request as SipRequest};
+use crate::sip::endpoint::event::RequestId;
+use crate::sip::endpoint::{ConnectionId, Endpoint, Settings};
 use crate::sip::wire::Method;
 use crate::switch::handle::{Ask, Views};
 use crate::switch::reach::Reach;
@@ -233,4 +236,134 @@ fn draining_ends_calls_some_at_a_time() {
         time = time + Duration::from_millis(6);
     }
     assert_eq!(byes, [50, 50, 20, 0]);
+}
+
+/// A phone of anna's, whose connection is the first that is opened.
+fn phone_at_home() -> (Endpoint, Flow) {
+    let settings = Settings {
+        product: "phone".to_owned(),
+    };
+    let phone = Endpoint::new(settings, Entropy::from_number(9));
+    let local: SocketAddr = "203.0.113.9:40000".parse().unwrap();
+    let flow = Flow {
+        transport: Transport::Tcp,
+        ..Flow::udp(ListenerId(0), "192.0.2.1:5060".parse().unwrap(), local)
+    };
+    (phone, flow)
+}
+
+/// Hands over what the phone sends, without serving it.
+fn take_from(phone: &mut Endpoint, core: &mut Core) {
+    while let Some(transmit) = phone.poll_transmit() {
+        let message = Heard::Message {
+            connection: ConnectionId::theirs(1),
+            bytes: transmit.bytes,
+        };
+        core.take_in_heard(now(), message);
+    }
+}
+
+/// A registration that is served after its connection closed would bind the phone to nothing.
+#[test]
+fn who_has_left_is_not_served() {
+    for stays in [true, false] {
+        let mut core = core(Vec::new());
+        let (mut phone, flow) = phone_at_home();
+        core.take_in_heard(
+            now(),
+            Heard::Accepted {
+                connection: ConnectionId::theirs(1),
+                listener: ListenerId(1),
+                transport: Transport::Tcp,
+                remote: "203.0.113.9:40000".parse().unwrap(),
+                names: Vec::new(),
+            },
+        );
+        let address = "<sip:anna@pbx.example>".to_owned();
+        let request = SipRequest {
+            id: RequestId(1),
+            method: Method::Register,
+            flow,
+            uri: "sip:pbx.example".to_owned(),
+            from: address.clone(),
+            to: address,
+            call_id: None,
+            cseq: 1,
+            credentials: Some(Credentials {
+                user: "anna".to_owned(),
+                password: "anna-password".to_owned(),
+                realm: None,
+            }),
+            headers: vec![(
+                HeaderName::Contact,
+                "<sip:anna@203.0.113.9:40000;transport=tcp>".to_owned(),
+            )],
+        };
+        phone.handle_command(now(), SipCommand::Request(Box::new(request)));
+        take_from(&mut phone, &mut core);
+        while core.serve_next(now()) {}
+        for challenge in settle(&mut core) {
+            phone.handle_message(now(), flow, challenge.bytes().clone());
+        }
+        take_from(&mut phone, &mut core);
+        assert!(core.has_waiting(), "the answer to the challenge");
+        if !stays {
+            core.take_in_heard(
+                now(),
+                Heard::Closed {
+                    connection: ConnectionId::theirs(1),
+                    why: "gone".to_owned(),
+                    opened: true,
+                },
+            );
+        }
+        while core.serve_next(now()) {}
+        assert_eq!(core.registrar.operators().count(), usize::from(stays));
+        assert_eq!(settle(&mut core).len(), usize::from(stays));
+    }
+}
+
+/// The natural end of a ban is told, and it is listed no more.
+#[test]
+fn a_ban_that_is_over_is_forgotten() {
+    let mut core = core(Vec::new());
+    let record = BanRecord {
+        tenant: Tenant::default(),
+        address: "203.0.113.10".to_owned(),
+        reason: "6 failed log-ins".to_owned(),
+        failures: 6,
+        users: 1,
+        banned_at: now().wall,
+        until: now().wall + Duration::from_secs(600),
+    };
+    core.restore_bans(now(), vec![record]);
+    let later = now() + Duration::from_secs(600);
+    assert_eq!(core.poll_timeout(), Some(later.mono));
+    core.handle_timeout(later);
+    assert!(core.views.bans.is_empty());
+    let told = std::iter::from_fn(|| core.poll_effect()).find_map(|effect| match effect {
+        Effect::Journal(Entry::Unbanned {
+            address, why, at, ..
+        }) => Some((address, why, at)),
+        _ => None,
+    });
+    let expected = ("203.0.113.10".to_owned(), BanEnd::Expired, later.wall);
+    assert_eq!(told, Some(expected));
+}
+
+/// Time in the socket counts: half a second in which nothing was served soon is overload.
+#[test]
+fn time_in_the_kernel_is_delay() {
+    let mut core = core(Vec::new());
+    let mut time = now();
+    for number in 0..20 {
+        let options = request("OPTIONS", number, "", "");
+        let waited = Duration::from_millis(700);
+        let from = TRUNK.parse().unwrap();
+        core.take_in_late(time, waited, ListenerId(0), from, options);
+        while core.serve_next(time) {}
+        settle(&mut core);
+        time = time + Duration::from_millis(50);
+    }
+    assert_eq!(core.overloaded(time), Some(Why::Delay));
 }

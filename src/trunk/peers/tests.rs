@@ -217,3 +217,41 @@ fn a_reload_keeps_what_is_known_of_the_peers_that_stay() {
     let next = new(&[B], None).inherit(at(4), next);
     assert!(next.sources(at(4)).is_empty() && !next.is_lost());
 }
+
+#[test]
+fn a_new_timeout_is_another_setting() {
+    let peers = peers(&[A], &[], None);
+    let is_for = |seconds| {
+        let timeout = Duration::from_secs(seconds);
+        peers.is_for(&[wish(A)], &[], None, timeout)
+    };
+    // Below the shortest patience it means nothing here.
+    assert!(is_for(3) && is_for(1));
+    assert!(!is_for(9));
+}
+
+/// RFC 3261 §18.1.1: where the records of a peer or another entry for its host offer TCP, and nowhere else.
+#[test]
+fn a_stream_beside_datagrams_is_known() {
+    let mut named = wish(A);
+    named.transport = Some(Transport::Tcp);
+    let wishes = vec![wish(A), named.clone(), wish(B)];
+    let mut peers = Peers::new(
+        wishes.clone(),
+        Vec::new(),
+        None,
+        Duration::from_secs(3),
+        Entropy::from_number(3),
+    );
+    for wish in wishes {
+        let servers = Search::new(wish.clone(), &[Transport::Udp, Transport::Tcp]).finish();
+        peers.located(Mono::ZERO, &wish, servers);
+    }
+    let tcp = Server {
+        transport: Transport::Tcp,
+        ..server(A)
+    };
+    assert_eq!(peers.stream_beside(server(A)), Some(tcp));
+    assert_eq!(peers.stream_beside(server(B)), None);
+    assert_eq!(peers.stream_beside(tcp), None);
+}

@@ -53,6 +53,8 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let redirect = entry.boolean("redirect");
     let session_expires = super::server::session_expires(entry);
     let reliable = entry.boolean("reliable");
+    let srtp = super::media::srtp(entry);
+    let delayed_offer = entry.word("offer").map(|word| word == "delayed");
     let country = match entry.has("country") {
         true => entry.read("country", read_country),
         false => Some(country),
@@ -77,7 +79,7 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
     let calls_per_second = entry.integer("calls_per_second");
     let account = provider::account(entry, register.as_ref());
     let (peers, weights) = reached?;
-    Some(Trunk {
+    let trunk = Trunk {
         name: Name::from(entry.name),
         peer: peers.first().map(provider::host_and_port),
         accept: accept?,
@@ -102,7 +104,11 @@ pub(super) fn trunk(entry: &Entry<'_>, country: Country) -> Option<Trunk> {
         diversion: diversion?,
         session_expires,
         reliable: reliable?,
-    })
+        srtp: srtp?,
+        delayed_offer: delayed_offer?,
+    };
+    super::media::look_at_keys(entry, &trunk);
+    Some(trunk)
 }
 
 /// What only two trunks together can do wrong: the same source twice.

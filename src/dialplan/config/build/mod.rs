@@ -2,6 +2,7 @@
 
 mod destinations;
 mod lines;
+mod media;
 mod outside;
 mod people;
 mod provider;

@@ -33,6 +33,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
     let codecs = super::lines::codecs(entry);
+    let srtp = super::media::srtp(entry);
     Some(Operator {
         id: Name::from(entry.name),
         name: name?,
@@ -47,6 +48,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         session_expires,
         outbound,
         codecs: codecs?,
+        srtp: srtp?,
     })
 }
 

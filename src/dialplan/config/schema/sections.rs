@@ -198,6 +198,8 @@ const TRUNKS: &[Key] = keys! {
     "diversion": Kind::List(&Kind::OneOf(&["diversion", "history-info"], &[])), Default(r#"["diversion"]"#), "The headers that say on a forward which number of ours was called, and why it goes on.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this trunk's calls.";
     "reliable": Kind::Bool, Default("false"), "Ringing and early media are sent, and asked for, with acknowledgement (100rel) wherever the provider can. false: only where it insists.";
+    "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""off""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: whatever the provider offers is taken, encrypted rather than plain; ours is offered unencrypted with keys beside it, and those only where all `peers` are reached over TLS. required: plain media is refused with 488 and never offered.";
+    "offer": Kind::OneOf(&["early", "delayed"], &[]), Default(r#""early""#), "Where our INVITE describes our sound: early, in itself; delayed: nowhere, the provider offers in its 200 (or reliable 183) and we answer in the ACK (or PRACK).";
 };
 
 const REGISTER: &[Key] = keys! {
@@ -227,6 +229,7 @@ const OPERATORS: &[Key] = keys! {
     "may": Kind::List(&Kind::OneOf(&["transfer", "pick-up", "park"], &[])), Default(r#"["transfer", "pick-up", "park"]"#), "Pass calls on, take calls that ring at colleagues' phones, park calls and take parked ones. Where a call is passed on to is bound by what the operator may dial.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
     "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu", "g722", "opus"], &["g729", "gsm"])), Default(r#"["opus", "g722", "pcma", "pcmu"]"#), "Codecs of this operator's phones in order of preference. Between phones a wide one is taken; towards a trunk that has none, pcma or pcmu are, so that nothing is converted. Opus costs the most processor time where it must be.";
+    "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""offered""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: a phone that wants it has it, and one registered over TLS is offered it beside plain RTP. required: plain media is refused with 488 and never offered.";
 };
 
 const OPERATOR_OUTBOUND: &[Key] = keys! {

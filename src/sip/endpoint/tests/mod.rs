@@ -2,6 +2,7 @@
 
 mod admission;
 mod credentials;
+mod delayed_offer;
 mod fuzz;
 mod incoming;
 mod outgoing;

@@ -60,6 +60,93 @@ fn a_large_invite_goes_by_the_stream_that_is_offered() {
     }
 }
 
+fn by(transport: Transport, remote: &str) -> Flow {
+    Flow {
+        transport,
+        ..flow_to(remote)
+    }
+}
+
+/// The transport of the next message that is sent, and the message.
+fn next(rig: &mut Rig) -> (Transport, Message) {
+    let transmit = rig.endpoint.poll_transmit().unwrap();
+    let message = Message::parse(transmit.bytes).unwrap();
+    let via = message.header(Name::Via).unwrap();
+    let named = format!("SIP/2.0/{} ", transmit.flow.transport.in_via());
+    assert!(via.starts_with(&named), "{via}");
+    (transmit.flow.transport, message)
+}
+
+/// The same within the dialog, unless the far side's Contact names a transport or another address.
+#[test]
+fn large_requests_within_a_dialog_take_the_stream_that_the_peer_offers() {
+    let tcp = by(Transport::Tcp, THEM);
+    for (contact, size, transport) in [
+        ("192.0.2.9", 1_500, Transport::Tcp),
+        ("192.0.2.9:5060", 1_500, Transport::Tcp),
+        ("192.0.2.9", 100, Transport::Udp),
+        ("192.0.2.9;transport=udp", 1_500, Transport::Udp),
+        ("192.0.2.77", 1_500, Transport::Udp),
+    ] {
+        let mut rig = Rig::new();
+        let invite = Box::new(outgoing_invite());
+        rig.command(Command::InviteAny {
+            invite,
+            others: Vec::new(),
+            search: Duration::from_secs(30),
+            large: Some(tcp),
+        });
+        let (first, invite) = next(&mut rig);
+        assert_eq!(first, Transport::Udp);
+        let contact = format!("Contact: <sip:bob@{contact}>");
+        rig.receive(&response(&invite, 200, "bob", &contact, "v=0\n"));
+        assert_eq!(next(&mut rig).0, Transport::Udp);
+        rig.command(Command::Offer {
+            session: SESSION,
+            sdp: Bytes::from(vec![b'a'; size]),
+        });
+        assert_eq!(next(&mut rig).0, transport, "{contact} {size}");
+        rig.events();
+    }
+}
+
+#[test]
+fn large_requests_to_a_caller_take_the_stream_that_his_trunk_offers() {
+    let mut rig = Rig::new();
+    let (session, _) = rig.accepted();
+    rig.command(Command::OffersStream {
+        session,
+        large: by(Transport::Tcp, THEM),
+    });
+    rig.command(Command::Offer {
+        session,
+        sdp: Bytes::from(vec![b'a'; 1_500]),
+    });
+    assert_eq!(next(&mut rig).0, Transport::Tcp);
+}
+
+#[test]
+fn a_large_register_takes_the_stream_that_the_registrar_offers() {
+    for (size, transport) in [(1_500, Transport::Tcp), (10, Transport::Udp)] {
+        let mut rig = Rig::new();
+        let request = Box::new(Request {
+            id: RequestId(1),
+            method: Method::Register,
+            flow: flow_to(THEM),
+            uri: "sip:192.0.2.9".to_owned(),
+            from: "<sip:shop@192.0.2.9>".to_owned(),
+            to: "<sip:shop@192.0.2.9>".to_owned(),
+            call_id: None,
+            cseq: 1,
+            credentials: None,
+            headers: vec![(Name::Subject, "a".repeat(size))],
+        });
+        let large = Some(by(Transport::Tcp, THEM));
+        rig.command(Command::RequestBy { request, large });
+        assert_eq!(next(&mut rig).0, transport);
+    }
+}
+
 /// Lets time pass; the INVITEs that went to another place than `old`.
 fn pass_to(rig: &mut Rig, seconds: u64, old: &str) -> Vec<(SocketAddr, Message)> {
     rig.pass(Duration::from_secs(seconds));

@@ -1,0 +1,115 @@
+//! What the signalling side makes for legs' streams: contexts of protection, sockets for reports; and what it does with a
+//! stream that is over.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use super::{Plane, bind, of_family};
+use crate::call::media::MediaEvent;
+use crate::ledger::clock::{Mono, Wall};
+use crate::ledger::id::LegId;
+use crate::media::command::Order;
+use crate::media::leg::ROOM;
+use crate::media::port::MediaPort;
+use crate::media::stream::Security;
+use crate::sdp::crypto::CryptoAgreed;
+use crate::sdp::negotiate::Agreed;
+
+/// What was made for a leg so far.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The keys of the contexts made last.
+    keys: Option<Box<CryptoAgreed>>,
+    protected: bool,
+    /// It has a socket for reports.
+    reports: bool,
+}
+
+impl Plane {
+    /// Media was agreed on for a leg: protection first, so that no packet goes out or is believed without it.
+    pub(super) fn agree(&mut self, now: Mono, leg: LegId, mut agreed: Agreed) {
+        let Some(place) = self.places.get_mut(&leg) else {
+            return;
+        };
+        let local = place.local;
+        place.codec = Some(agreed.codec);
+        let made = &mut place.made;
+        let needs_socket = !agreed.rtcp_mux && !made.reports;
+        made.reports |= needs_socket;
+        let keys = agreed.crypto.take();
+        let protected = keys.is_some();
+        let is_new = protected && keys != made.keys;
+        if protected || made.protected {
+            made.protected = protected;
+            let security = match keys.filter(|_| is_new) {
+                Some(keys) => match Security::new(&keys) {
+                    Ok(security) => {
+                        made.keys = Some(keys);
+                        Some(Box::new(security))
+                    }
+                    Err(error) => {
+                        let why = format!("media cannot be protected: {error}");
+                        return self.reports.push_back((leg, MediaEvent::Failed { why }));
+                    }
+                },
+                None => None,
+            };
+            self.order(leg, Order::Secure(protected, security));
+        }
+        if needs_socket && let Some(socket) = self.bind_reports(local) {
+            self.order(leg, Order::Reports(socket));
+        }
+        self.order(leg, Order::Agree(now, agreed.clone()));
+        self.speaks(leg, agreed);
+        let bridge = self.bridges.of(leg);
+        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
+            self.seat_all(bridge);
+        }
+    }
+
+    /// The port above the media's. Without it the leg has no reports, and nothing else suffers.
+    fn bind_reports(&mut self, media: SocketAddr) -> Option<UdpSocket> {
+        let ip = of_family(self.bind, media.is_ipv4());
+        let number = media.port().checked_add(1)?;
+        match bind(SocketAddr::new(ip, number)) {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                tracing::debug!(%error, number, "the port for RTCP cannot be opened");
+                None
+            }
+        }
+    }
+
+    /// A leg's stream is over: says farewell to its far side, and tells how it was.
+    pub(super) fn finish(&mut self, mut port: Box<MediaPort>) {
+        let leg = port.leg.id();
+        let now = Mono::ZERO + self.start.elapsed();
+        let target = port.leg.target();
+        let mut room = [0u8; ROOM];
+        if let Some((length, to)) = port.stream.farewell(now, target, &mut room) {
+            let socket = match &port.reports {
+                Some(socket) if !port.stream.is_muxed() => socket,
+                _ => &port.socket,
+            };
+            let report = room.get(..length).unwrap_or_default();
+            // A farewell that does not get through is one packet lost.
+            let sent = socket
+                .set_nonblocking(true)
+                .and_then(|()| socket.send_to(report, to));
+            if let Err(error) = sent {
+                tracing::debug!(%error, %leg, "the last RTCP report was not sent");
+            }
+        }
+        let summary = port.stream.overall();
+        self.reports.push_back((leg, MediaEvent::Measured(summary)));
+    }
+}
+
+/// The wall clock at the instant that is `Mono::ZERO`.
+pub fn wall_at(start: std::time::Instant) -> Wall {
+    let passed = start.elapsed();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Wall::from_micros(now.saturating_sub(passed).as_micros() as i64)
+}

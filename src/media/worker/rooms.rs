@@ -1,0 +1,133 @@
+//! The rooms of a worker: who sits where, and what they hear on the beat.
+
+use std::io;
+
+use super::{Worker, let_hear, send};
+use crate::ledger::clock::Mono;
+use crate::media::command::{Order, Report};
+use crate::media::counters::{Counters, Reason};
+use crate::media::leg::{Accepted, Sound};
+use crate::media::port::MediaPort;
+use crate::media::room::Room;
+
+impl Worker {
+    pub(super) fn carry_out_in_room(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let Some(place) = self.rooms.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        let left = match (order, place) {
+            (Order::OpenRoom(mut room), place) => {
+                match place {
+                    Some(before) => room.succeed(before),
+                    None => self.open_rooms += 1,
+                }
+                place.replace(room).map(Report::SpentRoom)
+            }
+            (Order::CloseRoom, place) => place.take().map(|room| {
+                self.open_rooms -= 1;
+                Report::ClosedRoom(slot, room)
+            }),
+            (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
+            (Order::Announce(clip), None) => Some(Report::SpentClip(clip)),
+            _ => None,
+        };
+        if let Some(left) = left {
+            self.reports.give_back(left, &self.shared.counters);
+        }
+        if self.open_rooms > 0 {
+            self.start_beats()?;
+        }
+        Ok(())
+    }
+
+    /// What a leg said and its room did not play yet is heard by whom it is linked to from now on.
+    pub(super) fn play_out(&mut self, slot: u32, listener: u32) {
+        let now = self.now();
+        let port = self.ports.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some((leg, mut seat)) = port.and_then(|port| Some((port.leg.id(), port.seat.take()?)))
+        else {
+            return;
+        };
+        if let Some(port) = self
+            .ports
+            .get_mut(listener as usize)
+            .and_then(Option::as_mut)
+        {
+            while let Some((packet, codec)) = seat.drain() {
+                let accepted = Accepted {
+                    leg,
+                    packet,
+                    sound: Sound::Voice(codec),
+                    first: false,
+                    key: None,
+                };
+                let counters = &self.shared.counters;
+                let heard = let_hear(
+                    &mut self.io,
+                    now,
+                    (listener, port),
+                    &accepted,
+                    &mut self.scratch,
+                    counters,
+                );
+                if let Err(reason) = heard {
+                    counters.drop(reason);
+                }
+            }
+        }
+        self.reports
+            .give_back(Report::SpentSeat(seat), &self.shared.counters);
+    }
+
+    /// Rooms are mixed for the moment at which the beat was due, so that they go on evenly when the thread does not.
+    pub(super) fn beat_rooms(&mut self, due: Mono) {
+        if self.open_rooms == 0 {
+            return;
+        }
+        let Worker {
+            ports,
+            rooms,
+            reports,
+            scratch,
+            shared,
+            io,
+            ..
+        } = self;
+        let counters = &shared.counters;
+        let rooms = rooms.iter_mut().zip(0u32..);
+        for (room, number) in rooms.filter_map(|(room, n)| Some((room.as_mut()?, n))) {
+            if !reports.has_room() {
+                counters.ring_full.count();
+                continue;
+            }
+            let spent = room.beat(
+                number,
+                due,
+                ports,
+                scratch,
+                |slot, port, room, length, to| {
+                    send(io, due, (slot, port), (room, length), to, counters);
+                },
+            );
+            if let Some(clip) = spent {
+                reports.give_back(Report::SpentClip(clip), counters);
+            }
+        }
+    }
+}
+
+/// Puts a leg that has a seat on its room's list.
+pub(super) fn enter_room(
+    rooms: &mut [Option<Box<Room>>],
+    slot: u32,
+    port: &MediaPort,
+    counters: &Counters,
+) {
+    let Some(seat) = &port.seat else { return };
+    let room = rooms.get_mut(seat.room() as usize);
+    if let Some(room) = room.and_then(Option::as_mut)
+        && !room.admit(slot)
+    {
+        counters.drop(Reason::Unheard);
+    }
+}
