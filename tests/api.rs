@@ -165,6 +165,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
             Ask::Census { reply } => reply.send(Census::default()).unwrap(),
             Ask::Unban { reply, .. } => reply.send(false).unwrap(),
             Ask::PauseRecording { reply, .. } => drop(reply),
+            Ask::Supervise { reply, .. } => drop(reply),
             Ask::Install { .. } | Ask::Drain { .. } => {}
         }
     }

@@ -46,8 +46,6 @@ pub enum Order {
     Untap,
     /// Send a key.
     Press(char),
-    /// Hear others through this, or as they are.
-    Transcode(Option<Box<Transcoder>>),
     /// Play once, unless something is played already.
     Beep(Arc<Clip>),
     /// Sit in a room of this worker.
@@ -64,6 +62,8 @@ pub enum Order {
     Secure(bool, Option<Box<Security>>),
     /// Receive reports on this socket.
     Reports(UdpSocket),
+    /// Hear others through this, or as they are.
+    Transcode(Option<Box<Transcoder>>),
 }
 
 /// From a worker.
@@ -83,8 +83,6 @@ pub enum Report {
     SpentClip(Arc<Clip>),
     /// A tap that is no longer needed, to be dropped.
     SpentTap(TapWriter),
-    /// A transcoder that is no longer needed, to be dropped.
-    SpentTranscoder(Box<Transcoder>),
     /// A seat that is no longer needed, to be dropped.
     SpentSeat(Box<Seat>),
     /// A room that is no longer needed, to be dropped.
@@ -97,4 +95,6 @@ pub enum Report {
     SpentSecurity(Box<Security>),
     /// A socket that is not needed, to be closed.
     SpentSocket(UdpSocket),
+    /// A transcoder that is no longer needed, to be dropped.
+    SpentTranscoder(Box<Transcoder>),
 }

@@ -32,12 +32,12 @@ pub enum Reason {
     SendFailed,
     /// The socket could not be read.
     ReceiveFailed,
-    /// In another codec than the listener's, with nothing to convert it.
-    NotConverted,
     /// Protected audio was agreed on, and its tag is wrong or missing.
     Forged,
     /// Protected, and it came before or is too old to tell; or it would be sent a second time.
     Replayed,
+    /// In another codec than the listener's, with nothing to convert it.
+    NotConverted,
 }
 
 impl Reason {
@@ -56,9 +56,9 @@ impl Reason {
         (Reason::Late, "late"),
         (Reason::SendFailed, "send_failed"),
         (Reason::ReceiveFailed, "receive_failed"),
-        (Reason::NotConverted, "not_converted"),
         (Reason::Forged, "forged"),
         (Reason::Replayed, "replayed"),
+        (Reason::NotConverted, "not_converted"),
     ];
 }
 

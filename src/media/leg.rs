@@ -185,17 +185,17 @@ impl Leg {
         self.player.take().map(|player| player.into_parts().0)
     }
 
-    /// Hears others through this from now on, or as they are; gives back what it replaces.
-    pub fn hear_through(&mut self, transcoder: Option<Box<Transcoder>>) -> Option<Box<Transcoder>> {
-        std::mem::replace(&mut self.transcoder, transcoder)
-    }
-
     /// Plays a clip once if nothing else is played; gives it back if so.
     pub fn beep(&mut self, clip: Arc<Clip>) -> Option<Arc<Clip>> {
         if self.player.is_some() {
             return Some(clip);
         }
         self.play(clip, PlayMode::Once, NO_TOKEN)
+    }
+
+    /// Hears others through this from now on, or as they are; gives back what it replaces.
+    pub fn hear_through(&mut self, transcoder: Option<Box<Transcoder>>) -> Option<Box<Transcoder>> {
+        std::mem::replace(&mut self.transcoder, transcoder)
     }
 
     /// Puts a key in line to be sent; `false` when it is no key or the line is full.

@@ -69,11 +69,11 @@ pub struct Plane {
     crew: Crew,
     places: HashMap<LegId, Place>,
     bridges: Bridges,
+    /// Of the bridges that are mixed.
+    rooms: HashMap<BridgeId, RoomPlace>,
     studio: Studio,
     /// Transcoders made so far.
     transcoders: u64,
-    /// Of the bridges that are mixed.
-    rooms: HashMap<BridgeId, RoomPlace>,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
@@ -114,9 +114,9 @@ impl Plane {
             crew,
             places: HashMap::new(),
             bridges: Bridges::default(),
+            rooms: HashMap::new(),
             studio: Studio::default(),
             transcoders: 0,
-            rooms: HashMap::new(),
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
@@ -322,7 +322,6 @@ impl Plane {
                 Report::Removed(slot, port) => self.take_back(worker, slot, port),
                 Report::SpentClip(clip) => drop(clip),
                 Report::SpentTap(tap) => drop(tap),
-                Report::SpentTranscoder(transcoder) => drop(transcoder),
                 Report::SpentSeat(seat) => drop(seat),
                 Report::SpentRoom(room) => drop(room),
                 Report::ClosedRoom(slot, room) => {
@@ -337,6 +336,7 @@ impl Plane {
                 Report::Sounds(leg, Change::Recovered, _) => {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
+                Report::SpentTranscoder(transcoder) => drop(transcoder),
             }
         }
     }

@@ -120,10 +120,6 @@ impl MediaPort {
                 let _in_line = self.leg.press(key);
                 None
             }
-            Order::Transcode(transcoder) => self
-                .leg
-                .hear_through(transcoder)
-                .map(Report::SpentTranscoder),
             Order::Beep(clip) => self.leg.beep(clip).map(Report::SpentClip),
             Order::Sit(mut seat) => {
                 self.link = Link::Nobody;
@@ -138,6 +134,10 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Transcode(transcoder) => self
+                .leg
+                .hear_through(transcoder)
+                .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_)
             | Order::Remove

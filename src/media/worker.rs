@@ -8,7 +8,7 @@ mod reports;
 mod rooms;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,8 +23,9 @@ use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
 use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
+
 use super::room::Room;
-use super::stream::{Came, Outgoing};
+use super::stream::{Came, Outgoing, Stream};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -321,14 +322,17 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        let heard = let_hear(
-            &mut self.io,
-            now,
-            (heard_in, listener),
-            &accepted,
-            &mut self.scratch,
-            counters,
-        );
+        let token = media_token(listener.generation, heard_in);
+        let MediaPort {
+            leg,
+            socket,
+            stream,
+            ..
+        } = &mut **listener;
+        let io = &mut self.io;
+        let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
+            send(io, now, token, (stream, socket), (room, length), to, counters);
+        });
         if let Err(reason) = heard {
             counters.drop(reason);
         }
@@ -403,11 +407,11 @@ impl Worker {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
             Order::Tap(tap) => Report::SpentTap(tap),
-            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             Order::Beep(clip) => Report::SpentClip(clip),
             Order::Sit(seat) => Report::SpentSeat(seat),
             Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
             Order::Reports(socket) => Report::SpentSocket(socket),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -576,13 +580,7 @@ impl Worker {
                 ..
             } = &mut **port;
             let finished = leg.beat(now, scratch, |room, length, to| {
-                match stream.send(now, Outgoing::Media, room, length) {
-                    Ok(length) => {
-                        let datagram = room.get(..length).unwrap_or_default();
-                        io.send(token, socket, datagram, to, counters);
-                    }
-                    Err(reason) => counters.drop(reason),
-                }
+                send(io, now, token, (stream, socket), (room, length), to, counters);
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -613,46 +611,19 @@ impl Worker {
 fn send(
     io: &mut Io,
     now: Mono,
-    (slot, port): (u32, &mut MediaPort),
+    token: u64,
+    (stream, socket): (&mut Stream, &UdpSocket),
     (room, length): (&mut [u8], usize),
     to: SocketAddr,
     counters: &Counters,
 ) {
-    match port.stream.send(now, Outgoing::Media, room, length) {
+    match stream.send(now, Outgoing::Media, room, length) {
         Ok(length) => {
-            let token = media_token(port.generation, slot);
             let datagram = room.get(..length).unwrap_or_default();
-            io.send(token, &port.socket, datagram, to, counters);
+            io.send(token, socket, datagram, to, counters);
         }
         Err(reason) => counters.drop(reason),
     }
-}
-
-/// Sends a port what its leg hears of another's packet.
-fn let_hear(
-    io: &mut Io,
-    now: Mono,
-    (slot, port): (u32, &mut MediaPort),
-    accepted: &Accepted<'_>,
-    scratch: &mut Scratch,
-    counters: &Counters,
-) -> Result<(), Reason> {
-    let token = media_token(port.generation, slot);
-    let MediaPort {
-        leg,
-        socket,
-        stream,
-        ..
-    } = port;
-    leg.hear(now, accepted, scratch, |room, length, to| {
-        match stream.send(now, Outgoing::Media, room, length) {
-            Ok(length) => {
-                let datagram = room.get(..length).unwrap_or_default();
-                io.send(token, socket, datagram, to, counters);
-            }
-            Err(reason) => counters.drop(reason),
-        }
-    })
 }
 
 fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {

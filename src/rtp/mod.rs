@@ -4,7 +4,6 @@
 //! how that sounds.
 
 pub mod demux;
-pub mod event_relay;
 pub mod jitter_buffer;
 pub mod latch;
 pub mod outgoing;

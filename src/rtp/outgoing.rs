@@ -117,27 +117,6 @@ impl Outgoing {
         self.stamp(false)
     }
 
-    /// The stamp for one more packet about an earlier moment, whatever was sent meanwhile: an event that lasts `samples` by
-    /// now.
-    pub fn again(&mut self, now: Mono, timestamp: u32, samples: u32) -> Stamp {
-        let sequence = self.sequence.wrapping_add(1);
-        // What comes after it comes after its end, and after what was sent meanwhile.
-        let end = timestamp.wrapping_add(samples);
-        let reached = self.timestamp.wrapping_add(self.samples);
-        let behind = end.wrapping_sub(reached);
-        if behind < u32::MAX / 2 {
-            self.advance(now, sequence, timestamp, samples);
-        } else {
-            self.sequence = sequence;
-        }
-        Stamp {
-            sequence,
-            timestamp,
-            ssrc: self.ssrc,
-            marker: false,
-        }
-    }
-
     /// The stamp for a relayed packet; `None` when it is so late that it belongs before the source's beginning here.
     pub fn relay(
         &mut self,

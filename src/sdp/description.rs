@@ -36,14 +36,14 @@ pub struct Stream {
     pub max_packet_time_ms: Option<u32>,
     /// `a=rtpmap` (RFC 8866 §6.6).
     pub maps: Vec<RtpMap>,
-    /// `a=fmtp` (RFC 8866 §6.15): payload type and parameters.
-    pub parameters: Vec<(u8, String)>,
     /// `a=crypto` (RFC 4568), as written.
     pub crypto: Vec<String>,
     /// `a=rtcp-mux` (RFC 5761): reports come on the same port.
     pub rtcp_mux: bool,
     /// `a=rtcp` (RFC 3605): where reports are received if not one port above; its own address only if it names one.
     pub rtcp: Option<(u16, Option<IpAddr>)>,
+    /// `a=fmtp` (RFC 8866 §6.15): payload type and parameters.
+    pub parameters: Vec<(u8, String)>,
 }
 
 /// What a payload type means in a stream.
@@ -132,6 +132,14 @@ impl Stream {
                 .filter(|attribute| attribute.attribute.eq_ignore_ascii_case("rtpmap"))
                 .filter_map(|attribute| RtpMap::parse(attribute.value.as_deref()?))
                 .collect(),
+            crypto: values(&media.attributes, "crypto")
+                .map(str::to_owned)
+                .collect(),
+            rtcp_mux: media
+                .attributes
+                .iter()
+                .any(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-mux")),
+            rtcp: values(&media.attributes, "rtcp").find_map(rtcp),
             parameters: media
                 .attributes
                 .iter()
@@ -142,14 +150,6 @@ impl Stream {
                     Some((number.parse().ok()?, parameters.trim().to_owned()))
                 })
                 .collect(),
-            crypto: values(&media.attributes, "crypto")
-                .map(str::to_owned)
-                .collect(),
-            rtcp_mux: media
-                .attributes
-                .iter()
-                .any(|attribute| attribute.attribute.eq_ignore_ascii_case("rtcp-mux")),
-            rtcp: values(&media.attributes, "rtcp").find_map(rtcp),
             kind: media.media,
             port: media.port,
             proto: media.proto,

@@ -14,11 +14,11 @@ use bytes::Bytes;
 use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, TransportProto};
 use smallvec::SmallVec;
 
-use self::choice::{Match, event_clocks, place_of_reports, telephone_event};
+use self::choice::{Match, event_clocks, telephone_event};
 pub use self::error::SdpError;
 use self::numbers::Numbers;
 pub use self::security::KeySeed;
-use self::security::{Security, dress};
+use self::security::{Security, dress, is_worn};
 pub use super::codec::Codec;
 use super::crypto::{CryptoAgreed, CryptoLine, Policy};
 use super::description::{Description, Format, Stream};
@@ -127,9 +127,9 @@ pub struct Negotiation {
     /// What was offered and can be answered; several early dialogs answer one offer.
     offered: Option<Offered>,
     agreed: Option<Agreed>,
-    security: Security,
     /// What the offer that was answered last leaves to choose, the chosen one among it.
     choices: SmallVec<[Match; 4]>,
+    security: Security,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -190,7 +190,6 @@ impl Negotiation {
             .said
             .get(self.audio_at)
             .map(|media| media.proto.clone())
-            .filter(|proto| proto.eq_ignore_ascii_case("RTP/AVPF"))
             .unwrap_or_else(|| self.security.transport().into());
         let before = self.offered.as_ref().map(|offered| &*offered.lines);
         let lines = self
@@ -277,12 +276,11 @@ impl Negotiation {
             rtcp: before.rtcp,
             ..found.agreed(before.remote, before.direction)
         };
-        let offered = self.offered.as_ref()?;
         let mut medias = self.said.clone();
         let place = medias.get_mut(self.audio_at)?;
-        let proto = std::mem::take(&mut place.proto);
-        *place = self.audio_of(&proto, &found, agreed.direction);
-        dress(place, &offered.lines, offered.rtcp_mux);
+        let said = std::mem::replace(place, self.audio_of(&place.proto, &found, agreed.direction));
+        let worn = said.attributes.into_iter();
+        place.attributes.extend(worn.filter(is_worn));
         self.agreed = Some(agreed.clone());
         // The answer that this one stands for was never seen.
         self.version = self.version.saturating_sub(1);
@@ -550,6 +548,14 @@ impl Negotiation {
         debug_assert!(written.is_ok());
         Bytes::from(text)
     }
+}
+
+/// Where the far side receives reports, if it names a place.
+fn place_of_reports(stream: &Stream, remote: Option<SocketAddr>) -> Option<SocketAddr> {
+    let (port, address) = stream.rtcp?;
+    let remote = remote?.ip();
+    let address = address.filter(|address| address.is_ipv4() == remote.is_ipv4());
+    Some(SocketAddr::new(address.unwrap_or(remote), port))
 }
 
 /// A stream of the offer with port 0: refused, in its place, its transport and formats kept (RFC 3264 §6).

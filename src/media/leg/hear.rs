@@ -14,8 +14,8 @@ use crate::rtp::telephone_event::TelephoneEvent;
 use crate::sdp::negotiate::{Agreed, Codec};
 
 impl Leg {
-    /// Hands `send` what this leg hears of another's packet (or of its own, as an echo): the room that a datagram begins,
-    /// and its length; several or none where packets are converted.
+    /// Hands `send` what this leg hears of another's packet (or of its own, as an echo): a datagram, or several or none
+    /// where packets are converted; each with the room behind it.
     pub fn hear(
         &mut self,
         now: Mono,
@@ -55,6 +55,13 @@ impl Leg {
                     }
                 });
             }
+            (Sound::Other, transcoder) => {
+                match transcoder {
+                    Some(transcoder) => transcoder.skip(packet),
+                    None => outgoing.skip(source, packet.sequence),
+                }
+                return Err(Reason::UnknownPayload);
+            }
             (Sound::Voice(codec), _) => (
                 agreed.send_payload_type,
                 in_law(codec, agreed.codec, packet.payload, payload).ok_or(Reason::NotConverted)?,
@@ -66,13 +73,6 @@ impl Leg {
                 )?;
                 send(datagram, length, to);
                 return Ok(());
-            }
-            (Sound::Other, transcoder) => {
-                match transcoder {
-                    Some(transcoder) => transcoder.skip(packet),
-                    None => outgoing.skip(source, packet.sequence),
-                }
-                return Err(Reason::UnknownPayload);
             }
             (Sound::Event(event, clock_rate), None) => {
                 let Some((number, _)) = agreed.telephone_event else {

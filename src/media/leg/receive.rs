@@ -43,7 +43,10 @@ impl Leg {
                 self.tones.hear(&packet, codec)
             }
             Sound::Voice(_) | Sound::Other => None,
-            Sound::Event(event, _) => self.keys_in.receive(packet.ssrc, packet.timestamp, event),
+            Sound::Event(event, clock_rate) => {
+                let Packet { ssrc, timestamp, .. } = packet;
+                self.keys_in.receive_at(clock_rate, ssrc, timestamp, event)
+            }
         };
         Ok(Accepted {
             leg: self.id,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Plane;
 use super::placing::HeardBy;
 use crate::audio::clip::Clip;
+use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::media::command::Order;
 use crate::media::transcode::{Recipe, Transcoder, complexity};
@@ -21,13 +22,19 @@ pub struct Sound {
 }
 
 impl Plane {
-    /// The leg was told to send and expect media as agreed; whoever it hears and is heard by may need another transcoder.
-    pub(super) fn speaks(&mut self, leg: LegId, agreed: Agreed) {
+    /// The leg sends and expects media as agreed, protected first, so that no packet goes out or is believed without it;
+    /// whoever it hears and is heard by may need another transcoder, or another seat.
+    pub(super) fn agree(&mut self, now: Mono, leg: LegId, mut agreed: Agreed) {
+        if !self.prepare_stream(leg, &mut agreed) {
+            return;
+        }
         let Some(place) = self.places.get_mut(&leg) else {
             return;
         };
-        place.sound.agreed = Some(agreed);
+        place.codec = Some(agreed.codec);
+        place.sound.agreed = Some(agreed.clone());
         let clip = place.sound.clip.clone();
+        self.order(leg, Order::Agree(now, agreed));
         self.have_encoded(leg, clip.as_ref());
         let heard_by = self.places.get(&leg).map(|place| place.heard_by());
         if let Some(HeardBy::Leg(listener)) = heard_by {
@@ -43,6 +50,10 @@ impl Plane {
         });
         if let Some(speaker) = speaker {
             self.convert(speaker, leg);
+        }
+        let bridge = self.bridges.of(leg);
+        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
+            self.seat_all(bridge);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Worker, let_hear, send};
+use super::{Worker, media_token, send};
 use crate::ledger::clock::Mono;
 use crate::media::command::{Order, Report};
 use crate::media::counters::{Counters, Reason};
@@ -61,18 +61,18 @@ impl Worker {
                     first: false,
                     key: None,
                 };
-                let counters = &self.shared.counters;
-                let heard = let_hear(
-                    &mut self.io,
-                    now,
-                    (listener, port),
-                    &accepted,
-                    &mut self.scratch,
-                    counters,
-                );
-                if let Err(reason) = heard {
-                    counters.drop(reason);
-                }
+                let token = media_token(port.generation, listener);
+                let MediaPort {
+                    leg,
+                    socket,
+                    stream,
+                    ..
+                } = &mut **port;
+                let (io, counters) = (&mut self.io, &self.shared.counters);
+                // What the listener cannot hear now it would not have heard in the room either.
+                let _heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
+                    send(io, now, token, (stream, socket), (room, length), to, counters);
+                });
             }
         }
         self.reports
@@ -106,7 +106,9 @@ impl Worker {
                 ports,
                 scratch,
                 |slot, port, room, length, to| {
-                    send(io, due, (slot, port), (room, length), to, counters);
+                    let token = media_token(port.generation, slot);
+                let from = (&mut port.stream, &port.socket);
+                send(io, due, token, from, (room, length), to, counters);
                 },
             );
             if let Some(clip) = spent {

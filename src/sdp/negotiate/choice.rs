@@ -29,9 +29,12 @@ impl Match {
         }
     }
 
-    /// What is agreed when both sides use the far side's numbers, as far as the codec goes.
+    /// What is agreed when both sides use the far side's numbers, without keys and reports.
     pub(super) fn agreed(&self, remote: Option<SocketAddr>, direction: Direction) -> Agreed {
         Agreed {
+            crypto: None,
+            rtcp_mux: false,
+            rtcp: None,
             remote,
             codec: self.codec,
             send_payload_type: self.payload_type,
@@ -41,9 +44,6 @@ impl Match {
             opus: self.opus,
             packet_time_ms: self.packet_time_ms,
             direction,
-            crypto: None,
-            rtcp_mux: false,
-            rtcp: None,
         }
     }
 }
@@ -84,12 +84,4 @@ fn packet_time_ms(stream: &Stream, codec: Codec) -> u32 {
         (50, Codec::Opus) => 40,
         (whole, _) => whole.min(60),
     }
-}
-
-/// Where the far side receives reports, if it names a place.
-pub(super) fn place_of_reports(stream: &Stream, remote: Option<SocketAddr>) -> Option<SocketAddr> {
-    let (port, address) = stream.rtcp?;
-    let remote = remote?.ip();
-    let address = address.filter(|address| address.is_ipv4() == remote.is_ipv4());
-    Some(SocketAddr::new(address.unwrap_or(remote), port))
 }

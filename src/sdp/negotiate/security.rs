@@ -168,6 +168,11 @@ pub(super) fn dress(media: &mut Media, lines: &[CryptoLine], rtcp_mux: bool) {
     }
 }
 
+/// Whether an attribute of ours is one that [`dress`] wrote.
+pub(super) fn is_worn(attribute: &Attribute) -> bool {
+    matches!(attribute.attribute.as_str(), "crypto" | "rtcp-mux")
+}
+
 fn no_common_suite(stream: &Stream) -> SdpError {
     let theirs: Vec<&str> = stream
         .crypto
