@@ -558,7 +558,7 @@ async fn a_provider_that_wants_to_make_the_offer() {
         let invite = provider.request(Method::Invite, 0, LIMIT).await;
         assert!(invite.body().is_empty());
         let answer = provider.request(answering, 0, LIMIT).await;
-        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        let text = String::from_utf8_lossy(&answer.body()).into_owned();
         // The provider offered PCMU alone.
         assert!(
             text.contains("m=audio ") && text.contains(" RTP/AVP 0"),

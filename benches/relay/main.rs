@@ -318,7 +318,8 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
         }
     }
     std::thread::sleep(Duration::from_millis(500));
-    let found = drive(&phones, &targets, length, &["media-0", "recorder"])?;
+    let threads = ["media-0", "recorder", "record-disk"];
+    let found = drive(&phones, &targets, length, &threads)?;
     let memory = resident()?.saturating_sub(before);
     recorder.shutdown();
     Ok(Found { memory, ..found })

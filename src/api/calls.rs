@@ -16,6 +16,7 @@ use super::Api;
 use super::error::Refusal;
 use super::query::Parameters;
 use super::recordings;
+use crate::dialplan::features::Supervision;
 use crate::ledger::call::CallRecord;
 use crate::ledger::id::{CallId, Name, Tenant};
 use crate::switch::handle::Ask;
@@ -163,6 +164,42 @@ pub(super) async fn recording(
     .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_recorded", why))?;
     let shown = json!({"call_id": call, "recording_id": recording, "state": state});
     Ok(Json(shown))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Supervise {
+    operator: String,
+    mode: String,
+}
+
+/// `POST /api/v1/calls/{call_id}/supervise`
+pub(super) async fn supervise(
+    State(api): State<Api>,
+    Path(call): Path<String>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let call = call_id(&call)?;
+    let Supervise { operator, mode } = read(&body, r#"{"operator": "anna", "mode": "listen"}"#)?;
+    let Some(mode) = Supervision::parse(&mode) else {
+        let why = format!("\"{mode}\" is no mode: it is listen, whisper or barge.");
+        return Err(Refusal::bad(why));
+    };
+    if !api.handle.views.calls.contains_key(&call) {
+        return Err(not_running());
+    }
+    let operator = Name::from(operator);
+    let placed = ask(&api, |reply| Ask::Supervise {
+        call,
+        operator,
+        mode,
+        reply,
+    })
+    .await?;
+    let by = placed
+        .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "not_supervised", why))?;
+    let shown = json!({"call_id": call, "supervisor_call_id": by});
+    Ok((StatusCode::ACCEPTED, Json(shown)).into_response())
 }
 
 /// Asks the switch and waits for its answer, for a while.

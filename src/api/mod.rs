@@ -133,6 +133,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
         ("/api/v1/calls/{call_id}/hangup", post(calls::hangup)),
         ("/api/v1/calls/{call_id}/transfer", post(calls::transfer)),
         ("/api/v1/calls/{call_id}/recording", post(calls::recording)),
+        ("/api/v1/calls/{call_id}/supervise", post(calls::supervise)),
         ("/api/v1/missed", get(missed::list)),
         ("/api/v1/recordings/{recording_id}", get(recordings::one)),
         (

@@ -174,8 +174,7 @@ impl Edge for Disk<'_> {
             .or_insert_with(|| {
                 let bytes =
                     std::fs::read(self.directory.join(path)).map_err(|error| error.to_string())?;
-                let samples = wav::read(&bytes).map_err(|error| error.to_string())?;
-                Ok(Clip::from_samples(path, &samples))
+                wav::read_clip(path, &bytes).map_err(|error| error.to_string())
             })
             .clone()
     }

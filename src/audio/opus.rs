@@ -29,6 +29,8 @@ pub struct Tuning {
     pub dtx: bool,
     /// How many packets in a hundred are expected to be lost; the share of the bits that error correction gets.
     pub loss_percent: u8,
+    /// Whether all packets are of one size.
+    pub constant_bitrate: bool,
 }
 
 impl Default for Tuning {
@@ -40,6 +42,7 @@ impl Default for Tuning {
             fec: true,
             dtx: false,
             loss_percent: 5,
+            constant_bitrate: false,
         }
     }
 }
@@ -61,11 +64,7 @@ impl Encoder {
     pub fn new(rate_hz: u32, tuning: Tuning) -> Result<Encoder, OpusError> {
         let rate = rate_of(rate_hz)?;
         let mut inner = Encoding::new(rate, Channels::Mono, Application::Voip).map_err(said)?;
-        let bitrate = tuning.bitrate.unwrap_or(match rate_hz {
-            8_000 => 20_000,
-            16_000 => 28_000,
-            _ => 36_000,
-        });
+        let bitrate = tuning.bitrate.unwrap_or(usual_bitrate(rate_hz));
         let bitrate = i32::try_from(bitrate).unwrap_or(i32::MAX);
         inner
             .set_bitrate(Bitrate::BitsPerSecond(bitrate))
@@ -78,6 +77,7 @@ impl Encoder {
             .set_packet_loss_perc(tuning.loss_percent.min(100))
             .map_err(said)?;
         inner.set_dtx(tuning.dtx).map_err(said)?;
+        inner.set_vbr(!tuning.constant_bitrate).map_err(said)?;
         Ok(Encoder { inner })
     }
 
@@ -155,6 +155,15 @@ pub fn packet_ticks(payload: &[u8]) -> Option<u32> {
     };
     let ticks = frame * frames;
     (1..=MOST_TICKS).contains(&ticks).then_some(ticks)
+}
+
+/// Bits per second that are enough for speech at a rate.
+pub const fn usual_bitrate(rate_hz: u32) -> u32 {
+    match rate_hz {
+        8_000 => 20_000,
+        16_000 => 28_000,
+        _ => 36_000,
+    }
 }
 
 fn rate_of(rate_hz: u32) -> Result<SampleRate, OpusError> {

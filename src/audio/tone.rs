@@ -39,6 +39,21 @@ pub fn signals(count: usize) -> Vec<i16> {
     signal.repeat(count)
 }
 
+/// Two short notes, rising or falling: somebody comes or leaves.
+pub fn notes(rising: bool) -> Vec<i16> {
+    let frequencies = if rising {
+        [660.0, 880.0]
+    } else {
+        [880.0, 660.0]
+    };
+    let note = |frequency: f64| {
+        let mut note = tone(&[frequency], NOTES_DBFS, 120);
+        fade_ends(&mut note, samples_in(10));
+        note
+    };
+    frequencies.into_iter().flat_map(note).collect()
+}
+
 /// One period of a country's ring-back tone (ITU-T E.180 Supplement 2), to be played in a loop. `country` is ISO 3166 alpha-2;
 /// one that is not listed hears 425 Hz for 1 s, then 4 s of silence.
 pub fn ringback(country: &str) -> Vec<i16> {
@@ -87,6 +102,8 @@ const RATE: f64 = 8_000.0;
 const FULL_SCALE: f64 = i16::MAX as f64;
 const BEEP_DBFS: f64 = -10.0;
 const RINGBACK_DBFS: f64 = -16.0;
+/// Beside people who talk.
+const NOTES_DBFS: f64 = -20.0;
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! WAV in and out of memory, over `hound`: any usual PCM file becomes mono samples at 8 kHz, samples become a 16-bit file.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
+use super::clip::Clip;
 use super::resample::resample;
 
 /// Why a WAV file cannot be used; each is a sentence to show.
@@ -33,16 +35,33 @@ pub enum WavError {
 
 /// Reads a PCM WAV file (8 to 32 bits or float, mono or stereo, 8 to 48 kHz) as mono at 8 kHz; stereo is averaged.
 pub fn read(bytes: &[u8]) -> Result<Vec<i16>, WavError> {
+    let (rate, mono) = read_mono(bytes)?;
+    Ok(at_rate(&mono, rate, RATE))
+}
+
+/// Reads it as a clip: for codecs that carry more than a telephone's bandwidth it is kept at 16 kHz, if the file has as much.
+pub fn read_clip(name: &str, bytes: &[u8]) -> Result<Arc<Clip>, WavError> {
+    let (rate, mono) = read_mono(bytes)?;
+    let samples = at_rate(&mono, rate, RATE);
+    Ok(if rate > RATE {
+        Clip::wide(name, &samples, &at_rate(&mono, rate, WIDE), WIDE)
+    } else {
+        Clip::from_samples(name, &samples)
+    })
+}
+
+fn read_mono(bytes: &[u8]) -> Result<(u32, Vec<f32>), WavError> {
     let (rate, channels) = read_float(bytes)?;
     let mono: Vec<f32> = match channels.as_slice() {
         [left, right] => left.iter().zip(right).map(|(l, r)| (l + r) / 2.0).collect(),
         [only] => only.clone(),
         _ => return Err(WavError::Empty),
     };
-    Ok(resample(&mono, rate, RATE)
-        .into_iter()
-        .map(to_i16)
-        .collect())
+    Ok((rate, mono))
+}
+
+fn at_rate(mono: &[f32], from: u32, to: u32) -> Vec<i16> {
+    resample(mono, from, to).into_iter().map(to_i16).collect()
 }
 
 /// Reads a WAV file as it is: its sample rate in Hz and the samples of each channel.
@@ -174,6 +193,8 @@ fn to_i16(sample: f32) -> i16 {
 }
 
 const RATE: u32 = 8_000;
+/// The rate at which clips are kept for wide codecs.
+const WIDE: u32 = 16_000;
 /// What the 32-bit sizes of RIFF can count in 16-bit samples, with room for the header.
 const MAX_SAMPLES: usize = (u32::MAX as usize - 1_024) / 2;
 

@@ -108,7 +108,7 @@ impl Call {
             self.hang_up(now, by, goodbye);
             return;
         }
-        if self.passer_gone(now, leg) {
+        if self.passer_gone(now, leg) || self.supervisor_gone(now, leg) {
             return;
         }
         let back = match &mut self.stage {
@@ -241,6 +241,11 @@ impl Call {
     /// A leg that another call gave away takes its seat; whoever had it leaves.
     pub(super) fn adopt(&mut self, now: Now, moved: MovedLeg) {
         let id = moved.leg;
+        if let Seat::Supervisor(mode) = moved.seat
+            && self.has_seat(moved.seat)
+        {
+            return self.adopt_supervisor(now, moved, mode);
+        }
         if !self.has_seat(moved.seat) {
             self.state
                 .note(now, "A leg cannot be taken: its seat is not there any more");
@@ -303,6 +308,7 @@ impl Call {
             Seat::Of(leg) => self.other_than(leg).is_some(),
             Seat::Ringing => self.is_seeking(),
             Seat::Parked => self.parked().is_some(),
+            Seat::Supervisor(_) => self.is_conversation(),
         };
         is_free && self.state.guest_leg().is_some()
     }

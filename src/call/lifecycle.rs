@@ -3,7 +3,7 @@
 use super::account::decide;
 use super::conversation::Conversation;
 use super::leg::{Leg, LegOwner, LegState};
-use super::output::{EndReason, LegAct, Output, Side};
+use super::output::{EndReason, LegAct, Output, Seat, Side};
 use super::{Arrival, Call, First, Source};
 use crate::desk::request::Request;
 use crate::destination::{Ending, Leaving, Next, Outbound, Stage, Summon};
@@ -11,7 +11,7 @@ use crate::dialplan::plan::AnswerPolicy;
 use crate::dialplan::routing::Entry;
 use crate::ledger::cause::{Cause, Direction, EndedBy};
 use crate::ledger::clock::Now;
-use crate::ledger::id::{LegId, Name};
+use crate::ledger::id::{CallId, LegId, Name};
 use crate::ledger::leg::LegOutcome;
 
 /// What the guest is told at the end.
@@ -126,6 +126,17 @@ impl Call {
                 return;
             }
         }
+        self.summon(now, operator);
+    }
+
+    /// The operator is called to his phone, to take a seat in a running call.
+    pub(super) fn begin_joining(&mut self, now: Now, operator: &Name, into: CallId, seat: Seat) {
+        self.state.started();
+        self.first = Some(First::Join(into, seat));
+        self.summon(now, operator);
+    }
+
+    fn summon(&mut self, now: Now, operator: &Name) {
         let (stage, next) = Summon::enter(&mut self.state, now, operator);
         self.stage = stage;
         self.advance(now, next);
@@ -157,6 +168,10 @@ impl Call {
             Entry::Unknown => Err(rejection(Cause::UnknownNumber)),
             Entry::Destination(to) => Ok(First::Go(to)),
             Entry::PickUp(_) => Err((Cause::UnknownNumber, "No call rings there".to_owned())),
+            Entry::Supervise(whom, _) => Err((
+                Cause::UnknownNumber,
+                format!("{whom} is in no conversation"),
+            )),
             Entry::Slot(_) => Err((Cause::UnknownNumber, "Nobody is parked there".to_owned())),
         }
     }

@@ -23,6 +23,7 @@ pub mod shown;
 mod signals;
 mod sound;
 pub(crate) mod state;
+mod supervising;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timer;
@@ -36,6 +37,7 @@ use self::input::Input;
 use self::output::{Output, Seat, Target};
 use self::state::State;
 use crate::destination::Stage;
+use crate::dialplan::features::Supervision;
 use crate::dialplan::number::E164;
 use crate::dialplan::plan::{Destination, Plan};
 use crate::dialplan::routing::Entry;
@@ -137,6 +139,24 @@ impl Call {
         call
     }
 
+    /// A call that begins without a leg (API): rings `supervisor`'s phones, then he supervises the call `into`.
+    pub fn supervise(
+        now: Now,
+        plan: Arc<Plan>,
+        call: CallId,
+        supervisor: Name,
+        into: CallId,
+        mode: Supervision,
+        entropy: Entropy,
+    ) -> Call {
+        let dialled = mode.as_str().to_owned();
+        let entry = Entry::Unknown;
+        let state = State::originated(now, plan, call, &supervisor, dialled, &entry, entropy);
+        let mut call = Call::new(state);
+        call.begin_joining(now, &supervisor, into, Seat::Supervisor(mode));
+        call
+    }
+
     fn new(state: State) -> Call {
         Call {
             state,
@@ -157,6 +177,7 @@ impl Call {
             Input::Desk(notice) => self.on_notice(now, notice),
             Input::Command(command) => self.on_command(now, command),
         }
+        self.refresh_supervisors(now);
     }
 
     /// `poll_timeout` has passed.
@@ -166,6 +187,7 @@ impl Call {
                 return;
             };
             self.on_timer(now, timer);
+            self.refresh_supervisors(now);
         }
     }
 

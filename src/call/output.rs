@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::media::MediaAct;
 use crate::desk::notice::Phone;
 use crate::desk::request::Request;
+use crate::dialplan::features::Supervision;
 use crate::ledger::cause::Cause;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId, VoicemailId};
 use crate::ledger::journal::Entry;
@@ -238,4 +239,6 @@ pub enum Seat {
     Ringing,
     /// With a caller who is parked.
     Parked,
+    /// Beside two who talk.
+    Supervisor(Supervision),
 }

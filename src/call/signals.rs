@@ -206,6 +206,7 @@ impl Call {
     /// An answered leg that no destination took is not kept.
     fn end_if_unwanted(&mut self, now: Now, leg: LegId) {
         let is_wanted = self.state.guest == Some(leg)
+            || self.state.is_supervisor(leg)
             || matches!(&self.stage, Stage::Talking(conversation) if conversation.person == leg);
         if !is_wanted && !self.is_over {
             self.state.end(now, leg, EndReason::AnsweredElsewhere);
@@ -320,6 +321,9 @@ impl Call {
         if !leg.keys.takes(now.mono, key, source, negotiated) {
             return;
         }
+        if self.supervisor_key(now, id, key) {
+            return;
+        }
         self.typed(now, id, key);
         if self.state.guest == Some(id) {
             self.happens(now, Happening::Key(key));
@@ -397,7 +401,9 @@ impl Call {
             | Notice::StopRinging { call, .. }
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
-            | Notice::Refused { call, .. } => *call,
+            | Notice::Refused { call, .. }
+            | Notice::ConferenceEntered { call, .. }
+            | Notice::ConferenceFull { call } => *call,
             Notice::StateChanged { .. } => return,
         };
         if call != self.state.id {

@@ -215,6 +215,14 @@ impl State {
         }
     }
 
+    /// The leg hears all who are in a bridge that is not this call's own, and they it.
+    pub(crate) fn enter_bridge(&mut self, id: LegId, bridge: BridgeId) {
+        let Some(leg) = self.leg_mut(id) else { return };
+        if leg.bridge.replace(bridge) != Some(bridge) {
+            self.media(MediaAct::Join { leg: id, bridge });
+        }
+    }
+
     /// The guest and another leg hear each other.
     pub(crate) fn join(&mut self, now: Now, other: LegId) {
         let bridge = match self.bridge {
@@ -247,6 +255,7 @@ impl State {
             .legs
             .iter()
             .filter(|leg| leg.bridge.is_some() && leg.is_connected())
+            .filter(|leg| !self.is_supervisor(leg.id()))
             .map(|leg| {
                 let hears_hold = leg.playing.as_ref().is_some_and(|playing| playing.hold);
                 (leg.id(), leg.held, hears_hold)

@@ -9,6 +9,7 @@ use super::account::Facts;
 use super::leg::Leg;
 use super::output::Output;
 use super::passing::Passing;
+use super::supervising::Supervisor;
 use super::timer::{Timer, Timers};
 use super::{Arrival, Source};
 use crate::desk::request::Request;
@@ -70,6 +71,8 @@ pub(crate) struct State {
     pub(crate) told_later: Option<LegId>,
     /// The operator who passed the guest on, for those who are rung.
     pub(crate) referred_by: Option<String>,
+    /// Legs that take part without being a side of the conversation.
+    pub(crate) supervisors: Vec<Supervisor>,
     /// Where phones have sent the call on.
     pub(crate) redirects: Vec<String>,
     pub(crate) arrived: Mono,
@@ -187,6 +190,7 @@ impl State {
             told_later: None,
             recording_paused: false,
             referred_by: None,
+            supervisors: Vec::new(),
             redirects: Vec::new(),
             arrived: now.mono,
             answered: None,
@@ -196,6 +200,11 @@ impl State {
             steps: 0,
             steps_since: now.mono,
         }
+    }
+
+    /// Whether a leg takes part without being a side of the conversation.
+    pub(crate) fn is_supervisor(&self, leg: LegId) -> bool {
+        self.supervisors.iter().any(|one| one.leg == leg)
     }
 
     /// The number of ours that an entry means.

@@ -3,9 +3,12 @@
 //! What a call asks is a [`request::Request`]; the answer comes later as a [`notice::Notice`] for that call. The desk never sends SIP:
 //! a claim tells the call to ring, and the call reports how it went. The wait limit of a hunt is the call's timer; ring turns and wrap-ups are the desk's.
 //!
+//! It also knows which calls are in which conference.
+//!
 //! Rules: an operator is claimed by one call at most; who becomes free goes to the call that has waited longest, across all hunts that he is a member of;
 //! an operator who is away counts as not there. Forwards are never busy and belong to no call.
 
+mod conferences;
 mod line;
 pub mod notice;
 mod operators;
@@ -20,6 +23,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::conferences::Conferences;
 use self::line::{Line, Outlook, Waiting};
 use self::notice::{Notice, OperatorState, Phone, Refusal};
 use self::operators::Operators;
@@ -33,6 +37,7 @@ use crate::ledger::id::{CallId, Name};
 pub struct Desk {
     operators: Operators,
     line: Line,
+    conferences: Conferences,
     notices: VecDeque<Notice>,
 }
 
@@ -98,7 +103,21 @@ impl Desk {
                 self.rings_no_more(call, &operator);
                 self.operators.occupy(&operator, call);
             }
+            Request::EnterConference {
+                call,
+                conference,
+                bridge,
+                most,
+            } => {
+                let notice = match self.conferences.enter(call, conference, bridge, most) {
+                    Some(bridge) => Notice::ConferenceEntered { call, bridge },
+                    None => Notice::ConferenceFull { call },
+                };
+                self.notices.push_back(notice);
+            }
+            Request::LeaveConference { call } => self.conferences.leave(call),
             Request::Gone { call } => {
+                self.conferences.leave(call);
                 self.line.remove(call);
                 self.unsay(call);
                 self.operators.release_all(now, call);
@@ -191,7 +210,10 @@ impl Desk {
             | Notice::StopRinging { call: told, .. }
             | Notice::NobodyRegistered { call: told }
             | Notice::Exhausted { call: told } => *told != call,
-            Notice::Refused { .. } | Notice::StateChanged { .. } => true,
+            Notice::Refused { .. }
+            | Notice::ConferenceEntered { .. }
+            | Notice::ConferenceFull { .. }
+            | Notice::StateChanged { .. } => true,
         });
     }
 

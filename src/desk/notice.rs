@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::dialplan::plan::Member;
-use crate::ledger::id::{CallId, Name};
+use crate::ledger::id::{BridgeId, CallId, Name};
 use crate::sip::registrar::split_place;
 
 /// A notice for a call, or about an operator.
@@ -44,6 +44,18 @@ pub enum Notice {
         operator: Name,
         /// Why.
         why: Refusal,
+    },
+    /// The guest is in the conference: he joins its bridge.
+    ConferenceEntered {
+        /// The call.
+        call: CallId,
+        /// The conference's bridge.
+        bridge: BridgeId,
+    },
+    /// The conference is full.
+    ConferenceFull {
+        /// The call.
+        call: CallId,
     },
     /// An operator's state changed; for events and the API.
     StateChanged {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::dialplan::plan::{Member, Strategy};
-use crate::ledger::id::{CallId, Name};
+use crate::ledger::id::{BridgeId, CallId, Name};
 
 /// A request of a call.
 #[derive(Clone, PartialEq, Debug)]
@@ -74,6 +74,22 @@ pub enum Request {
         call: CallId,
         /// The operator.
         operator: Name,
+    },
+    /// The call's guest comes into a conference. Answered by `ConferenceEntered` or `ConferenceFull`.
+    EnterConference {
+        /// The call.
+        call: CallId,
+        /// The conference's name.
+        conference: Name,
+        /// Its bridge, if nobody else is there.
+        bridge: BridgeId,
+        /// Parties at once.
+        most: u32,
+    },
+    /// He leaves it.
+    LeaveConference {
+        /// The call.
+        call: CallId,
     },
     /// The call is over: everything it holds is released as by `LeaveHunt` and `Release`.
     Gone {

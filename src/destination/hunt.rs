@@ -146,7 +146,10 @@ impl Hunt {
                     failed: Some(cause),
                 }
             }
-            Notice::Refused { .. } | Notice::StateChanged { .. } => Next::Stay,
+            Notice::Refused { .. }
+            | Notice::StateChanged { .. }
+            | Notice::ConferenceEntered { .. }
+            | Notice::ConferenceFull { .. } => Next::Stay,
         }
     }
 

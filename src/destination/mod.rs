@@ -6,6 +6,7 @@
 
 mod announcement;
 mod claim;
+mod conference;
 mod dial_out;
 mod echo;
 mod forward;
@@ -24,6 +25,7 @@ pub(crate) use self::parked::Parked;
 pub(crate) use self::summon::Summon;
 
 use self::announcement::Announcement;
+use self::conference::Conference;
 use self::echo::Echo;
 use self::forward::Forward;
 use self::hunt::Hunt;
@@ -52,6 +54,7 @@ pub(crate) enum Stage {
     Forward(Forward),
     Voicemail(Voicemail),
     Announcement(Announcement),
+    Conference(Conference),
     Echo(Echo),
     /// An operator dials out.
     Outbound(Outbound),
@@ -152,6 +155,7 @@ impl Stage {
             Destination::Voicemail(name) => Voicemail::enter(state, now, name),
             Destination::Announcement(name) => Announcement::enter(state, now, name),
             Destination::Schedule(name) => (Stage::Nowhere, schedule::choose(state, now, name)),
+            Destination::Conference(name) => Conference::enter(state, now, name),
             Destination::Echo => Echo::enter(state, now),
             Destination::Hangup => (Stage::Nowhere, Next::End(Ending::default())),
         }
@@ -166,6 +170,7 @@ impl Stage {
             Stage::Forward(forward) => forward.handle(state, now, what),
             Stage::Voicemail(voicemail) => voicemail.handle(state, now, what),
             Stage::Announcement(announcement) => announcement.handle(state, what),
+            Stage::Conference(conference) => conference.handle(state, now, what),
             Stage::Outbound(outbound) => outbound.handle(state, now, what),
             Stage::Summon(summon) => summon.handle(state, now, what),
             Stage::Parked(parked) => parked.handle(state, now, &what),
@@ -186,6 +191,7 @@ impl Stage {
             Stage::Forward(forward) => forward.leave(state, now, how),
             Stage::Voicemail(voicemail) => voicemail.leave(state, now),
             Stage::Echo(echo) => echo.leave(state),
+            Stage::Conference(conference) => conference.leave(state),
             Stage::Outbound(outbound) => outbound.leave(state, now, how),
             Stage::Summon(summon) => summon.leave(state, now, how),
             Stage::Opening
@@ -202,7 +208,11 @@ impl Stage {
     pub(crate) const fn is_ours(&self) -> bool {
         matches!(
             self,
-            Stage::Menu(_) | Stage::Voicemail(_) | Stage::Announcement(_) | Stage::Echo(_)
+            Stage::Menu(_)
+                | Stage::Voicemail(_)
+                | Stage::Announcement(_)
+                | Stage::Conference(_)
+                | Stage::Echo(_)
         )
     }
 
@@ -221,6 +231,7 @@ impl Stage {
             }
             Stage::Announcement(announcement) => announcement.abandoned(state),
             Stage::Voicemail(_)
+            | Stage::Conference(_)
             | Stage::Echo(_)
             | Stage::Talking(_)
             | Stage::Parked(_)
@@ -231,7 +242,10 @@ impl Stage {
 
     /// Whether desk notices about this member are expected: it is being rung or may be.
     pub(crate) const fn takes_claims(&self) -> bool {
-        matches!(self, Stage::Hunt(_) | Stage::Operator(_) | Stage::Summon(_))
+        matches!(
+            self,
+            Stage::Hunt(_) | Stage::Operator(_) | Stage::Summon(_) | Stage::Conference(_)
+        )
     }
 }
 

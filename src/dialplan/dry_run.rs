@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::number::E164;
-use super::plan::{Destination, Hunt, Member, Menu, Plan, PlanTest};
+use super::plan::{Conference, Destination, Hunt, Member, Menu, Plan, PlanTest};
 use super::routing::{self, Entry};
 use super::trace::{Step, Trace};
 use crate::ledger::clock::Wall;
@@ -36,6 +36,8 @@ pub enum End {
     Person(Destination),
     /// The caller leaves a message.
     Message(Destination),
+    /// The caller talks with whoever is there too.
+    Conference(Destination),
     /// The caller hears himself.
     Echo,
     /// The call is ended.
@@ -65,7 +67,9 @@ impl End {
     /// As a test's `expect` writes it.
     pub fn written(&self) -> String {
         match self {
-            End::Person(destination) | End::Message(destination) => destination.to_string(),
+            End::Person(destination) | End::Message(destination) | End::Conference(destination) => {
+                destination.to_string()
+            }
             End::Echo => Destination::Echo.to_string(),
             End::Hangup => Destination::Hangup.to_string(),
             End::Outside(number) => number.to_string(),
@@ -84,6 +88,7 @@ impl std::fmt::Display for End {
             }
             End::Person(_) => write!(f, "{}: a person answers", self.written()),
             End::Message(_) => write!(f, "{}: the caller leaves a message", self.written()),
+            End::Conference(_) => write!(f, "{}: the caller is in the conference", self.written()),
             End::Echo => f.write_str("echo: the caller hears himself"),
             End::Hangup => f.write_str("hangup: the call is ended"),
             End::Outside(number) => write!(f, "{number}: dialled outside"),
@@ -135,6 +140,8 @@ pub fn walk(plan: &Plan, run: &DryRun) -> Outcome {
     }
 }
 
+/// How often a caller may type the pin of a conference.
+pub const PIN_ATTEMPTS: u32 = 3;
 /// What `expect` says of a number that is not ours.
 pub const UNKNOWN: &str = "unknown";
 
@@ -173,7 +180,9 @@ impl<'a> Walk<'a> {
             Entry::Outbound { number, .. } => End::Outside(number),
             Entry::Echo => End::Echo,
             Entry::NotAllowed { why } => End::NotAllowed(why),
-            Entry::Unknown | Entry::PickUp(_) | Entry::Slot(_) => End::Unknown,
+            Entry::Unknown | Entry::PickUp(_) | Entry::Slot(_) | Entry::Supervise(..) => {
+                End::Unknown
+            }
             Entry::Destination(to) => self.follow(to),
         }
     }
@@ -268,12 +277,42 @@ impl<'a> Walk<'a> {
                 }
                 None => missing,
             },
+            Destination::Conference(name) => match plan.conferences.get(name) {
+                Some(conference) => self.conference(here, conference),
+                None => missing,
+            },
             Destination::Echo => Next::End(End::Echo),
             Destination::Hangup => {
                 self.say(here, true, "the call is ended".to_owned());
                 Next::End(End::Hangup)
             }
         }
+    }
+
+    fn conference(&mut self, here: &Destination, conference: &Conference) -> Next {
+        let Some(pin) = &conference.pin else {
+            self.say(here, true, "the caller comes in".to_owned());
+            return Next::End(End::Conference(here.clone()));
+        };
+        for attempt in 1..=PIN_ATTEMPTS {
+            let mut typed = String::new();
+            while typed.len() < pin.len()
+                && let Some(key) = self.keys.pop_front().filter(|key| key.is_ascii_digit())
+            {
+                typed.push(key);
+            }
+            if typed == *pin {
+                self.say(
+                    here,
+                    true,
+                    "the pin is right: the caller comes in".to_owned(),
+                );
+                return Next::End(End::Conference(here.clone()));
+            }
+            let why = format!("a wrong pin, or none (attempt {attempt} of {PIN_ATTEMPTS})");
+            self.say(here, false, why);
+        }
+        Next::End(End::Hangup)
     }
 
     fn menu(&mut self, here: &Destination, menu: &'a Menu) -> Next {

@@ -13,6 +13,12 @@ pub struct Features {
     pub slots: Vec<String>,
     /// After so long whoever parked a call is rung.
     pub park_timeout: Duration,
+    /// Dialled with an extension behind it by a supervisor: he hears the conversation there.
+    pub listen: String,
+    /// The same, and the operator alone hears him.
+    pub whisper: String,
+    /// The same, and both hear him.
+    pub barge: String,
     /// Typed in a conversation: pauses its recording, or lets it go on.
     pub pause_recording: Option<String>,
 }
@@ -24,7 +30,52 @@ impl Default for Features {
             park: "*7".to_owned(),
             slots: (701..=720).map(|slot| slot.to_string()).collect(),
             park_timeout: Duration::from_secs(60),
+            listen: "*90".to_owned(),
+            whisper: "*91".to_owned(),
+            barge: "*92".to_owned(),
             pause_recording: None,
+        }
+    }
+}
+
+/// How a supervisor takes part in a conversation.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Supervision {
+    /// Nobody hears him.
+    Listen,
+    /// The operator hears him.
+    Whisper,
+    /// Both hear him.
+    Barge,
+}
+
+impl Supervision {
+    /// As the API writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Supervision::Listen => "listen",
+            Supervision::Whisper => "whisper",
+            Supervision::Barge => "barge",
+        }
+    }
+
+    /// What a word of the API means.
+    pub fn parse(word: &str) -> Option<Supervision> {
+        let all = [
+            Supervision::Listen,
+            Supervision::Whisper,
+            Supervision::Barge,
+        ];
+        all.into_iter().find(|one| one.as_str() == word)
+    }
+
+    /// What a supervisor's key asks for.
+    pub const fn of_key(key: char) -> Option<Supervision> {
+        match key {
+            '1' => Some(Supervision::Listen),
+            '2' => Some(Supervision::Whisper),
+            '3' => Some(Supervision::Barge),
+            _ => None,
         }
     }
 }

@@ -31,6 +31,12 @@ pub fn destinations(plan: &Plan) -> Vec<Destination> {
             .map(Destination::Announcement),
     );
     all.extend(plan.schedules.keys().cloned().map(Destination::Schedule));
+    all.extend(
+        plan.conferences
+            .keys()
+            .cloned()
+            .map(Destination::Conference),
+    );
     all
 }
 
@@ -76,7 +82,10 @@ pub fn ways(plan: &Plan, from: &Destination) -> Vec<Way> {
                 way(&schedule.when_closed, "closed", true),
             ]
         }),
-        Destination::Voicemail(_) | Destination::Echo | Destination::Hangup => None,
+        Destination::Voicemail(_)
+        | Destination::Conference(_)
+        | Destination::Echo
+        | Destination::Hangup => None,
     };
     found.unwrap_or_default()
 }

@@ -53,6 +53,8 @@ pub struct Plan {
     pub announcements: BTreeMap<Name, Announcement>,
     /// `[voicemails.*]`.
     pub voicemails: BTreeMap<Name, Voicemail>,
+    /// `[conferences.*]`.
+    pub conferences: BTreeMap<Name, Conference>,
     /// `[outbound.*]`, in the order of their names.
     pub outbound: BTreeMap<Name, OutboundRule>,
     /// `[webhooks.*]`.
@@ -114,6 +116,8 @@ pub enum Destination {
     Announcement(Name),
     /// A choice by opening hours.
     Schedule(Name),
+    /// A room in which several parties talk.
+    Conference(Name),
     /// The caller hears himself.
     Echo,
     /// The end.
@@ -130,6 +134,7 @@ impl fmt::Display for Destination {
             Destination::Voicemail(name) => write!(f, "voicemail:{name}"),
             Destination::Announcement(name) => write!(f, "announcement:{name}"),
             Destination::Schedule(name) => write!(f, "schedule:{name}"),
+            Destination::Conference(name) => write!(f, "conference:{name}"),
             Destination::Echo => f.write_str("echo"),
             Destination::Hangup => f.write_str("hangup"),
         }
@@ -380,6 +385,23 @@ pub enum CodecName {
     Opus,
 }
 
+/// `[conferences.*]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Conference {
+    /// The room.
+    pub name: Name,
+    /// What a caller hears before he comes in; it asks for the pin, if there is one.
+    pub prompt: Option<Arc<Clip>>,
+    /// The digits that let a caller in.
+    pub pin: Option<String>,
+    /// Parties at once.
+    pub max_members: u32,
+    /// What all hear when somebody comes, and when somebody leaves.
+    pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
+    /// What operators dial.
+    pub extension: Option<String>,
+}
+
 /// `[operators.*]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operator {
@@ -403,6 +425,8 @@ pub struct Operator {
     pub md5_only: bool,
     /// What he may do with others' calls.
     pub may: May,
+    /// He may listen to colleagues' conversations, whisper to them and barge in.
+    pub supervisor: bool,
     /// The session interval that we ask this operator's phones for; `None`: the server's.
     pub session_expires: Option<Duration>,
     /// Limits on calls to the outside.

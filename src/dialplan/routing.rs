@@ -1,5 +1,6 @@
 //! Which entry of the plan a dialled text means: for calls from a trunk, and for what an operator dials.
 
+use super::features::Supervision;
 use super::number::E164;
 use super::plan::{Destination, NumberFrom, OutboundRule, Plan};
 use super::trace::{Silent, Trace};
@@ -36,6 +37,8 @@ pub enum Entry {
     PickUp(Option<Name>),
     /// A slot for parked calls: this one, or any.
     Slot(Option<String>),
+    /// The conversation of this colleague, and how to take part in it.
+    Supervise(Name, Supervision),
 }
 
 /// Resolves a call from `trunk`: the first candidate (Request-URI user, To user, P-Called-Party-ID, as `number_from` orders them) that is a number of ours
@@ -107,6 +110,13 @@ pub fn from_operator_traced(
         trace.tried("extensions", true, &|| format!("{dialled} is {name}'s"));
         return (Entry::Operator(name.clone()), dialled.to_owned());
     }
+    let mut conferences = plan.conferences.values();
+    let conference = conferences.find(|one| one.extension.as_deref() == Some(dialled));
+    if let Some(conference) = conference {
+        let to = Destination::Conference(conference.name.clone());
+        trace.tried("extensions", true, &|| format!("{dialled} is {to}"));
+        return (Entry::Destination(to), dialled.to_owned());
+    }
     trace.tried("extensions", false, &|| {
         format!("no operator has the extension {dialled}")
     });
@@ -143,15 +153,20 @@ pub fn from_operator_traced(
 /// A code of `[features]`.
 fn code(plan: &Plan, operator: &Name, dialled: &str, trace: &mut dyn Trace) -> Option<Entry> {
     let features = &plan.features;
+    let modes = [
+        (&features.listen, Supervision::Listen),
+        (&features.whisper, Supervision::Whisper),
+        (&features.barge, Supervision::Barge),
+    ];
+    for (code, mode) in modes {
+        if let Some(whom) = dialled.strip_prefix(code.as_str()) {
+            return supervise(plan, operator, whom, mode, trace);
+        }
+    }
     if let Some(rest) = dialled.strip_prefix(features.pick_up.as_str()) {
         let whom = match rest {
             "" => None,
-            rest => Some(
-                plan.extensions
-                    .get(rest)
-                    .or_else(|| plan.operators.get_key_value(rest).map(|(name, _)| name))?
-                    .clone(),
-            ),
+            rest => Some(colleague(plan, rest)?),
         };
         if !plan
             .operators
@@ -179,6 +194,38 @@ fn code(plan: &Plan, operator: &Name, dialled: &str, trace: &mut dyn Trace) -> O
         }
         _ => None,
     }
+}
+
+/// Whom an extension or a name behind a code means.
+fn colleague(plan: &Plan, text: &str) -> Option<Name> {
+    let named = || plan.operators.get_key_value(text).map(|(name, _)| name);
+    plan.extensions.get(text).or_else(named).cloned()
+}
+
+fn supervise(
+    plan: &Plan,
+    operator: &Name,
+    whom: &str,
+    mode: Supervision,
+    trace: &mut dyn Trace,
+) -> Option<Entry> {
+    let whom = colleague(plan, whom)?;
+    let may = plan
+        .operators
+        .get(operator)
+        .is_some_and(|one| one.supervisor);
+    if !may {
+        trace.tried("features", false, &|| {
+            format!("{operator} is no supervisor")
+        });
+        let why =
+            format!("{operator} is no supervisor: add supervisor = true to operators.{operator}");
+        return Some(Entry::NotAllowed { why });
+    }
+    trace.tried("features", true, &|| {
+        format!("{operator} supervises {whom}: {}", mode.as_str())
+    });
+    Some(Entry::Supervise(whom, mode))
 }
 
 fn slot(plan: &Plan, operator: &Name, slot: Option<&str>, trace: &mut dyn Trace) -> Entry {
@@ -223,6 +270,9 @@ pub fn named(plan: &Plan, text: &str) -> Option<Destination> {
         "voicemail" if plan.voicemails.contains_key(name) => Some(Destination::Voicemail(wanted)),
         "announcement" if plan.announcements.contains_key(name) => {
             Some(Destination::Announcement(wanted))
+        }
+        "conference" if plan.conferences.contains_key(name) => {
+            Some(Destination::Conference(wanted))
         }
         "operator" if plan.operators.contains_key(name) => Some(Destination::Operator(wanted)),
         _ => None,

@@ -16,6 +16,8 @@ pub enum LegKind {
     Operator,
     /// An outside number that we dialled over a trunk.
     Forward,
+    /// The phone of an operator who supervises the conversation of others.
+    Supervisor,
 }
 
 /// How a leg went.

@@ -8,6 +8,7 @@ use super::room::Room;
 use super::room::seat::Seat;
 use super::stream::Security;
 use super::tap::TapWriter;
+use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
 use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
@@ -61,6 +62,8 @@ pub enum Order {
     Secure(bool, Option<Box<Security>>),
     /// Receive reports on this socket.
     Reports(UdpSocket),
+    /// Hear others through this, or as they are.
+    Transcode(Option<Box<Transcoder>>),
 }
 
 /// From a worker.
@@ -92,4 +95,6 @@ pub enum Report {
     SpentSecurity(Box<Security>),
     /// A socket that is not needed, to be closed.
     SpentSocket(UdpSocket),
+    /// A transcoder that is no longer needed, to be dropped.
+    SpentTranscoder(Box<Transcoder>),
 }

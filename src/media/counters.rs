@@ -36,6 +36,8 @@ pub enum Reason {
     Forged,
     /// Protected, and it came before or is too old to tell; or it would be sent a second time.
     Replayed,
+    /// In another codec than the listener's, with nothing to convert it.
+    NotConverted,
 }
 
 impl Reason {
@@ -56,6 +58,7 @@ impl Reason {
         (Reason::ReceiveFailed, "receive_failed"),
         (Reason::Forged, "forged"),
         (Reason::Replayed, "replayed"),
+        (Reason::NotConverted, "not_converted"),
     ];
 }
 
@@ -166,7 +169,7 @@ impl Census {
 }
 
 /// How many reasons there are.
-const REASONS: usize = 15;
+const REASONS: usize = 16;
 
 #[cfg(test)]
 mod tests {

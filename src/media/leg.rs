@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use self::tones::Tones;
 use super::player::Player;
+use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
 use crate::call::media::PlayMode;
 use crate::ledger::clock::Mono;
@@ -21,7 +22,7 @@ use crate::ledger::id::LegId;
 use crate::rtp::latch::Latch;
 use crate::rtp::outgoing::{Outgoing, Stamp};
 use crate::rtp::packet::Packet;
-use crate::rtp::telephone_event::{KeyReceiver, KeySender};
+use crate::rtp::telephone_event::{KeyReceiver, KeySender, TelephoneEvent};
 use crate::sdp::negotiate::{Agreed, Codec, Direction};
 
 /// One leg's media.
@@ -34,10 +35,12 @@ pub struct Leg {
     tones: Tones,
     keys_out: KeySender,
     outgoing: Outgoing,
+    /// What turns the codec of whom it hears into its own.
+    transcoder: Option<Box<Transcoder>>,
     player: Option<Player>,
     /// Clips played so far.
     played: u64,
-    /// Samples due from the player.
+    /// What is due from the player, in eighths of a millisecond.
     due: u32,
     is_ready: bool,
     last_heard: Mono,
@@ -64,8 +67,8 @@ pub struct Accepted<'a> {
 pub enum Sound {
     /// Voice.
     Voice(Codec),
-    /// A telephone event lasting so many samples by now.
-    Event(u16),
+    /// A telephone event, and the clock that its duration counts in, in hertz.
+    Event(TelephoneEvent, u32),
     /// What was not agreed on, such as comfort noise (RFC 3389): heard by nobody, and no loss.
     Other,
 }
@@ -130,6 +133,7 @@ impl Leg {
             tones: Tones::default(),
             keys_out: KeySender::default(),
             outgoing: Outgoing::new(entropy.u32(), sequence, entropy.u32()),
+            transcoder: None,
             player: None,
             played: 0,
             due: 0,
@@ -158,6 +162,7 @@ impl Leg {
     pub fn agree(&mut self, now: Mono, agreed: Agreed) {
         let both_ways = self.is_both_ways();
         self.latch.signalled(agreed.remote);
+        self.outgoing.set_clock_rate(agreed.codec.clock_rate());
         self.agreed = Some(agreed);
         if !both_ways {
             self.last_heard = now;
@@ -169,7 +174,7 @@ impl Leg {
     pub fn play(&mut self, clip: Arc<Clip>, mode: PlayMode, token: u64) -> Option<Arc<Clip>> {
         self.played += 1;
         // The first beat brings a whole frame, however long frames are.
-        self.due = self.frame_samples().saturating_sub(BEAT_SAMPLES);
+        self.due = self.frame_length().saturating_sub(BEAT_LENGTH);
         self.player
             .replace(Player::new(clip, mode, token, self.played))
             .map(|player| player.into_parts().0)
@@ -186,6 +191,11 @@ impl Leg {
             return Some(clip);
         }
         self.play(clip, PlayMode::Once, NO_TOKEN)
+    }
+
+    /// Hears others through this from now on, or as they are; gives back what it replaces.
+    pub fn hear_through(&mut self, transcoder: Option<Box<Transcoder>>) -> Option<Box<Transcoder>> {
+        std::mem::replace(&mut self.transcoder, transcoder)
     }
 
     /// Puts a key in line to be sent; `false` when it is no key or the line is full.
@@ -212,10 +222,13 @@ impl Leg {
         })
     }
 
-    /// Samples per packet that the far side wants, as far as that is sensible.
-    fn frame_samples(&self) -> u32 {
-        let millis = self.agreed.as_ref().map_or(20, |a| a.packet_time_ms);
-        millis.clamp(10, 120) * (CLOCK_RATE / 1000)
+    /// What a packet of a clip lasts, in eighths of a millisecond: what the far side wants, as far as that is sensible.
+    /// Opus is kept in packets of 20 ms.
+    fn frame_length(&self) -> u32 {
+        match &self.agreed {
+            Some(agreed) if agreed.codec != Codec::Opus => agreed.packet_time_ms.clamp(10, 120) * 8,
+            _ => BEAT_LENGTH,
+        }
     }
 }
 
@@ -245,10 +258,8 @@ const NO_TOKEN: u64 = 0;
 pub const BEAT: Duration = Duration::from_millis(20);
 /// Room for any datagram that is taken, and for its header once more.
 pub const ROOM: usize = crate::rtp::packet::MAX_DATAGRAM + 100;
-/// Samples in a beat.
-const BEAT_SAMPLES: u32 = 160;
-/// The RTP clock rate of G.711 in hertz, and its sample rate.
-const CLOCK_RATE: u32 = 8000;
+/// A beat in eighths of a millisecond: samples at 8 kHz, and bytes of G.711 and G.722.
+const BEAT_LENGTH: u32 = 160;
 /// Without a packet for this long a far side that should send is told as silent.
 const SILENCE: Duration = Duration::from_secs(30);
 

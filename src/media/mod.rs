@@ -16,13 +16,16 @@ mod command;
 pub mod counters;
 pub mod io;
 pub mod leg;
+mod load;
 pub mod plane;
 mod player;
 mod port;
 mod ports;
 mod room;
 pub mod stream;
+mod studio;
 pub mod tap;
+pub mod transcode;
 mod worker;
 
 pub use counters::{Census, Reason};

@@ -5,6 +5,7 @@
 //! a worker's ring waits here in order and goes out at the next act or poll; the worker wakes the signalling task when it
 //! has made room.
 
+mod converting;
 mod crew;
 mod placing;
 mod rooms;
@@ -32,6 +33,7 @@ use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
 use super::stream::Stream;
+use super::studio::Studio;
 use super::tap::TapWriter;
 use crate::call::media::{MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
@@ -69,6 +71,9 @@ pub struct Plane {
     bridges: Bridges,
     /// Of the bridges that are mixed.
     rooms: HashMap<BridgeId, RoomPlace>,
+    studio: Studio,
+    /// Transcoders made so far.
+    transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
@@ -110,6 +115,8 @@ impl Plane {
             places: HashMap::new(),
             bridges: Bridges::default(),
             rooms: HashMap::new(),
+            studio: Studio::default(),
+            transcoders: 0,
             reports: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
@@ -135,8 +142,14 @@ impl Plane {
                 clip,
                 mode,
                 token,
-            } => self.order(leg, Order::Play(clip, mode, token)),
-            MediaAct::StopPlaying { leg } => self.order(leg, Order::StopPlaying),
+            } => {
+                self.have_encoded(leg, Some(&clip));
+                self.order(leg, Order::Play(clip, mode, token));
+            }
+            MediaAct::StopPlaying { leg } => {
+                self.have_encoded(leg, None);
+                self.order(leg, Order::StopPlaying);
+            }
             MediaAct::Echo { leg } => {
                 self.leave(leg);
                 self.set_heard_by(leg, HeardBy::Itself);
@@ -323,6 +336,7 @@ impl Plane {
                 Report::Sounds(leg, Change::Recovered, _) => {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
+                Report::SpentTranscoder(transcoder) => drop(transcoder),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audio::clip::Clip;
+use crate::audio::clip::{Clip, PACKET_MS};
 use crate::audio::g711::{ALAW_SILENCE, ULAW_SILENCE};
 use crate::call::media::PlayMode;
 use crate::sdp::negotiate::Codec;
@@ -13,6 +13,7 @@ pub struct Player {
     clip: Arc<Clip>,
     mode: PlayMode,
     token: u64,
+    /// In eighths of a millisecond: bytes of G.711 and G.722.
     position: usize,
     /// Tells this playing from the one before.
     number: u64,
@@ -45,12 +46,16 @@ impl Player {
         self.mode == PlayMode::Once && self.position >= self.clip.pcmu().len()
     }
 
-    /// Fills `frame` with what comes next: the last frame of `Once` is filled up with silence, a loop goes on from its start.
-    pub fn fill(&mut self, codec: Codec, frame: &mut [u8]) {
+    /// Writes what comes next, `length` eighths of a millisecond of it, into `room`; gives its bytes. `None` while the clip is
+    /// not encoded for this codec. The last frame of `Once` is filled up with silence, a loop goes on from its start.
+    pub fn fill(&mut self, codec: Codec, length: usize, room: &mut [u8]) -> Option<usize> {
         let (sound, silence) = match codec {
             Codec::Pcmu => (self.clip.pcmu(), ULAW_SILENCE),
-            _ => (self.clip.pcma(), ALAW_SILENCE),
+            Codec::Pcma => (self.clip.pcma(), ALAW_SILENCE),
+            Codec::G722 => (self.clip.g722()?, G722_SILENCE),
+            Codec::Opus => return self.fill_packet(room),
         };
+        let frame = room.get_mut(..length)?;
         let mut filled = 0;
         while filled < frame.len() {
             let rest = sound.get(self.position..).unwrap_or_default();
@@ -63,26 +68,52 @@ impl Player {
             }
             if self.mode == PlayMode::Once || sound.is_empty() {
                 frame[filled..].fill(silence);
-                return;
+                // Should G.722 be shorter than G.711, the rest is not waited for.
+                self.position = self.position.max(self.clip.pcmu().len());
+                break;
             }
             self.position = 0;
         }
+        Some(frame.len())
+    }
+
+    /// One packet of Opus.
+    fn fill_packet(&mut self, room: &mut [u8]) -> Option<usize> {
+        let packets = self.clip.opus()?;
+        let mut number = self.position / PACKET_LENGTH;
+        if number >= packets.len() && self.mode == PlayMode::Loop {
+            number = 0;
+        }
+        self.position = (number + 1) * PACKET_LENGTH;
+        // Nothing encoded is silence: a frame that says nothing (RFC 6716 §3.1, a packet of one byte).
+        let packet = packets.packet(number).unwrap_or(OPUS_SILENCE);
+        room.get_mut(..packet.len())?.copy_from_slice(packet);
+        Some(packet.len())
     }
 }
+
+/// A packet of Opus in eighths of a millisecond.
+const PACKET_LENGTH: usize = PACKET_MS as usize * 8;
+/// A byte that G.722 decodes to next to nothing.
+const G722_SILENCE: u8 = 0xfa;
+/// SILK, narrow band, 20 ms, and no frame in it.
+const OPUS_SILENCE: &[u8] = &[0x08];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FRAME: usize = 160;
 
     #[test]
     fn once_ends_with_silence() {
         let clip = Clip::from_samples("x", &[1000; 250]);
         let mut player = Player::new(clip, PlayMode::Once, 5, 0);
         let mut frame = [0; 160];
-        player.fill(Codec::Pcmu, &mut frame);
+        player.fill(Codec::Pcmu, FRAME, &mut frame).unwrap();
         assert_eq!(frame, [0xce; 160]);
         assert!(!player.is_over());
-        player.fill(Codec::Pcma, &mut frame);
+        player.fill(Codec::Pcma, FRAME, &mut frame).unwrap();
         assert_eq!(frame[..90], [0xfa; 90]);
         assert_eq!(frame[90..], [ALAW_SILENCE; 70]);
         assert!(player.is_over());
@@ -95,9 +126,9 @@ mod tests {
         let sound = clip.pcmu().to_vec();
         let mut player = Player::new(clip, PlayMode::Loop, 0, 0);
         let mut frame = [0; 240];
-        player.fill(Codec::Pcmu, &mut frame);
+        player.fill(Codec::Pcmu, 240, &mut frame).unwrap();
         assert!((0..240).all(|n| frame[n] == sound[n % 100]));
-        player.fill(Codec::Pcmu, &mut frame);
+        player.fill(Codec::Pcmu, 240, &mut frame).unwrap();
         assert!((0..240).all(|n| frame[n] == sound[(n + 40) % 100]));
         assert!(!player.is_over());
     }
@@ -108,7 +139,43 @@ mod tests {
         assert!(Player::new(Arc::clone(&clip), PlayMode::Once, 0, 0).is_over());
         let mut player = Player::new(clip, PlayMode::Loop, 0, 0);
         let mut frame = [0; 160];
-        player.fill(Codec::Pcmu, &mut frame);
+        player.fill(Codec::Pcmu, FRAME, &mut frame).unwrap();
         assert_eq!(frame, [ULAW_SILENCE; 160]);
+    }
+
+    #[test]
+    fn a_codec_that_is_not_encoded_is_waited_for() {
+        let clip = Clip::from_samples("x", &[1000; 250]);
+        let mut player = Player::new(Arc::clone(&clip), PlayMode::Once, 0, 0);
+        let mut frame = [0; 2_000];
+        for codec in [Codec::G722, Codec::Opus] {
+            assert_eq!(player.fill(codec, FRAME, &mut frame), None);
+        }
+        assert!(!player.is_over());
+        clip.encode(Codec::G722);
+        clip.encode(Codec::Opus);
+        assert_eq!(player.fill(Codec::G722, FRAME, &mut frame), Some(FRAME));
+        assert_eq!(frame[..FRAME], clip.g722().unwrap()[..FRAME]);
+        // The codec changes in the middle.
+        let last = clip.opus().unwrap().packet(1).unwrap();
+        assert_eq!(
+            player.fill(Codec::Opus, FRAME, &mut frame),
+            Some(last.len())
+        );
+        assert_eq!(&frame[..last.len()], last);
+        assert!(player.is_over());
+    }
+
+    #[test]
+    fn packets_go_round_in_a_loop() {
+        let clip = Clip::from_samples("x", &[1000; 320]);
+        clip.encode(Codec::Opus);
+        let mut player = Player::new(Arc::clone(&clip), PlayMode::Loop, 0, 0);
+        let mut frame = [0; 2_000];
+        let packets = clip.opus().unwrap();
+        for number in [0, 1, 0, 1, 0] {
+            let length = player.fill(Codec::Opus, FRAME, &mut frame).unwrap();
+            assert_eq!(&frame[..length], packets.packet(number).unwrap());
+        }
     }
 }

@@ -134,6 +134,10 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Transcode(transcoder) => self
+                .leg
+                .hear_through(transcoder)
+                .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_)
             | Order::Remove

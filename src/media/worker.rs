@@ -8,7 +8,7 @@ mod reports;
 mod rooms;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,10 +21,11 @@ use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
 use super::io::{Backend, Detach, Io, Told};
 use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::load::{Load, LoadMeter};
 use super::port::{Link, MediaPort};
 
 use super::room::Room;
-use super::stream::{Came, Outgoing};
+use super::stream::{Came, Outgoing, Stream};
 use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
@@ -39,6 +40,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
+    /// How busy it is.
+    pub load: Load,
 }
 
 impl Shared {
@@ -49,6 +52,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
+            load: Load::default(),
         })
     }
 
@@ -80,6 +84,7 @@ pub struct Worker {
     /// When the next beat is due; beats are asked for while it is set.
     next_beat: Option<Mono>,
     next_look: Mono,
+    meter: LoadMeter,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -156,6 +161,7 @@ impl Worker {
             departed: Vec::with_capacity(slots),
             next_beat: None,
             next_look: Mono::ZERO,
+            meter: LoadMeter::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -316,12 +322,27 @@ impl Worker {
             counters.drop(Reason::Unheard);
             return;
         };
-        match listener.leg.hear(now, &accepted, &mut self.scratch) {
-            Ok((length, to)) => {
-                let made = (self.scratch.room(), length);
-                send(&mut self.io, now, (heard_in, listener), made, to, counters);
-            }
-            Err(reason) => counters.drop(reason),
+        let token = media_token(listener.generation, heard_in);
+        let MediaPort {
+            leg,
+            socket,
+            stream,
+            ..
+        } = &mut **listener;
+        let io = &mut self.io;
+        let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
+            send(
+                io,
+                now,
+                token,
+                (stream, socket),
+                (room, length),
+                to,
+                counters,
+            );
+        });
+        if let Err(reason) = heard {
+            counters.drop(reason);
         }
     }
 
@@ -398,6 +419,7 @@ impl Worker {
             Order::Sit(seat) => Report::SpentSeat(seat),
             Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
             Order::Reports(socket) => Report::SpentSocket(socket),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -566,13 +588,15 @@ impl Worker {
                 ..
             } = &mut **port;
             let finished = leg.beat(now, scratch, |room, length, to| {
-                match stream.send(now, Outgoing::Media, room, length) {
-                    Ok(length) => {
-                        let datagram = room.get(..length).unwrap_or_default();
-                        io.send(token, socket, datagram, to, counters);
-                    }
-                    Err(reason) => counters.drop(reason),
-                }
+                send(
+                    io,
+                    now,
+                    token,
+                    (stream, socket),
+                    (room, length),
+                    to,
+                    counters,
+                );
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -588,6 +612,7 @@ impl Worker {
             return;
         }
         self.next_look = now + LOOK;
+        self.meter.look(now, &self.shared.load);
         for port in self.ports.iter_mut().flatten() {
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
@@ -602,16 +627,16 @@ impl Worker {
 fn send(
     io: &mut Io,
     now: Mono,
-    (slot, port): (u32, &mut MediaPort),
+    token: u64,
+    (stream, socket): (&mut Stream, &UdpSocket),
     (room, length): (&mut [u8], usize),
     to: SocketAddr,
     counters: &Counters,
 ) {
-    match port.stream.send(now, Outgoing::Media, room, length) {
+    match stream.send(now, Outgoing::Media, room, length) {
         Ok(length) => {
-            let token = media_token(port.generation, slot);
             let datagram = room.get(..length).unwrap_or_default();
-            io.send(token, &port.socket, datagram, to, counters);
+            io.send(token, socket, datagram, to, counters);
         }
         Err(reason) => counters.drop(reason),
     }

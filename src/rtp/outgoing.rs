@@ -12,11 +12,13 @@ use super::sequence::{SequenceTracker, Step};
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     ssrc: u32,
+    /// What a second counts in timestamps.
+    clock_rate: u32,
     /// Of the packet sent last, not counting late ones.
     sequence: u16,
     /// Of the packet sent last, not counting late ones.
     timestamp: u32,
-    /// Samples in the packet sent last.
+    /// What the packet sent last lasts, in timestamps.
     samples: u32,
     /// When it was sent.
     sent_at: Option<Mono>,
@@ -30,6 +32,8 @@ pub enum Source {
     Made(u64),
     /// Relayed from another stream: where it comes from, and its SSRC.
     Relayed(u64, u32),
+    /// Converted from another stream: by what, and the other stream's SSRC.
+    Converted(u64, u32),
 }
 
 /// What to write into a packet's header.
@@ -61,16 +65,27 @@ struct Mapping {
 }
 
 impl Outgoing {
-    /// A stream with random beginnings (RFC 3550 §5.1).
+    /// A stream with random beginnings (RFC 3550 §5.1), its clock that of the telephone network: 8 kHz.
     pub fn new(ssrc: u32, sequence: u16, timestamp: u32) -> Outgoing {
         Outgoing {
             ssrc,
+            clock_rate: TELEPHONE_CLOCK,
             sequence,
             timestamp,
             samples: 0,
             sent_at: None,
             feed: None,
         }
+    }
+
+    /// Counts time at this rate from now on, in hertz. What was sent keeps its timestamps.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        self.clock_rate = clock_rate;
+    }
+
+    /// The rate of its timestamps, in hertz.
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
     }
 
     /// Our SSRC.
@@ -186,7 +201,7 @@ impl Outgoing {
         let Some(sent_at) = self.sent_at else {
             return self.timestamp;
         };
-        let passed = now.since(sent_at).as_micros() * u128::from(CLOCK_RATE) / 1_000_000;
+        let passed = now.since(sent_at).as_micros() * u128::from(self.clock_rate) / 1_000_000;
         // A pause of days wraps as the timestamp itself does.
         self.timestamp
             .wrapping_add((passed as u32).max(self.samples))
@@ -209,8 +224,8 @@ impl Outgoing {
     }
 }
 
-/// The RTP clock rate of G.711, in hertz.
-const CLOCK_RATE: u32 = 8000;
+/// The RTP clock rate of G.711 and G.722, in hertz.
+const TELEPHONE_CLOCK: u32 = 8_000;
 
 #[cfg(test)]
 mod tests {
@@ -267,6 +282,25 @@ mod tests {
             6
         );
         assert_eq!(out.relay(ms(627), B, 8, 0, false, 160), None);
+    }
+
+    #[test]
+    fn a_pause_counts_in_the_clock_of_the_stream() {
+        let mut out = Outgoing::new(9, 0, 0);
+        out.set_clock_rate(48_000);
+        assert_eq!(key(Some(out.make(ms(0), 1, 960))), (1, 0, true));
+        assert_eq!(key(Some(out.make(ms(20), 1, 960))), (2, 960, false));
+        assert_eq!(key(Some(out.make(ms(1_020), 2, 960))), (3, 48_960, true));
+        let converted = Source::Converted(1, 0xaaaa);
+        assert_eq!(
+            key(out.relay(ms(1_040), converted, 7, 0, false, 960)),
+            (4, 49_920, true)
+        );
+        // The same stream as it is, no longer converted: mapped anew.
+        assert_eq!(
+            key(out.relay(ms(1_060), A, 8, 960, false, 960)),
+            (5, 50_880, true)
+        );
     }
 
     #[test]

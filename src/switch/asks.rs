@@ -11,6 +11,7 @@ use super::handle::Ask;
 use crate::call::Call;
 use crate::call::input::{Command as CallCommand, Input};
 use crate::desk::notice::OperatorState;
+use crate::dialplan::features::Supervision;
 use crate::dialplan::plan::{Destination, Plan};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{CallId, Name, RecordingId};
@@ -42,6 +43,14 @@ impl Core {
                 reply,
             } => {
                 let _ = reply.send(self.pause_recording(now, call, paused));
+            }
+            Ask::Supervise {
+                call,
+                operator,
+                mode,
+                reply,
+            } => {
+                let _ = reply.send(self.supervise(now, call, operator, mode));
             }
             Ask::Unban { source, reply } => {
                 let _ = reply.send(self.lift_ban(now, source));
@@ -91,6 +100,51 @@ impl Core {
             entry,
             entropy,
         );
+        self.start_call(now, id, call, None);
+        Ok(id)
+    }
+
+    fn supervise(
+        &mut self,
+        now: Now,
+        into: CallId,
+        operator: Name,
+        mode: Supervision,
+    ) -> Result<CallId, String> {
+        if self.drain.is_some() {
+            return Err("this PBX is shutting down and takes no new calls".to_owned());
+        }
+        match self.plan.operators.get(operator.as_str()) {
+            None => {
+                return Err(format!(
+                    "there is no operator {operator}; see [operators.*] in the configuration"
+                ));
+            }
+            Some(known) if !known.supervisor => {
+                return Err(format!(
+                    "{operator} is no supervisor: add supervisor = true to operators.{operator}"
+                ));
+            }
+            Some(_) => {}
+        }
+        let Some(running) = self.calls.get(&into) else {
+            return Err(format!("the call {into} is not running"));
+        };
+        if !running.call.is_conversation() {
+            return Err("nobody talks in this call yet".to_owned());
+        }
+        if running.call.has_operator(&operator) {
+            return Err(format!("{operator} is in this call already"));
+        }
+        if let Some((OperatorState::Ringing | OperatorState::Talking, _)) =
+            self.desk.state(&operator)
+        {
+            return Err(format!("{operator} is on the phone"));
+        }
+        let id = CallId::new(now.wall, &mut self.entropy);
+        let entropy = self.entropy.split();
+        let plan = Arc::clone(&self.plan);
+        let call = Call::supervise(now, plan, id, operator, into, mode, entropy);
         self.start_call(now, id, call, None);
         Ok(id)
     }
@@ -156,6 +210,10 @@ impl Core {
             "schedule" => (
                 plan.schedules.contains_key(name),
                 Destination::Schedule(wanted),
+            ),
+            "conference" => (
+                plan.conferences.contains_key(name),
+                Destination::Conference(wanted),
             ),
             "echo" => (name.is_empty(), Destination::Echo),
             "hangup" => (name.is_empty(), Destination::Hangup),

@@ -506,7 +506,9 @@ impl Core {
             | Notice::StopRinging { call, .. }
             | Notice::NobodyRegistered { call }
             | Notice::Exhausted { call }
-            | Notice::Refused { call, .. } => *call,
+            | Notice::Refused { call, .. }
+            | Notice::ConferenceEntered { call, .. }
+            | Notice::ConferenceFull { call } => *call,
             Notice::StateChanged {
                 operator,
                 state,

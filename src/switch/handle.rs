@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::defence::Kept;
+use crate::dialplan::features::Supervision;
 use crate::dialplan::plan::Plan;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
@@ -50,6 +51,17 @@ pub enum Ask {
         paused: bool,
         /// The recording, or a sentence why not.
         reply: oneshot::Sender<Result<RecordingId, String>>,
+    },
+    /// Ring a supervisor's phones; when he is there he takes part in a running conversation.
+    Supervise {
+        /// The conversation's call.
+        call: CallId,
+        /// The supervisor.
+        operator: Name,
+        /// How.
+        mode: Supervision,
+        /// The call that rings him, or a sentence why not.
+        reply: oneshot::Sender<Result<CallId, String>>,
     },
     /// Put a new plan in force.
     Install {

@@ -135,7 +135,7 @@ impl Core {
                 let headers = reasons::refusal(403, None, &why, &self.plan.server.domain);
                 return self.answer_refer(now, asker.session, 403, headers);
             }
-            Entry::Unknown | Entry::PickUp(_) => {
+            Entry::Unknown | Entry::PickUp(_) | Entry::Supervise(..) => {
                 self.take_refer(now, asker);
                 return self.notice(now, asker, 404);
             }

@@ -76,8 +76,20 @@ impl Core {
                 let parked = parked.filter(|(_, running)| running.call.parked().is_some());
                 Some((parked.map(|(id, _)| *id).min()?, Seat::Parked))
             }
+            Entry::Supervise(operator, mode) => {
+                Some((self.talks_in(operator)?, Seat::Supervisor(*mode)))
+            }
             _ => None,
         }
+    }
+
+    /// The call in which an operator talks.
+    fn talks_in(&self, operator: &Name) -> Option<CallId> {
+        let mut calls = self.desk.calls_of(operator).into_iter();
+        calls.find(|call| {
+            let running = self.calls.get(call);
+            running.is_some_and(|running| running.call.can_supervise(operator))
+        })
     }
 
     /// The call that rings an operator.

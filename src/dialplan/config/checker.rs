@@ -262,7 +262,8 @@ impl<'a> Checker<'a> {
             "voicemail" => ("voicemails", Destination::Voicemail),
             "announcement" => ("announcements", Destination::Announcement),
             "schedule" => ("schedules", Destination::Schedule),
-            "callback" | "conference" => {
+            "conference" => ("conferences", Destination::Conference),
+            "callback" => {
                 let message = format!("{kind}: destinations are not available in this version");
                 return Err(Wrong::new(message));
             }
@@ -310,7 +311,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 8] = [
     ("menu", "menus"),
     ("hunt", "hunts"),
     ("operator", "operators"),
@@ -318,6 +319,7 @@ const KINDS: [(&str, &str); 7] = [
     ("voicemail", "voicemails"),
     ("announcement", "announcements"),
     ("schedule", "schedules"),
+    ("conference", "conferences"),
 ];
 
 /// The beginning of the first file.

@@ -91,6 +91,7 @@ fn defined(checker: &Checker<'_>, destination: &Destination) -> Span {
         Destination::Voicemail(name) => checker.defined("voicemails", name.as_str()),
         Destination::Announcement(name) => checker.defined("announcements", name.as_str()),
         Destination::Schedule(name) => checker.defined("schedules", name.as_str()),
+        Destination::Conference(name) => checker.defined("conferences", name.as_str()),
         Destination::Echo | Destination::Hangup => None,
     };
     found.unwrap_or(START)

@@ -26,7 +26,7 @@ impl Leg {
         // Comfort noise and the like is a sign of life, but teaches no address.
         let is_ours = match sound {
             Sound::Other => self.latch.is_source(from),
-            Sound::Voice(_) | Sound::Event(_) => self.latch.accepts(from),
+            Sound::Voice(_) | Sound::Event(..) => self.latch.accepts(from),
         };
         if !is_ours {
             return Err(Reason::ForeignSource);
@@ -43,14 +43,12 @@ impl Leg {
                 self.tones.hear(&packet, codec)
             }
             Sound::Voice(_) | Sound::Other => None,
-            Sound::Event(_) => TelephoneEvent::parse(packet.payload).and_then(|event| {
-                self.keys_in.receive_at(
-                    agreed.event_clock_rate,
-                    packet.ssrc,
-                    packet.timestamp,
-                    event,
-                )
-            }),
+            Sound::Event(event, clock_rate) => {
+                let Packet {
+                    ssrc, timestamp, ..
+                } = packet;
+                self.keys_in.receive_at(clock_rate, ssrc, timestamp, event)
+            }
         };
         Ok(Accepted {
             leg: self.id,
@@ -70,7 +68,7 @@ fn sound_of(agreed: &Agreed, packet: &Packet<'_>) -> Result<Sound, Reason> {
             || (payload_type == send && payload_type != agreed.receive_payload_type))
     {
         let event = TelephoneEvent::parse(packet.payload).ok_or(Reason::Malformed)?;
-        return Ok(Sound::Event(event.duration));
+        return Ok(Sound::Event(event, agreed.event_clock_rate));
     }
     Ok(if payload_type == agreed.receive_payload_type {
         Sound::Voice(agreed.codec)

@@ -84,9 +84,13 @@ fn event(sequence: u16, timestamp: u32, key: u8, duration: u16) -> Vec<u8> {
 fn pass(from: &mut Leg, to: &mut Leg, now: u64, bytes: &[u8]) -> Result<Vec<u8>, Reason> {
     let mut scratch = Scratch::new();
     let accepted = from.receive(ms(now), at(1), bytes)?;
-    let (length, target) = to.hear(ms(now), &accepted, &mut scratch)?;
-    assert_eq!(target, at(2));
-    Ok(scratch.datagram(length).to_vec())
+    let mut heard = Vec::new();
+    to.hear(ms(now), &accepted, &mut scratch, |room, length, target| {
+        assert_eq!(target, at(2));
+        heard.push(room[..length].to_vec());
+    })?;
+    assert_eq!(heard.len(), 1);
+    Ok(heard.remove(0))
 }
 
 fn beats(leg: &mut Leg, from: u64, count: u64) -> (Vec<Vec<u8>>, Vec<(u64, u64)>) {
@@ -152,12 +156,20 @@ fn events_pass_under_the_listeners_number_and_are_told_once() {
         let accepted = a.receive(ms(u64::from(n) * 20), at(1), &bytes).unwrap();
         told.extend(accepted.key);
         let mut scratch = Scratch::new();
-        let (length, _) = b
-            .hear(ms(u64::from(n) * 20), &accepted, &mut scratch)
-            .unwrap();
-        let packet = Packet::parse(scratch.datagram(length)).unwrap();
-        assert_eq!(packet.payload_type, 96);
-        assert_eq!(packet.payload, &bytes[12..]);
+        let mut heard = 0;
+        b.hear(
+            ms(u64::from(n) * 20),
+            &accepted,
+            &mut scratch,
+            |room, length, _| {
+                let packet = Packet::parse(&room[..length]).unwrap();
+                assert_eq!(packet.payload_type, 96);
+                assert_eq!(packet.payload, &bytes[12..]);
+                heard += 1;
+            },
+        )
+        .unwrap();
+        assert_eq!(heard, 1);
     }
     assert_eq!(told, ['7']);
     // Under the far side's own number too.
@@ -195,7 +207,10 @@ fn a_clip_replaces_the_party_and_ends_exactly_once() {
     // What b sends is heard meanwhile.
     let own = datagram(8, 1, 0, &[0xd5; 160]);
     let accepted = b.receive(ms(0), at(2), &own).unwrap();
-    assert!(a.hear(ms(0), &accepted, &mut Scratch::new()).is_ok());
+    assert!(
+        a.hear(ms(0), &accepted, &mut Scratch::new(), |_, _, _| {})
+            .is_ok()
+    );
     let (sent, finished) = beats(&mut b, 0, 10);
     assert_eq!(finished, [(2, 9)]);
     let sound: Vec<u8> = sent
@@ -350,7 +365,7 @@ proptest! {
                 bytes[1] = [0, 8, 101, 13][usize::from(bytes[1]) % 4];
             }
             if let Ok(accepted) = a.receive(ms(0), at(from), &bytes) {
-                let _ = b.hear(ms(0), &accepted, &mut scratch);
+                let _ = b.hear(ms(0), &accepted, &mut scratch, |_, _, _| {});
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::Plane;
+use super::converting::Sound;
 use super::rooms::Seated;
 use super::streams::Made;
 use crate::call::media::Role;
@@ -25,6 +26,8 @@ pub struct Place {
     /// What it speaks, once that is agreed.
     pub codec: Option<Codec>,
     heard_by: HeardBy,
+    /// What it agreed on, and what it plays: which codec is needed where.
+    pub(super) sound: Sound,
     transit: Option<Transit>,
     /// For its stream.
     pub made: Made,
@@ -58,13 +61,13 @@ impl Place {
             local,
             codec: None,
             heard_by: HeardBy::Nobody,
+            sound: Sound::default(),
             transit: None,
             made: Made::default(),
         }
     }
 
     /// Who was last told to hear it.
-    #[cfg(test)]
     pub fn heard_by(&self) -> HeardBy {
         self.heard_by
     }
@@ -162,6 +165,7 @@ impl Plane {
             if let Some(place) = self.places.get_mut(&leg) {
                 place.heard_by = HeardBy::Leg(partner);
             }
+            self.convert(leg, partner);
         }
         self.crew.order(to, slot, Order::Insert(port));
         if let Some(bridge) = self.bridges.of(leg) {
@@ -238,6 +242,10 @@ impl Plane {
         };
         if place.heard_by != heard_by {
             place.heard_by = heard_by;
+            // The listener first: no packet meets one that cannot hear it.
+            if let HeardBy::Leg(listener) = heard_by {
+                self.convert(leg, listener);
+            }
             self.order(leg, Order::Link(link));
         }
     }

@@ -26,13 +26,13 @@ pub struct Made {
 }
 
 impl Plane {
-    /// Media was agreed on for a leg: protection first, so that no packet goes out or is believed without it.
-    pub(super) fn agree(&mut self, now: Mono, leg: LegId, mut agreed: Agreed) {
+    /// Gives a leg the protection and the socket for reports that were agreed on; the keys are taken out. `false`: it cannot
+    /// be protected, and must send nothing.
+    pub(super) fn prepare_stream(&mut self, leg: LegId, agreed: &mut Agreed) -> bool {
         let Some(place) = self.places.get_mut(&leg) else {
-            return;
+            return false;
         };
         let local = place.local;
-        place.codec = Some(agreed.codec);
         let made = &mut place.made;
         let needs_socket = !agreed.rtcp_mux && !made.reports;
         made.reports |= needs_socket;
@@ -49,7 +49,8 @@ impl Plane {
                     }
                     Err(error) => {
                         let why = format!("media cannot be protected: {error}");
-                        return self.reports.push_back((leg, MediaEvent::Failed { why }));
+                        self.reports.push_back((leg, MediaEvent::Failed { why }));
+                        return false;
                     }
                 },
                 None => None,
@@ -59,11 +60,7 @@ impl Plane {
         if needs_socket && let Some(socket) = self.bind_reports(local) {
             self.order(leg, Order::Reports(socket));
         }
-        self.order(leg, Order::Agree(now, agreed));
-        let bridge = self.bridges.of(leg);
-        if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
-            self.seat_all(bridge);
-        }
+        true
     }
 
     /// The port above the media's. Without it the leg has no reports, and nothing else suffers.

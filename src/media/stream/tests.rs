@@ -20,6 +20,8 @@ fn agreed(rtcp_mux: bool) -> Agreed {
         send_payload_type: 8,
         receive_payload_type: 8,
         telephone_event: None,
+        event_clock_rate: 8_000,
+        opus: None,
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         crypto: None,
@@ -109,7 +111,6 @@ fn reports_are_protected_too_and_go_where_they_are_wanted() {
     let mut room = [0u8; 400];
     let (length, to) = a.report(ms(7_000), Some(at(9)), &mut room).unwrap();
     assert_eq!(to, at(9));
-    assert!(crate::rtp::rtcp::read::compound(&room[..length]).is_ok());
     let Ok(Came::Report(opened)) = b.take_in(&mut room, length) else {
         panic!("a report");
     };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Worker, send};
+use super::{Worker, media_token, send};
 use crate::ledger::clock::Mono;
 use crate::media::command::{Order, Report};
 use crate::media::counters::{Counters, Reason};
@@ -61,18 +61,26 @@ impl Worker {
                     first: false,
                     key: None,
                 };
-                if let Ok((length, to)) = port.leg.hear(now, &accepted, &mut self.scratch) {
-                    let counters = &self.shared.counters;
-                    let room = self.scratch.room();
+                let token = media_token(port.generation, listener);
+                let MediaPort {
+                    leg,
+                    socket,
+                    stream,
+                    ..
+                } = &mut **port;
+                let (io, counters) = (&mut self.io, &self.shared.counters);
+                // What the listener cannot hear now it would not have heard in the room either.
+                let _heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
                     send(
-                        &mut self.io,
+                        io,
                         now,
-                        (listener, port),
+                        token,
+                        (stream, socket),
                         (room, length),
                         to,
                         counters,
                     );
-                }
+                });
             }
         }
         self.reports
@@ -106,7 +114,9 @@ impl Worker {
                 ports,
                 scratch,
                 |slot, port, room, length, to| {
-                    send(io, due, (slot, port), (room, length), to, counters);
+                    let token = media_token(port.generation, slot);
+                    let from = (&mut port.stream, &port.socket);
+                    send(io, due, token, from, (room, length), to, counters);
                 },
             );
             if let Some(clip) = spent {

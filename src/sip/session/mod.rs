@@ -7,6 +7,7 @@
 
 pub mod credentials;
 
+mod early;
 mod incoming;
 mod offering;
 mod outgoing;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::credentials::{Challenges, is_challenge, unanswerable};
+use super::early::Heard;
 use super::places::{self, Places};
 use super::pracking::Place;
 use super::sending::Held;
@@ -51,17 +52,6 @@ enum Cancel {
     /// As soon as there is a provisional response.
     Wanted(Option<String>),
     Sent,
-}
-
-#[derive(Debug)]
-pub(super) struct Heard {
-    tag: String,
-    code: u16,
-    sdp: Option<Bytes>,
-    /// Of the latest reliable one.
-    rseq: Option<u32>,
-    /// A reliable one answered our offer, or brought one that has our answer.
-    answered: bool,
 }
 
 /// A 2xx that no session takes: it is ACKed, and its dialog ended by BYE (RFC 3261 §13.2.2.4).
@@ -528,35 +518,6 @@ impl Calling {
         }
     }
 
-    /// The offer of this early dialog, to an INVITE that had none, has our answer.
-    pub(super) fn note_answered(&mut self, tag: &str) {
-        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) {
-            heard.answered = true;
-        }
-    }
-
-    /// Whether our offer was answered reliably in this early dialog, so that the far side may make one (RFC 3311 §5.1).
-    pub(super) fn is_settled(&self, tag: &str) -> bool {
-        self.heard
-            .iter()
-            .any(|heard| heard.tag == tag && heard.answered)
-    }
-
-    fn place(&self, tag: &str, rseq: u32) -> Place {
-        let heard = self.heard.iter().find(|heard| heard.tag == tag);
-        Place::of(rseq, heard.and_then(|heard| heard.rseq))
-    }
-
-    /// Notes a reliable provisional response; false when its early dialog is one too many.
-    fn note_rseq(&mut self, tag: &str, rseq: u32) -> bool {
-        let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) else {
-            return false;
-        };
-        heard.rseq = Some(rseq);
-        heard.answered |= heard.sdp.is_some() && !self.invite.sdp.is_empty();
-        true
-    }
-
     /// Whether this is its latest transaction.
     pub(super) fn is(&self, client: ClientId) -> bool {
         self.client == client
@@ -571,32 +532,7 @@ impl Calling {
         };
         Dialog::from_response(response, &origin)
     }
-
-    /// Notes a provisional response; false when it says nothing new.
-    fn note(&mut self, tag: &str, response: &Message) -> bool {
-        let code = response.status();
-        let sdp = sdp_of(response);
-        if let Some(heard) = self.heard.iter_mut().find(|heard| heard.tag == tag) {
-            let news = heard.code != code || heard.sdp != sdp;
-            heard.code = code;
-            heard.sdp = sdp;
-            return news;
-        }
-        let room = self.heard.len() < MAX_EARLY_DIALOGS;
-        if room {
-            self.heard.push(Heard {
-                tag: tag.to_owned(),
-                code,
-                sdp,
-                rseq: None,
-                answered: false,
-            });
-        }
-        room
-    }
 }
 
 const EARLY_DIALOG_TERMINATED: u16 = 199;
-/// More early dialogs of one INVITE are an attack.
-const MAX_EARLY_DIALOGS: usize = 16;
 const LATE_REASON: &str = "SIP;cause=408;text=\"Answered too late\"";

@@ -2,7 +2,7 @@ use super::*;
 use crate::ledger::cause::{CallResult, Cause, Direction, EndedBy};
 use crate::ledger::event::EventType;
 use crate::ledger::id::{RecordingId, VoicemailId};
-use crate::ledger::journal::RecordingKind;
+use crate::ledger::journal::{Messages, RecordingKind};
 use crate::ledger::leg::LegOutcome;
 use crate::store::accounting::tests::{binding, call, ended, leg, second};
 use crate::store::outbox::Outcome;
@@ -424,6 +424,47 @@ async fn only_sqlite_is_known_and_facts_are_kept() {
     assert_eq!(store.last_sign_of_life().await.unwrap(), Some(second(2)));
     assert_eq!(store.plan_version().await.unwrap(), Some(4));
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn messages_are_new_until_they_are_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    let message = |number: u128| {
+        Entry::RecordingEnded(RecordingRecord {
+            recording_id: RecordingId::from_u128(number),
+            tenant: Tenant::default(),
+            call_id: CallId::from_u128(1),
+            kind: RecordingKind::Voicemail(VoicemailId::from_u128(100 + number)),
+            voicemail_box: Some("sales".into()),
+            path: format!("default/{number}.wav"),
+            started_at: second(10),
+            duration_ms: Some(2_500),
+            bytes: None,
+            sha256: None,
+            rate_hz: 8_000,
+            segments: Vec::new(),
+            pauses: Vec::new(),
+            copy_due: false,
+        })
+    };
+    let heard = |seconds| Entry::MessageHeard {
+        recording_id: RecordingId::from_u128(1),
+        at: second(seconds),
+    };
+    let tenant = Tenant::default();
+    store.apply(&[message(1), message(2)]).await.unwrap();
+    store.apply(&[heard(20), heard(30)]).await.unwrap();
+    let counts = store.messages(&tenant).await.unwrap();
+    let expected = Messages { fresh: 1, heard: 1 };
+    assert_eq!(counts.get("sales"), Some(&expected));
+    let at = |number| store.heard(RecordingId::from_u128(number));
+    assert_eq!(
+        at(1).await.unwrap(),
+        Some(second(20)),
+        "the first time counts"
+    );
+    assert_eq!(at(2).await.unwrap(), None);
 }
 
 /// Prints what a whole call costs; run with `--nocapture` to see it.

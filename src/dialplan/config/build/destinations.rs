@@ -1,7 +1,9 @@
-//! `[menus.*]`, `[hunts.*]`, `[schedules.*]`, `[forwards.*]`, `[announcements.*]`, `[voicemails.*]`.
+//! `[menus.*]`, `[hunts.*]`, `[schedules.*]`, `[forwards.*]`, `[announcements.*]`, `[voicemails.*]`, `[conferences.*]`.
 
 use std::collections::BTreeMap;
 
+use crate::audio::clip::Clip;
+use crate::audio::tone;
 use crate::dialplan::config::checker::Checker;
 use crate::dialplan::config::entry::Entry;
 use crate::dialplan::config::problem::nearest;
@@ -9,7 +11,8 @@ use crate::dialplan::config::tree::Value;
 use crate::dialplan::config::values::Wrong;
 use crate::dialplan::number::Country;
 use crate::dialplan::plan::{
-    Announcement, Destination, Forward, Hunt, Member, Menu, ScheduledChoice, Strategy, Voicemail,
+    Announcement, Conference, Destination, Forward, Hunt, Member, Menu, ScheduledChoice, Strategy,
+    Voicemail,
 };
 use crate::dialplan::schedule::{Schedule, check_date, check_span};
 use crate::ledger::id::Name;
@@ -182,5 +185,36 @@ pub(super) fn voicemail(entry: &Entry<'_>) -> Option<Voicemail> {
         prompt: prompt?,
         max: max?,
         lamp: lamp?,
+    })
+}
+
+pub(super) fn conference(entry: &Entry<'_>) -> Option<Conference> {
+    let prompt = entry.sound("prompt");
+    let pin = entry.read("pin", |text| {
+        let is_one = (4..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        if is_one {
+            return Ok(text.to_owned());
+        }
+        Err(Wrong::new("this is no pin").hint("write four to eight digits, such as \"4711\""))
+    });
+    let max_members = entry.integer("max_members");
+    let beep = entry.boolean("beep");
+    let extension = entry.read("extension", super::people::extension);
+    if entry.has("pin") && !entry.has("prompt") {
+        let wrong =
+            Wrong::new("nothing asks the caller for the pin").hint("add a prompt that does");
+        entry.check.error(entry.place("pin"), wrong);
+    }
+    let tones = beep?.then(|| {
+        let clip = |name: &str, rising| Clip::from_samples(name, &tone::notes(rising));
+        (clip("somebody comes", true), clip("somebody leaves", false))
+    });
+    Some(Conference {
+        name: Name::from(entry.name),
+        prompt,
+        pin,
+        max_members: max_members?,
+        tones,
+        extension,
     })
 }

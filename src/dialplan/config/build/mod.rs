@@ -47,6 +47,8 @@ pub(crate) fn plan(
     let forwards = parts.named("forwards", |entry| destinations::forward(entry, country));
     let announcements = parts.named("announcements", destinations::announcement);
     let voicemails = parts.named("voicemails", destinations::voicemail);
+    let conferences = parts.named("conferences", destinations::conference);
+    people::look_at_conference_extensions(&parts, &extensions);
     let outbound = parts.named("outbound", |entry| people::outbound(entry, country));
     let features = people::features(&parts.single("features"));
     let webhooks = parts.named("webhooks", outside::webhook);
@@ -71,6 +73,7 @@ pub(crate) fn plan(
             forwards,
             announcements,
             voicemails,
+            conferences,
             outbound,
             webhooks,
             tests,

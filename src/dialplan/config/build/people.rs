@@ -30,6 +30,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
     let wrap_up = entry.duration("wrap_up");
     let auth = entry.word("auth");
     let may = may(entry);
+    let supervisor = entry.boolean("supervisor");
     let session_expires = super::server::session_expires(entry);
     let outbound = super::security::outbound_limits(entry);
     let srtp = super::media::srtp(entry);
@@ -45,6 +46,7 @@ pub(super) fn operator(entry: &Entry<'_>) -> Option<Operator> {
         wrap_up: wrap_up?,
         md5_only: auth? == "md5",
         may: may?,
+        supervisor: supervisor?,
         session_expires,
         outbound,
         srtp: srtp?,
@@ -81,21 +83,40 @@ pub(super) fn features(entry: &Entry<'_>) -> Option<Features> {
     });
     let park_timeout = entry.duration("park_timeout");
     let pause_recording = entry.read("pause_recording", code);
+    let (listen, whisper, barge) = (
+        entry.read("listen", code),
+        entry.read("whisper", code),
+        entry.read("barge", code),
+    );
     let features = Features {
         pick_up: pick_up?,
         park: park?,
         slots: slots?,
         park_timeout: park_timeout?,
+        listen: listen?,
+        whisper: whisper?,
+        barge: barge?,
         pause_recording,
     };
-    let (one, other) = (&features.pick_up, &features.park);
-    if one.starts_with(other.as_str()) || other.starts_with(one.as_str()) {
-        let wrong = Wrong::new(format!("{one} and {other} cannot be told apart"))
-            .hint("neither code may begin with the other");
-        entry.check.error(entry.place("park"), wrong);
-        return None;
+    let dialled = [
+        ("pick_up", &features.pick_up),
+        ("park", &features.park),
+        ("listen", &features.listen),
+        ("whisper", &features.whisper),
+        ("barge", &features.barge),
+    ];
+    let mut are_apart = true;
+    for (index, (_, one)) in dialled.iter().enumerate() {
+        for (key, other) in dialled.iter().skip(index + 1) {
+            if one.starts_with(other.as_str()) || other.starts_with(one.as_str()) {
+                let wrong = Wrong::new(format!("{one} and {other} cannot be told apart"))
+                    .hint("neither code may begin with the other");
+                entry.check.error(entry.place(key), wrong);
+                are_apart = false;
+            }
+        }
     }
-    Some(features)
+    are_apart.then_some(features)
 }
 
 fn code(text: &str) -> Result<String, Wrong> {
@@ -140,6 +161,28 @@ pub(super) fn extensions(parts: &Parts<'_>) -> HashMap<String, Name> {
     extensions
 }
 
+/// A conference's extension must not be an operator's, nor another conference's.
+pub(super) fn look_at_conference_extensions(parts: &Parts<'_>, operators: &HashMap<String, Name>) {
+    let mut places: HashMap<&str, Span> = HashMap::new();
+    for raw in parts.raw_entries("conferences") {
+        let Some(item) = raw.table.item("extension") else {
+            continue;
+        };
+        let Value::Text(text) = &item.node.value else {
+            continue;
+        };
+        let at = item.node.at;
+        let first = places.insert(text, at);
+        if first.is_none() && !operators.contains_key(text) {
+            continue;
+        }
+        let wrong = Wrong::new(format!("the extension {text} is given twice"))
+            .hint("each extension belongs to one operator or conference");
+        let also = first.map(|first| (first, "first given"));
+        parts.checker.report(Severity::Error, at, wrong, also);
+    }
+}
+
 pub(super) fn outbound(entry: &Entry<'_>, country: Country) -> Option<OutboundRule> {
     let prefixes = entry.some("prefixes", values::prefix);
     let trunks = entry.many_of("trunks");
@@ -172,7 +215,7 @@ fn warn_if_foreign(entry: &Entry<'_>, caller_id: &E164, country: Country) {
     }
 }
 
-fn extension(text: &str) -> Result<String, Wrong> {
+pub(super) fn extension(text: &str) -> Result<String, Wrong> {
     if (1..=6).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
     }

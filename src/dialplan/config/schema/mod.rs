@@ -262,8 +262,8 @@ This page is written from the same table that the checker uses.
 - Durations are strings: `\"500ms\"`, `\"20s\"`, `\"5m\"`, `\"4h\"`.
 - `\"env:NAME\"` reads a secret from the environment. `\"generate\"` lets `vats run` make one at its first start and keep it in `secrets.toml` beside the database (`data/` by default).
 - Prompts are relative to the configuration directory; `recordings.path` and `server.database` to the working directory.
-- A destination is one of `menu:NAME hunt:NAME operator:NAME forward:NAME voicemail:NAME announcement:NAME schedule:NAME echo hangup`.
-  `callback:NAME` and `conference:NAME` are not available in this version.
+- A destination is one of `menu:NAME hunt:NAME operator:NAME forward:NAME voicemail:NAME announcement:NAME schedule:NAME conference:NAME echo hangup`.
+  `callback:NAME` is not available in this version.
 - Names are letters, digits, `_`, `-` and `.`.
 - A reload (`SIGHUP`, or `POST /api/v1/reload`) puts all of a changed configuration in force or, if anything is wrong, nothing. Running calls keep the plan that they
   began with. `server.sip`, `server.connections`, `server.http`, `server.rtp_ports`, `server.dns`, `server.database`, `server.public_address`, `server.local_networks` and `recordings.path` need a restart.

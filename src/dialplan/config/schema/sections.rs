@@ -98,9 +98,9 @@ pub const SECTIONS: &[Section] = &[
     },
     Section {
         name: "conferences",
-        shape: Shape::Later,
-        doc: "Rooms in which several parties talk.",
-        keys: &[],
+        shape: Shape::Named,
+        doc: "A room in which several parties talk: callers come by `conference:NAME`, operators also by its extension.",
+        keys: CONFERENCES,
     },
     Section {
         name: "outbound",
@@ -227,6 +227,7 @@ const OPERATORS: &[Key] = keys! {
     "outbound": Kind::Table(OPERATOR_OUTBOUND), Optional("no limits"), "Limits on calls to the outside, however they are placed.";
     "auth": Kind::OneOf(&["sha-256", "md5"], &[]), Default(r#""sha-256""#), "How the phone is challenged: sha-256 offers MD5 beside it, md5 offers only that, for old phones.";
     "may": Kind::List(&Kind::OneOf(&["transfer", "pick-up", "park"], &[])), Default(r#"["transfer", "pick-up", "park"]"#), "Pass calls on, take calls that ring at colleagues' phones, park calls and take parked ones. Where a call is passed on to is bound by what the operator may dial.";
+    "supervisor": Kind::Bool, Default("false"), "Whether he may listen to colleagues' conversations, whisper to them and barge in: by the codes of `[features]`, or when the API asks for it.";
     "session_expires": Kind::Duration("0s", "24h"), Optional("`server.session_expires`"), "The same for this operator's phones.";
     "srtp": Kind::OneOf(&["off", "offered", "required"], &[]), Default(r#""offered""#), "Encrypted media (SRTP with keys in SDP, RFC 4568). off: plain RTP alone. offered: a phone that wants it has it, and one registered over TLS is offered it beside plain RTP. required: plain media is refused with 488 and never offered.";
     "codecs": Kind::List(&Kind::OneOf(&["pcma", "pcmu", "g722", "opus"], &["g729", "gsm"])), Default(r#"["opus", "g722", "pcma", "pcmu"]"#), "Codecs of this operator's phones in order of preference. Between phones a wide one is taken; towards a trunk that has none, pcma or pcmu are, so that nothing is converted. Opus costs the most processor time where it must be.";
@@ -291,6 +292,16 @@ const VOICEMAILS: &[Key] = keys! {
     "lamp": Kind::List(&Kind::Of("operators")), Default("[]"), "On whose phones the message lamp tells of its messages (message-summary), besides operators whose `otherwise` leads here.";
 };
 
+const CONFERENCES: &[Key] = keys! {
+    "prompt": Kind::Sound, Optional("none"), "What a caller hears before he comes in. With a pin it asks for that.";
+    "say": Kind::Text, Later("record the text and name the file with prompt"), "A text to be spoken.";
+    "pin": Kind::Text, Optional("none is asked for"), "Four to eight digits that a caller must type; `#` ends them early. After three wrong ones the call is ended.";
+    "max_members": Kind::Integer(2, 500), Default("50"), "The most parties at once; the next one is sent away.";
+    "beep": Kind::Bool, Default("true"), "Two rising notes when somebody comes, two falling ones when somebody leaves.";
+    "extension": Kind::Extension, Optional("none"), "What operators dial.";
+    "record": Kind::Bool, Later("record the legs' conversations before they come here"), "Record what is said.";
+};
+
 const OUTBOUND: &[Key] = keys! {
     "prefixes": Kind::List(&Kind::Prefix), Required, "What the dialled number begins with; `+` is every number.";
     "trunks": Kind::List(&Kind::Of("trunks")), Required, "Trunks in order of preference.";
@@ -304,6 +315,9 @@ const FEATURES: &[Key] = keys! {
     "park": Kind::Text, Default(r#""*7""#), "A call that is passed on to here is parked in the first free slot. Dialled, it takes the call that has been parked longest.";
     "slots": Kind::Text, Default(r#""701-720""#), "Where calls are parked. A call that is passed on to a slot is parked there; whoever dials the slot takes it. An extension of the same digits goes first.";
     "park_timeout": Kind::Duration("5s", "4h"), Default(r#""60s""#), "After so long whoever parked a call is rung.";
+    "listen": Kind::Text, Default(r#""*90""#), "With an extension behind it (`*90101`) a supervisor hears the conversation there, and nobody hears him. On his keys 1 listens, 2 whispers, 3 barges in.";
+    "whisper": Kind::Text, Default(r#""*91""#), "The same, and the operator alone hears him.";
+    "barge": Kind::Text, Default(r#""*92""#), "The same, and both hear him.";
     "pause_recording": Kind::Text, Optional("no keys pause a recording"), "Typed by an operator in a conversation, it pauses the recording, and lets it go on: `*1`. He hears one tone for a pause and two when it goes on.";
 };
 

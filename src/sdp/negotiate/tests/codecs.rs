@@ -17,7 +17,7 @@ fn an_offer_with_everything() {
          a=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
          a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-16\r\n\
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
-         a=ptime:20\r\na=sendrecv\r\n"
+         a=ptime:20\r\na=sendrecv\r\na=rtcp-mux\r\n"
     );
     // Without Opus there is one clock.
     let text = leg(&[Codec::G722, Codec::Pcma]).offer();

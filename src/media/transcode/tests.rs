@@ -1,0 +1,350 @@
+use super::*;
+use crate::audio::voice;
+use proptest::prelude::*;
+use std::f64::consts::TAU;
+
+fn recipe(from: Codec, to: Codec, packet_ms: u32) -> Recipe {
+    Recipe {
+        from,
+        to,
+        packet_ms,
+        opus: (to == Codec::Opus).then(OpusFormat::default),
+    }
+}
+
+/// A speaker with a tone of 1 kHz.
+struct Speaker {
+    encoder: Encoder,
+    packet_ms: u32,
+    sequence: u16,
+    timestamp: u32,
+    said: u64,
+}
+
+impl Speaker {
+    fn new(codec: Codec, packet_ms: u32) -> Speaker {
+        Speaker {
+            encoder: Encoder::new(codec, 16_000).unwrap(),
+            packet_ms,
+            sequence: 65_530,
+            timestamp: u32::MAX - 3_000,
+            said: 0,
+        }
+    }
+
+    fn ticks(&self) -> u32 {
+        self.encoder.codec().clock_rate() / 1000 * self.packet_ms
+    }
+
+    fn say(&mut self) -> (u16, u32, Vec<u8>) {
+        let count = u64::from(16 * self.packet_ms);
+        let samples: Vec<i16> = (self.said..self.said + count)
+            .map(|n| ((TAU * n as f64 / 16.0).sin() * 8_000.0) as i16)
+            .collect();
+        self.said += count;
+        let mut bytes = vec![0; 1_500];
+        let length = self.encoder.encode(&samples, &mut bytes);
+        assert!(length > 0);
+        bytes.truncate(length);
+        let said = (self.sequence, self.timestamp, bytes);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.ticks());
+        said
+    }
+}
+
+type Heard = (u16, u32, bool, u32, Vec<u8>);
+
+fn take(
+    transcoder: &mut Transcoder,
+    (sequence, timestamp, payload): &(u16, u32, Vec<u8>),
+) -> Result<Vec<Heard>, Reason> {
+    let packet = Packet {
+        payload_type: 0,
+        marker: false,
+        sequence: *sequence,
+        timestamp: *timestamp,
+        ssrc: 7,
+        payload,
+    };
+    let mut heard = Vec::new();
+    transcoder.take(&packet, |frame| {
+        heard.push((
+            frame.sequence,
+            frame.timestamp,
+            frame.marker,
+            frame.ticks,
+            frame.payload.to_vec(),
+        ));
+    })?;
+    Ok(heard)
+}
+
+/// How loud 1 kHz is in what was heard, of 8,000; the first third is left out.
+fn loudness(codec: Codec, heard: &[Heard]) -> f64 {
+    let mut decoder = voice::Decoder::new(codec, 8_000).unwrap();
+    let mut samples = Vec::new();
+    let mut room = [0; 960];
+    for (.., payload) in heard {
+        let made = decoder.decode(payload, &mut room);
+        samples.extend_from_slice(&room[..made]);
+    }
+    let late = &samples[samples.len() / 3..];
+    let whole = late.len() / 8 * 8;
+    let (mut sin, mut cos) = (0.0, 0.0);
+    for (n, &sample) in late[..whole].iter().enumerate() {
+        sin += f64::from(sample) * (TAU * n as f64 / 8.0).sin();
+        cos += f64::from(sample) * (TAU * n as f64 / 8.0).cos();
+    }
+    2.0 * sin.hypot(cos) / whole as f64
+}
+
+#[test]
+fn every_pair_at_every_packet_time_is_one_stream_with_the_tone() {
+    for from in Codec::ALL {
+        for to in Codec::ALL {
+            for (packet_in, packet_out) in [(20, 20), (10, 20), (20, 60), (60, 20), (40, 10)] {
+                let mut speaker = Speaker::new(from, packet_in);
+                let mut transcoder = Transcoder::new(recipe(from, to, packet_out), 1, 5).unwrap();
+                let mut heard = Vec::new();
+                for _ in 0..1_200 / packet_in {
+                    heard.extend(take(&mut transcoder, &speaker.say()).unwrap());
+                }
+                let what = format!("{from} {packet_in} ms to {to} {packet_out} ms");
+                assert_eq!(heard.len() as u32, 1_200 / packet_out, "{what}");
+                let ticks = to.clock_rate() / 1000 * packet_out;
+                for (n, (sequence, timestamp, marker, lasts, _)) in heard.iter().enumerate() {
+                    assert_eq!(*sequence, n as u16, "{what}");
+                    assert_eq!(*timestamp, n as u32 * ticks, "{what}");
+                    assert_eq!((*marker, *lasts), (n == 0, ticks), "{what}");
+                }
+                let loud = loudness(to, &heard);
+                assert!((6_500.0..9_500.0).contains(&loud), "{what}: {loud}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_stays_a_gap_in_numbers_and_in_time() {
+    for (packet_in, packet_out, lost) in [(20, 20, 3), (10, 20, 5), (20, 60, 9), (60, 20, 2)] {
+        let mut speaker = Speaker::new(Codec::Pcma, packet_in);
+        let mut transcoder =
+            Transcoder::new(recipe(Codec::Pcma, Codec::G722, packet_out), 1, 5).unwrap();
+        let mut heard = Vec::new();
+        for n in 0..60 {
+            let said = speaker.say();
+            if !(30..30 + lost).contains(&n) {
+                heard.extend(take(&mut transcoder, &said).unwrap());
+            }
+        }
+        let all = 60 * packet_in / packet_out;
+        let (sequence, timestamp, ..) = heard[heard.len() - 1];
+        assert_eq!(u32::from(sequence), all - 1, "{packet_in} {packet_out}");
+        assert_eq!(timestamp, (all - 1) * packet_out * 8);
+        let missing = all as usize - heard.len();
+        let whole = (lost * packet_in / packet_out) as usize;
+        assert!(
+            (whole - 1..=whole).contains(&missing),
+            "{packet_in} {packet_out}: {missing}"
+        );
+    }
+}
+
+#[test]
+fn opus_fills_short_losses_by_itself() {
+    let mut speaker = Speaker::new(Codec::Opus, 20);
+    let mut transcoder = Transcoder::new(recipe(Codec::Opus, Codec::Pcmu, 20), 1, 5).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..60 {
+        let said = speaker.say();
+        if ![20, 30, 31].contains(&n) && !(40..50).contains(&n) {
+            heard.extend(take(&mut transcoder, &said).unwrap());
+        }
+    }
+    let numbers: Vec<u16> = heard.iter().map(|heard| heard.0).collect();
+    let expected: Vec<u16> = (0..40).chain(50..60).collect();
+    assert_eq!(
+        numbers, expected,
+        "only what is too long to be guessed is missing"
+    );
+    assert!(
+        heard
+            .iter()
+            .all(|heard| heard.1 == u32::from(heard.0) * 160)
+    );
+}
+
+#[test]
+fn a_pause_takes_time_and_no_number() {
+    let mut speaker = Speaker::new(Codec::G722, 20);
+    let mut transcoder = Transcoder::new(recipe(Codec::G722, Codec::Opus, 20), 1, 5).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..20 {
+        if n == 10 {
+            speaker.timestamp = speaker.timestamp.wrapping_add(8 * 1_000);
+        }
+        heard.extend(take(&mut transcoder, &speaker.say()).unwrap());
+    }
+    assert_eq!(heard.len(), 20);
+    assert_eq!(heard[10].0, 10);
+    assert_eq!(heard[10].1, (10 * 20 + 1_000) * 48);
+    assert!(heard[10].2, "sound begins anew");
+    assert!(!heard[11].2);
+}
+
+#[test]
+fn late_packets_and_nonsense_are_left_out() {
+    let mut speaker = Speaker::new(Codec::Opus, 20);
+    let mut transcoder = Transcoder::new(recipe(Codec::Opus, Codec::Pcma, 20), 1, 5).unwrap();
+    let first = speaker.say();
+    let second = speaker.say();
+    let third = speaker.say();
+    assert_eq!(take(&mut transcoder, &first).unwrap().len(), 1);
+    assert_eq!(
+        take(&mut transcoder, &third).unwrap().len(),
+        2,
+        "the second was made up"
+    );
+    assert_eq!(take(&mut transcoder, &second), Err(Reason::Late));
+    assert_eq!(take(&mut transcoder, &third), Err(Reason::Late));
+    let mut broken = speaker.say();
+    broken.2 = vec![0xff; 3];
+    assert_eq!(take(&mut transcoder, &broken), Err(Reason::Malformed));
+    let heard = take(&mut transcoder, &speaker.say()).unwrap();
+    assert_eq!(
+        heard.len(),
+        2,
+        "what was broken counts as lost, and is made up"
+    );
+    assert_eq!(heard[1].0, 4);
+}
+
+#[test]
+fn an_event_has_its_place_in_time() {
+    let mut speaker = Speaker::new(Codec::Pcma, 20);
+    let mut transcoder = Transcoder::new(recipe(Codec::Pcma, Codec::Opus, 20), 1, 5).unwrap();
+    for _ in 0..5 {
+        take(&mut transcoder, &speaker.say()).unwrap();
+    }
+    let event = |speaker: &mut Speaker, transcoder: &mut Transcoder, timestamp| {
+        let packet = Packet {
+            payload_type: 101,
+            marker: false,
+            sequence: speaker.sequence,
+            timestamp,
+            ssrc: 7,
+            payload: &[1, 10, 0, 160],
+        };
+        speaker.sequence = speaker.sequence.wrapping_add(1);
+        transcoder.pass(&packet)
+    };
+    let timestamp = speaker.timestamp;
+    for n in 0..3 {
+        let place = event(&mut speaker, &mut transcoder, timestamp);
+        assert_eq!(place, Some((5 + n, 5 * 960)));
+    }
+    // Sound goes on behind it, and a repeated end still belongs to the same moment.
+    speaker.timestamp = speaker.timestamp.wrapping_add(3 * 160);
+    let heard = take(&mut transcoder, &speaker.say()).unwrap();
+    assert_eq!((heard[0].0, heard[0].1), (8, 8 * 960));
+    assert_eq!(
+        event(&mut speaker, &mut transcoder, timestamp),
+        Some((9, 5 * 960))
+    );
+}
+
+#[test]
+fn a_listeners_wishes_count() {
+    let agreed = |codec, opus| Agreed {
+        remote: None,
+        codec,
+        send_payload_type: 0,
+        receive_payload_type: 0,
+        telephone_event: None,
+        event_clock_rate: 8_000,
+        opus,
+        packet_time_ms: 40,
+        direction: crate::sdp::negotiate::Direction::SendRecv,
+        crypto: None,
+        rtcp_mux: false,
+        rtcp: None,
+    };
+    let wishes = OpusFormat {
+        max_playback_hz: 8_000,
+        max_bitrate: Some(8_000),
+        ..OpusFormat::default()
+    };
+    let speaker = agreed(Codec::G722, None);
+    let listener = agreed(Codec::Opus, Some(wishes));
+    let recipe = Recipe::between(&speaker, &listener).unwrap();
+    assert_eq!((recipe.packet_ms, recipe.rate_hz()), (40, 8_000));
+    assert_eq!(recipe.tuning(3).bitrate, Some(8_000));
+    assert_eq!(Recipe::between(&listener, &listener), None);
+    assert_eq!(
+        Recipe::between(&agreed(Codec::Pcmu, None), &agreed(Codec::Pcma, None)),
+        None,
+        "a table does that"
+    );
+    assert_eq!(
+        Recipe::between(&listener, &speaker).unwrap().rate_hz(),
+        16_000
+    );
+    assert_eq!([complexity(0), complexity(500), complexity(900)], [5, 3, 0]);
+}
+
+#[test]
+fn a_listener_that_wants_no_silence_is_sent_none() {
+    let wishes = OpusFormat {
+        dtx: true,
+        ..OpusFormat::default()
+    };
+    let recipe = Recipe {
+        opus: Some(wishes),
+        ..recipe(Codec::Pcma, Codec::Opus, 20)
+    };
+    let mut transcoder = Transcoder::new(recipe, 1, 5).unwrap();
+    let mut heard = Vec::new();
+    for n in 0..100u16 {
+        let silence = (n, u32::from(n) * 160, vec![0xd5; 160]);
+        heard.extend(take(&mut transcoder, &silence).unwrap());
+    }
+    assert!(heard.len() < 60, "{}", heard.len());
+    assert!(
+        heard
+            .iter()
+            .enumerate()
+            .all(|(n, heard)| heard.0 == n as u16)
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn any_packets_make_a_stream_that_goes_on(
+        packets in proptest::collection::vec(
+            (any::<u16>(), any::<u32>(), 0u8..8, proptest::collection::vec(any::<u8>(), 0..200)), 1..60),
+        from in 0usize..4, to in 0usize..4,
+    ) {
+        let (from, to) = (Codec::ALL[from], Codec::ALL[to]);
+        let mut transcoder = Transcoder::new(recipe(from, to, 20), 1, 0).unwrap();
+        let (mut sequence, mut timestamp) = (0u16, 0u32);
+        for (jump, leap, kind, payload) in packets {
+            match kind {
+                0 => sequence = jump,
+                1 => timestamp = leap,
+                2 => sequence = sequence.wrapping_add(jump % 20),
+                _ => sequence = sequence.wrapping_add(1),
+            }
+            timestamp = timestamp.wrapping_add(160);
+            let packet = Packet {
+                payload_type: 0, marker: false, sequence, timestamp, ssrc: 7, payload: &payload,
+            };
+            if kind == 7 {
+                let _ = transcoder.pass(&packet);
+            } else {
+                let _ = transcoder.take(&packet, |frame| assert!(!frame.payload.is_empty()));
+            }
+        }
+    }
+}
