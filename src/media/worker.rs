@@ -331,7 +331,15 @@ impl Worker {
         } = &mut **listener;
         let io = &mut self.io;
         let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
-            send(io, now, token, (stream, socket), (room, length), to, counters);
+            send(
+                io,
+                now,
+                token,
+                (stream, socket),
+                (room, length),
+                to,
+                counters,
+            );
         });
         if let Err(reason) = heard {
             counters.drop(reason);
@@ -580,7 +588,15 @@ impl Worker {
                 ..
             } = &mut **port;
             let finished = leg.beat(now, scratch, |room, length, to| {
-                send(io, now, token, (stream, socket), (room, length), to, counters);
+                send(
+                    io,
+                    now,
+                    token,
+                    (stream, socket),
+                    (room, length),
+                    to,
+                    counters,
+                );
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);

@@ -71,7 +71,15 @@ impl Worker {
                 let (io, counters) = (&mut self.io, &self.shared.counters);
                 // What the listener cannot hear now it would not have heard in the room either.
                 let _heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
-                    send(io, now, token, (stream, socket), (room, length), to, counters);
+                    send(
+                        io,
+                        now,
+                        token,
+                        (stream, socket),
+                        (room, length),
+                        to,
+                        counters,
+                    );
                 });
             }
         }
@@ -107,8 +115,8 @@ impl Worker {
                 scratch,
                 |slot, port, room, length, to| {
                     let token = media_token(port.generation, slot);
-                let from = (&mut port.stream, &port.socket);
-                send(io, due, token, from, (room, length), to, counters);
+                    let from = (&mut port.stream, &port.socket);
+                    send(io, due, token, from, (room, length), to, counters);
                 },
             );
             if let Some(clip) = spent {
