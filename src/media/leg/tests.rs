@@ -370,3 +370,5 @@ proptest! {
         }
     }
 }
+
+mod converted;
