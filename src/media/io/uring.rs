@@ -334,19 +334,19 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        // Until no receive is left that could write to the buffers. Where there is none it fails with "not found", and on
-        // another thread than the one that waited there never was one: the ring was not enabled.
-        while self
-            .ring
-            .submitter()
-            .register_sync_cancel(None, CancelBuilder::any())
-            .is_ok()
-        {
-            // What was cancelled ends in here.
+        // Until no receive is left that could write to the buffers: what was cancelled ends in the wait. On another thread
+        // than the one that waits there never was one, as the ring was not enabled.
+        loop {
+            let _count = self
+                .ring
+                .submitter()
+                .register_sync_cancel(None, CancelBuilder::any());
             let moment = Timespec::from(Duration::from_millis(1));
             let args = SubmitArgs::new().timespec(&moment);
             let _ended = self.ring.submitter().submit_with_args(1, &args);
-            self.ring.completion().for_each(drop);
+            if self.ring.completion().count() == 0 {
+                break;
+            }
         }
         let submitter = self.ring.submitter();
         // Otherwise the sockets, and so their ports, would be held until the kernel has found time to take the ring down.
