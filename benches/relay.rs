@@ -231,6 +231,8 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
             wideband: false,
             opus: false,
             call: call_record(CallId::from_u128(call + 1), clock.now().wall),
+            wideband: false,
+            opus: false,
         });
         for (leg, side) in [(2 * call + 1, Side::Left), (2 * call + 2, Side::Right)] {
             let leg = LegId::from_u128(leg);
@@ -240,7 +242,12 @@ fn plane(calls: usize, length: Duration, record: bool) -> io::Result<Found> {
         }
     }
     std::thread::sleep(Duration::from_millis(500));
-    let found = drive(&phones, &targets, length, &["media-0", "recorder"]);
+    let found = drive(
+        &phones,
+        &targets,
+        length,
+        &["media-0", "recorder", "record-disk"],
+    );
     recorder.shutdown();
     found
 }

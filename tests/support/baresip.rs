@@ -177,6 +177,7 @@ pub struct Place {
 fn config(home: &str, place: &Place, control: SocketAddr) -> String {
     let modules: String = [
         "module g711.so",
+        "module srtp.so",
         "module aubridge.so",
         "module sndfile.so",
         "module aufile.so",
