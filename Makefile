@@ -74,6 +74,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 	cargo build --release --locked
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay
+	cargo bench --locked --bench recorder
 	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 

@@ -176,7 +176,7 @@ impl<K: Ord> Wheel<K> {
         while let Some((level, slot)) = self.first_occupied() {
             let width = level * LEVEL_BITS;
             let above = self.elapsed >> width >> LEVEL_BITS << LEVEL_BITS;
-            let start = (above | u64::from(slot) % SLOTS as u64) << width;
+            let start = (above | (u64::from(slot) % SLOTS as u64)) << width;
             if start > tick {
                 break;
             }
