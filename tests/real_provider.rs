@@ -39,7 +39,7 @@ async fn start(far: [SocketAddr; 2]) -> Option<(Pbx, Kamailio)> {
             r#"
 [trunks.carrier]
 peer = "{}"
-register = {{ user = "shop", password = "secret", expires = "20s" }}
+register = {{ user = "shop", password = "secret", expires = "60s" }}
 options = "5s"
 [forwards.one]
 to = "+79990000001"
