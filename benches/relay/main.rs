@@ -89,6 +89,7 @@ fn table(calls: usize, sums: &mut [Found; 4]) {
     let bare = sums[0].cpu.as_secs_f64() / sums[0].sent as f64;
     for ((name, _), found) in ALL.into_iter().zip(sums) {
         let cpu = found.cpu.as_secs_f64();
+        let [p50, p99, most] = [0.5, 0.99, 1.0].map(|part| found.delay(part));
         println!(
             "| {name} | {} | {} | {:.2} µs | {:.4} % of a core | {:.2} | {:.0} µs | {:.0} µs | {:.0} µs | {:.1} KiB |",
             found.sent,
@@ -96,9 +97,9 @@ fn table(calls: usize, sums: &mut [Found; 4]) {
             cpu * 1e6 / found.sent as f64,
             100.0 * cpu / found.wall.as_secs_f64() / calls as f64,
             cpu / found.sent as f64 / bare,
-            found.delay(0.5),
-            found.delay(0.99),
-            found.delay(1.0),
+            p50,
+            p99,
+            most,
             found.memory as f64 / 1024.0 / calls as f64,
         );
     }

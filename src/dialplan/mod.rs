@@ -14,4 +14,5 @@ pub mod plan;
 pub mod provider;
 pub mod routing;
 pub mod schedule;
+pub mod served;
 pub mod trace;

@@ -385,23 +385,6 @@ pub enum CodecName {
     Opus,
 }
 
-/// `[conferences.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Conference {
-    /// The room.
-    pub name: Name,
-    /// What a caller hears before he comes in; it asks for the pin, if there is one.
-    pub prompt: Option<Arc<Clip>>,
-    /// The digits that let a caller in.
-    pub pin: Option<String>,
-    /// Parties at once.
-    pub max_members: u32,
-    /// What all hear when somebody comes, and when somebody leaves.
-    pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
-    /// What operators dial.
-    pub extension: Option<String>,
-}
-
 /// `[operators.*]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operator {
@@ -438,6 +421,7 @@ pub struct Operator {
 }
 
 pub use super::features::{Features, May};
+pub use super::served::{Announcement, Conference, Voicemail};
 
 /// When an inbound call is answered (DESIGN.md section 5).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -549,30 +533,6 @@ pub struct Forward {
     pub ring: Duration,
     /// Where the call goes when it fails; none: the far code is passed on.
     pub otherwise: Option<Destination>,
-}
-
-/// `[announcements.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Announcement {
-    /// Its name.
-    pub name: Name,
-    /// What is played.
-    pub prompt: Arc<Clip>,
-    /// Then.
-    pub then: Destination,
-}
-
-/// `[voicemails.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Voicemail {
-    /// Its name.
-    pub name: Name,
-    /// What is played before the tone.
-    pub prompt: Arc<Clip>,
-    /// The longest message.
-    pub max: Duration,
-    /// On whose phones a lamp tells of messages; operators whose `otherwise` leads here come besides.
-    pub lamp: Vec<Name>,
 }
 
 /// `[outbound.*]`: what operators may dial.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Worker, media_token, send};
+use super::passing::send;
+use super::{Worker, media_token};
 use crate::ledger::clock::Mono;
 use crate::media::command::{Order, Report};
 use crate::media::counters::{Counters, Reason};
