@@ -15,7 +15,7 @@ TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftabl
 # End-to-end tests that measure time or load run one after the other, after all the rest.
 QUIET_TESTS := missed_calls load storm
 # These wait most of their time: two lanes of them run beside the others.
-WAITING_TESTS := vanished_phone transfers subscriptions two_switches
+WAITING_TESTS := vanished_phone transfers subscriptions two_switches real_provider
 MORE_WAITING_TESTS := dialogs phones providers home_nat carriers edge_proxy desk_phone
 
 .PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
@@ -74,6 +74,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 	cargo build --release --locked
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay
+	cargo bench --locked --bench recorder
 	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 

@@ -164,7 +164,9 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
             }
             Ask::Census { reply } => reply.send(Census::default()).unwrap(),
             Ask::Unban { reply, .. } => reply.send(false).unwrap(),
+            // Not asked for here.
             Ask::PauseRecording { reply, .. } => drop(reply),
+            Ask::MessageHeard { reply, .. } => drop(reply),
             Ask::Supervise { reply, .. } => drop(reply),
             Ask::Install { .. } | Ask::Drain { .. } => {}
         }

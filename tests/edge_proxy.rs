@@ -202,7 +202,7 @@ async fn through_kamailio() {
     let authority = Authority::new(folder.path(), "authority");
     let certificate = authority.sign("edge", &["127.0.0.4"]);
     let pbx = Pbx::start(&plan()).await;
-    let edge = match Kamailio::start(EDGE, pbx.over("tcp"), &certificate).await {
+    let edge = match Kamailio::edge(EDGE, pbx.over("tcp"), &certificate).await {
         Ok(edge) => edge,
         Err(why) => return println!("skipped: {why}"),
     };

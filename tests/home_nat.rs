@@ -161,6 +161,34 @@ async fn a_phone_over_tls_is_called_on_its_connection() {
     .await;
 }
 
+/// The cable is pulled, and the connection does not know it: the first call that is not acknowledged ends it, and the binding with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_died_in_silence() {
+    let Some(street) = street(1).await else {
+        return;
+    };
+    let phone = street.phone(0, "tls", ";sipnat=outbound").await;
+    street.pbx.wait_for_state("anna", "available").await;
+    street.homes[0].cut();
+    pause(1_000).await;
+    assert_eq!(street.pbx.operator_state("anna").await, "available");
+    let there = SocketAddr::new("127.0.0.1".parse().unwrap(), street.pbx.sip.port());
+    let caller = Vats::dial(street.pbx.folder(), there, "+74951000001", &[]);
+    let limit = Duration::from_secs(50);
+    eventually(limit, "anna is known to be offline", || async {
+        (street.pbx.operator_state("anna").await == "offline").then_some(())
+    })
+    .await;
+    assert_eq!(caller.ended().await.0, 1);
+    drop(phone);
+    // Who calls now is told so at once.
+    let begun = std::time::Instant::now();
+    let caller = Vats::dial(street.pbx.folder(), there, "+74951000001", &[]);
+    let (code, said) = caller.ended().await;
+    assert!(code == 1 && said.contains("refused: 480"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
 /// Two homes give their phones the same private address. Both ring; who answers first has the call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_homes_with_the_same_addresses() {

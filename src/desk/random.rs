@@ -212,7 +212,10 @@ impl World {
                     assert!(self.model.waiting.contains(&c));
                     self.model.leave(c);
                 }
-                Notice::Refused { .. } | Notice::StateChanged { .. } => {}
+                Notice::Refused { .. }
+                | Notice::ConferenceEntered { .. }
+                | Notice::ConferenceFull { .. }
+                | Notice::StateChanged { .. } => {}
             }
         }
         let mut claimed = BTreeSet::new();

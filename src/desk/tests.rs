@@ -101,6 +101,8 @@ impl Bench {
                 Notice::NobodyRegistered { call } => format!("nobody {}", call.as_u128()),
                 Notice::Exhausted { call } => format!("exhausted {}", call.as_u128()),
                 Notice::Refused { call, why, .. } => format!("refused {} {why:?}", call.as_u128()),
+                Notice::ConferenceEntered { call, .. } => format!("in {}", call.as_u128()),
+                Notice::ConferenceFull { call } => format!("full {}", call.as_u128()),
                 Notice::StateChanged { .. } => continue,
             });
         }

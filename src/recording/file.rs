@@ -63,34 +63,35 @@ impl WavFile {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Appends whole frames of interleaved samples, and brings the header up to date. `bytes` is room to work in.
+    /// Appends whole frames of interleaved samples, and brings the header up to date.
     ///
     /// # Errors
     /// The disk fails, or a WAV file cannot be as long.
-    pub fn append(&mut self, samples: &[i16], bytes: &mut Vec<u8>) -> io::Result<()> {
-        if samples.is_empty() {
-            return Ok(());
-        }
-        let too_long = || {
-            io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "a WAV file cannot be longer than 4 GiB",
-            )
-        };
-        let more = u32::try_from(samples.len() * 2).map_err(|_| too_long())?;
-        let data_bytes = self.data_bytes.checked_add(more);
-        let data_bytes = data_bytes.filter(|&bytes| bytes <= MAX_DATA_BYTES);
-        let data_bytes = data_bytes.ok_or_else(too_long)?;
-        bytes.clear();
-        bytes.resize(samples.len() * 2, 0);
-        let (pairs, _) = bytes.as_chunks_mut::<2>();
-        for (pair, sample) in pairs.iter_mut().zip(samples) {
-            *pair = sample.to_le_bytes();
-        }
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let more = u32::try_from(bytes.len()).map_err(|_| too_long())?;
+        let data_bytes = self.longer(more)?;
         let at = HEADER_BYTES as u64 + u64::from(self.data_bytes);
         self.file.write_all_at(bytes, at)?;
         self.data_bytes = data_bytes;
         self.write_header()
+    }
+
+    /// Appends silence: a hole that the file system fills.
+    ///
+    /// # Errors
+    /// As [`append`](WavFile::append).
+    pub fn skip(&mut self, bytes: u32) -> io::Result<()> {
+        let data_bytes = self.longer(bytes)?;
+        self.file
+            .set_len(HEADER_BYTES as u64 + u64::from(data_bytes))?;
+        self.data_bytes = data_bytes;
+        self.write_header()
+    }
+
+    fn longer(&self, more: u32) -> io::Result<u32> {
+        let data_bytes = self.data_bytes.checked_add(more);
+        let data_bytes = data_bytes.filter(|&bytes| bytes <= MAX_DATA_BYTES);
+        data_bytes.ok_or_else(too_long)
     }
 
     /// Closes the file and removes it.
@@ -103,6 +104,13 @@ impl WavFile {
         let header = wav_header(self.layout, self.rate_hz, self.data_bytes);
         self.file.write_all_at(&header, 0)
     }
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::FileTooLarge,
+        "a WAV file cannot be longer than 4 GiB",
+    )
 }
 
 /// Just under 4 GiB: 37 hours of stereo at 8 kHz.
@@ -121,7 +129,9 @@ mod tests {
     fn namesakes_get_numbers_and_nothing_is_overwritten() {
         let root = tempfile::tempdir().unwrap();
         let (mut first, name) = create(root.path(), "a/b/x.wav").unwrap();
-        first.append(&[1, 2, 3], &mut Vec::new()).unwrap();
+        first.append(&[1, 0, 2, 0]).unwrap();
+        first.skip(2).unwrap();
+        first.append(&[3, 0]).unwrap();
         drop(first);
         assert_eq!(name, "a/b/x.wav");
         let (second, name) = create(root.path(), "a/b/x.wav").unwrap();
@@ -129,7 +139,7 @@ mod tests {
         second.remove().unwrap();
         let mut reader = hound::WavReader::open(root.path().join("a/b/x.wav")).unwrap();
         let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
-        assert_eq!(samples, [1, 2, 3]);
+        assert_eq!(samples, [1, 2, 0, 3]);
         assert!(!root.path().join("a/b/x_2.wav").exists());
     }
 
@@ -138,7 +148,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (mut file, _) = create(root.path(), "x.wav").unwrap();
         file.data_bytes = MAX_DATA_BYTES - 10;
-        let error = file.append(&[0; 6], &mut Vec::new()).unwrap_err();
+        let error = file.append(&[0; 12]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 
@@ -151,7 +161,7 @@ mod tests {
             rate_hz: 8_000,
             data_bytes: 0,
         };
-        let error = file.append(&[1; 32_000], &mut Vec::new()).unwrap_err();
+        let error = file.append(&[1; 32_000]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
 

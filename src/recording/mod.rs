@@ -1,11 +1,12 @@
 //! Recording: one WAV file per conversation or message, written beside the calls and never in their way.
 //!
-//! The media threads copy what legs receive into taps; one writer thread polls them, places every packet on the file's
-//! [timeline](timeline) and writes; a second thread completes closed files (disk, length, SHA-256, journal); a third one, when
-//! nothing else wants the processor, replaces them by copies in Opus where that is asked for. What a crash
+//! The media threads copy what legs receive into taps; one thread polls them and places every packet on the file's
+//! [timeline](timeline); a second one writes the files, however slow the disk is; a third one completes closed files (disk, length, SHA-256, journal); a fourth
+//! one, when nothing else wants the processor, replaces them by copies in Opus where that is asked for. What a crash
 //! left unfinished, [`repair::repair`] completes at the next start. The index, retention and upload are not here.
 
 mod copier;
+mod disk;
 pub mod ear;
 pub mod file;
 mod open;
@@ -27,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use self::copier::Work;
+use self::disk::{Backlog, Disk};
 use self::open::Feed;
 use self::writer::{Message, Writer};
 use crate::ledger::call::CallRecord;
@@ -102,10 +104,19 @@ impl Recorder {
             .name("record-seal".into())
             .spawn(move || seal::run(root, seal_inbox, journal, done, counted))?;
         let last = copies.clone();
+        let backlog = Backlog::default();
+        let (disk, disk_inbox) = channel();
+        let files = Disk::new(settings.root, seal, Arc::clone(&backlog));
+        let writing = Builder::new()
+            .name("record-disk".into())
+            .spawn(move || disk::run(files, &disk_inbox))?;
         let clock = Arc::clone(&settings.clock);
         let thread = Builder::new().name("recorder".into()).spawn(move || {
-            writer::run(Writer::new(settings.root, seal), &inbox, &clock);
-            // The writer is dropped, so the other thread ends after its last file.
+            writer::run(Writer::new(disk, backlog), &inbox, &clock);
+            // The writer is dropped, so the other threads end after their last file.
+            if writing.join().is_err() {
+                tracing::error!("the thread that writes recordings panicked");
+            }
             if sealing.join().is_err() {
                 tracing::error!("the thread that completes recordings panicked");
             }

@@ -1,13 +1,10 @@
-//! One recording that is being written: its taps, its timeline, its file, and what its row says so far.
+//! One recording that is being written: its taps, its timeline, and what its row says so far.
 
-use std::io;
-use std::sync::mpsc::Sender;
+use std::sync::atomic::Ordering;
 
+use super::disk::{Backlog, MOST_BACKLOG, Task};
 use super::ear::Ear;
-use super::file::WavFile;
-use super::seal::Seal;
 use super::timeline::{PacketKind, Timeline, Workbench};
-use super::writer::tell;
 use crate::ledger::clock::Mono;
 use crate::ledger::id::{LegId, Name};
 use crate::ledger::journal::{RecordingKind, RecordingRecord};
@@ -29,13 +26,14 @@ pub struct Feed {
 /// A recording that is being written.
 pub struct Open {
     record: RecordingRecord,
-    file: WavFile,
     timeline: Timeline,
     taps: Vec<Tap>,
     /// Whether the journal knows of it.
     announced: bool,
     /// Packets lost in taps that are detached.
     lost: u64,
+    /// Milliseconds that are silent because the disk was too slow.
+    skipped_ms: u64,
 }
 
 struct Tap {
@@ -51,37 +49,46 @@ pub struct Room {
     spare: Vec<u8>,
     samples: Vec<i16>,
     frames: Vec<i16>,
-    bytes: Vec<u8>,
+    /// What is to be done on the disk.
+    pub tasks: Vec<Task>,
+    /// What the disk has not done yet.
+    pub backlog: Backlog,
+}
+
+impl Room {
+    /// With nothing in it yet.
+    pub fn new(backlog: Backlog) -> Room {
+        Room {
+            backlog,
+            ..Room::default()
+        }
+    }
 }
 
 impl Open {
-    /// A recording whose file was created.
-    pub fn new(record: RecordingRecord, file: WavFile, timeline: Timeline) -> Open {
+    /// A recording that begins.
+    pub fn new(record: RecordingRecord, timeline: Timeline) -> Open {
         Open {
             record,
-            file,
             timeline,
             taps: Vec::with_capacity(2),
             announced: false,
             lost: 0,
+            skipped_ms: 0,
         }
     }
 
     /// Takes what the taps hold and writes what is settled.
-    ///
-    /// # Errors
-    /// The disk fails, or the file is too long.
-    pub fn turn(&mut self, now: Mono, room: &mut Room) -> io::Result<()> {
+    pub fn turn(&mut self, now: Mono, room: &mut Room) {
         self.timeline.exchange(&mut room.bench);
         self.drain(room);
-        let written = self.write(self.timeline.settled(now), room);
+        self.write(self.timeline.settled(now), room);
         self.timeline.exchange(&mut room.bench);
         let gone = self.taps.iter().filter(|tap| tap.reader.is_finished());
         let gone: Vec<LegId> = gone.map(|tap| tap.leg).collect();
         for leg in gone {
             self.forget(leg);
         }
-        written
     }
 
     /// A leg feeds a side from `at` on; if it did already, it begins anew.
@@ -142,15 +149,12 @@ impl Open {
     pub fn finish(&mut self, at: Mono, room: &mut Room) {
         self.timeline.exchange(&mut room.bench);
         self.drain(room);
-        let written = self.write(self.timeline.position(at), room);
+        self.write(self.timeline.position(at), room);
         self.timeline.exchange(&mut room.bench);
-        if let Err(error) = written {
-            self.complain(&error);
-        }
     }
 
     /// Closes the file and hands it on to be completed.
-    pub fn close(mut self, seal: &Sender<Seal>) {
+    pub fn close(mut self, tasks: &mut Vec<Task>) {
         while let Some(tap) = self.taps.first() {
             self.forget(tap.leg);
         }
@@ -160,43 +164,31 @@ impl Open {
                 "packets are missing in a recording: the writer was too slow for them"
             );
         }
-        tracing::debug!(recording = %self.record.recording_id, left_out = self.timeline.dropped(), "recording closed");
-        self.announce(seal);
-        tell(seal, Seal::Closed(self.record));
-    }
-
-    /// Removes the file.
-    pub fn discard(self) {
-        if let Err(error) = self.file.remove() {
-            tracing::warn!(
-                recording = %self.record.recording_id, path = self.record.path, %error,
-                "a discarded recording's file cannot be removed"
+        if self.skipped_ms > 0 {
+            tracing::error!(
+                recording = %self.record.recording_id, ms = self.skipped_ms,
+                "a part of a recording is silence: the disk was too slow for it"
             );
         }
+        tracing::debug!(recording = %self.record.recording_id, left_out = self.timeline.dropped(), "recording closed");
+        self.announce(tasks);
+        tasks.push(Task::Closed(self.record.into()));
     }
 
     /// A message is journalled once it is 2 s long, so that an empty one, which is discarded, leaves no row behind.
-    pub fn announce_when_long(&mut self, seal: &Sender<Seal>) {
+    pub fn announce_when_long(&mut self, tasks: &mut Vec<Task>) {
         if self.timeline.taken() >= MESSAGE_SECONDS * u64::from(self.record.rate_hz) {
-            self.announce(seal);
+            self.announce(tasks);
         }
     }
 
     /// Something changed that the row shows.
-    pub fn tell_change(&mut self, seal: &Sender<Seal>) {
+    pub fn tell_change(&mut self, tasks: &mut Vec<Task>) {
         if self.announced {
-            tell(seal, Seal::Changed(self.record.clone()));
+            tasks.push(Task::Changed(self.record.clone().into()));
         } else if self.record.kind == RecordingKind::Conversation {
-            self.announce(seal);
+            self.announce(tasks);
         }
-    }
-
-    /// Why the recording ends early.
-    pub fn complain(&self, error: &io::Error) {
-        tracing::error!(
-            call = %self.record.call_id, recording = %self.record.recording_id, path = self.record.path, %error,
-            "the recording ends early: its file cannot be written"
-        );
     }
 
     /// Takes everything out of the taps.
@@ -216,23 +208,38 @@ impl Open {
         }
     }
 
-    fn write(&mut self, until: i64, room: &mut Room) -> io::Result<()> {
+    fn write(&mut self, until: i64, room: &mut Room) {
+        let recording = self.record.recording_id;
         let step = 2 * u64::from(self.record.rate_hz);
         loop {
             let some = self.timeline.taken().saturating_add(step);
             let some = i64::try_from(some).unwrap_or(i64::MAX).min(until);
             room.frames.clear();
-            if self.timeline.pull(some, &mut room.frames) == 0 {
-                return Ok(());
+            let frames = self.timeline.pull(some, &mut room.frames);
+            if frames == 0 {
+                return;
             }
-            self.file.append(&room.frames, &mut room.bytes)?;
+            let size = room.frames.len() * 2;
+            if room.backlog.load(Ordering::Relaxed) + size > MOST_BACKLOG {
+                self.skipped_ms += frames * 1_000 / u64::from(self.record.rate_hz);
+                let skipped = u32::try_from(size).unwrap_or(u32::MAX);
+                room.tasks.push(Task::Skip(recording, skipped));
+                continue;
+            }
+            let mut bytes = vec![0; size];
+            let (pairs, _) = bytes.as_chunks_mut::<2>();
+            for (pair, sample) in pairs.iter_mut().zip(&room.frames) {
+                *pair = sample.to_le_bytes();
+            }
+            room.backlog.fetch_add(size, Ordering::Relaxed);
+            room.tasks.push(Task::Append(recording, bytes));
         }
     }
 
-    fn announce(&mut self, seal: &Sender<Seal>) {
+    fn announce(&mut self, tasks: &mut Vec<Task>) {
         if !self.announced {
             self.announced = true;
-            tell(seal, Seal::Begun(self.record.clone()));
+            tasks.push(Task::Begun(self.record.clone().into()));
         }
     }
 

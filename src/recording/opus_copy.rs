@@ -358,7 +358,7 @@ mod tests {
             .zip(&right)
             .flat_map(|(l, r)| [*l, *r])
             .collect();
-        file.append(&frames, &mut Vec::new()).unwrap();
+        file.append(&samples::bytes(&frames)).unwrap();
         let record = RecordingRecord {
             rate_hz,
             copy_due: true,
@@ -461,7 +461,8 @@ mod tests {
         for (layout, length) in [(Layout::Stereo, 0), (Layout::Mono, 7_777)] {
             let (mut file, path) = WavFile::create(root.path(), "x.wav", layout, 8_000).unwrap();
             // As from a sound card whose zero is none, which Opus takes away.
-            file.append(&vec![5_000; length], &mut Vec::new()).unwrap();
+            let sound = samples::bytes(&vec![5_000; length]);
+            file.append(&sound).unwrap();
             let record = RecordingRecord {
                 copy_due: true,
                 ..samples::record(&path)

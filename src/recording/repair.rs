@@ -208,7 +208,7 @@ mod tests {
     /// Bytes of a stereo file with these frames, and the record of it.
     fn written(root: &Path, frames: usize) -> (Vec<u8>, RecordingRecord) {
         let (mut file, _) = WavFile::create(root, "t/x.wav", Layout::Stereo, 8_000).unwrap();
-        file.append(&vec![7; frames * 2], &mut Vec::new()).unwrap();
+        file.append(&samples::bytes(&vec![7; frames * 2])).unwrap();
         drop(file);
         (
             fs::read(root.join("t/x.wav")).unwrap(),

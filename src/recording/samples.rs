@@ -58,3 +58,8 @@ pub fn record(path: &str) -> RecordingRecord {
         copy_due: false,
     }
 }
+
+/// Samples as a file has them.
+pub fn bytes(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|s| s.to_le_bytes()).collect()
+}

@@ -1,18 +1,16 @@
-//! The thread that writes: polls the taps, decodes, hands samples to the timelines and what is old enough to the files.
+//! The thread that empties the taps: decodes, hands samples to the timelines, and what is old enough to the thread that has the
+//! files. It never waits for a disk.
 //!
 //! Each recording has its turn every 400 ms: by then taps are less than half full, and a turn is one write of about 12 KiB.
 //! Recordings take turns in eight slices, so that thousands of them keep neither the disk nor a core busy at one moment.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use super::file::WavFile;
+use super::disk::{Backlog, Task};
 use super::open::{Feed, Open, Room};
 use super::path::relative_path;
-use super::seal::Seal;
 use super::timeline::{Layout, Timeline};
 use super::{Begin, Clock};
 use crate::ledger::clock::{Mono, Now};
@@ -39,8 +37,7 @@ pub enum Message {
 
 /// All files that are being written.
 pub struct Writer {
-    root: PathBuf,
-    seal: Sender<Seal>,
+    disk: Sender<Vec<Task>>,
     slices: [Slice; SLICES as usize],
     /// Recordings of which the journal does not know the latest.
     changed: Vec<RecordingId>,
@@ -64,33 +61,38 @@ pub fn run(mut writer: Writer, inbox: &Receiver<Message>, clock: &Clock) {
         let mut next = match received {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return writer.stop_all(clock().mono),
+            Err(RecvTimeoutError::Disconnected) => {
+                writer.stop_all(clock().mono);
+                return writer.hand_over();
+            }
         };
         while let Some(message) = next {
             if let Message::Shutdown(at) = message {
-                return writer.stop_all(at);
+                writer.stop_all(at);
+                return writer.hand_over();
             }
             writer.take(message);
             next = inbox.try_recv().ok();
         }
         writer.tell_changes();
         writer.poll(clock().mono);
+        writer.hand_over();
     }
 }
 
 impl Writer {
-    /// Writes below `root`, tells `seal` of beginnings and ends.
-    pub fn new(root: PathBuf, seal: Sender<Seal>) -> Writer {
+    /// Gives `disk` what is to be written; `backlog` is what waits there.
+    pub fn new(disk: Sender<Vec<Task>>, backlog: Backlog) -> Writer {
         Writer {
-            root,
-            seal,
+            disk,
             slices: Default::default(),
             changed: Vec::new(),
-            room: Room::default(),
+            room: Room::new(backlog),
         }
     }
 
-    /// Does what is asked, `Shutdown` included. What the journal should know of it is told by `tell_changes`.
+    /// Does what is asked, `Shutdown` included. What the journal should know of it is told by `tell_changes`, and nothing is
+    /// done on the disk before `hand_over`.
     pub fn take(&mut self, message: Message) {
         match message {
             Message::Begin(begin, at) => self.begin(*begin, at),
@@ -114,7 +116,7 @@ impl Writer {
         while let Some(recording) = self.changed.pop() {
             let slice = &mut self.slices[place(recording)];
             if let Some(open) = slice.open.get_mut(&recording) {
-                open.tell_change(&self.seal);
+                open.tell_change(&mut self.room.tasks);
             }
         }
     }
@@ -127,45 +129,40 @@ impl Writer {
 
     /// Takes what the taps hold and writes everything that nothing earlier can precede any more, for all whose turn it is.
     pub fn poll(&mut self, now: Mono) {
-        let mut failed = Vec::new();
         for (index, slice) in (0u64..).zip(&mut self.slices) {
             if slice.open.is_empty() || now < slice.due {
                 continue;
             }
             slice.due = turn_after(now, index);
-            for (&recording, open) in &mut slice.open {
-                if let Err(error) = open.turn(now, &mut self.room) {
-                    failed.push((recording, error));
-                }
-                open.announce_when_long(&self.seal);
+            for open in slice.open.values_mut() {
+                open.turn(now, &mut self.room);
+                open.announce_when_long(&mut self.room.tasks);
             }
         }
-        for (recording, error) in failed {
-            self.fail(recording, &error);
+    }
+
+    /// Gives the disk's thread everything at once, so that it wakes up once.
+    pub fn hand_over(&mut self) {
+        if self.room.tasks.is_empty() {
+            return;
+        }
+        let room = Vec::with_capacity(self.room.tasks.len());
+        let tasks = std::mem::replace(&mut self.room.tasks, room);
+        if self.disk.send(tasks).is_err() {
+            tracing::error!("the thread that writes recordings is gone");
         }
     }
 
     fn begin(&mut self, begin: Begin, at: Now) {
         let layout = Layout::of(begin.kind);
         let rate_hz = if begin.wideband { WIDE_HZ } else { NARROW_HZ };
-        let wanted = relative_path(&begin.call, begin.kind, at.wall);
-        let (file, path) = match WavFile::create(&self.root, &wanted, layout, rate_hz) {
-            Ok(created) => created,
-            Err(error) => {
-                tracing::error!(
-                    call = %begin.call.call_id, recording = %begin.recording, path = wanted, %error,
-                    "the call is not recorded: its file cannot be created"
-                );
-                return tell(&self.seal, Seal::Gone);
-            }
-        };
         let record = RecordingRecord {
             recording_id: begin.recording,
-            tenant: begin.call.tenant,
+            tenant: begin.call.tenant.clone(),
             call_id: begin.call.call_id,
             kind: begin.kind,
             voicemail_box: begin.mailbox,
-            path,
+            path: relative_path(&begin.call, begin.kind, at.wall),
             started_at: at.wall,
             duration_ms: None,
             bytes: None,
@@ -176,7 +173,8 @@ impl Writer {
             copy_due: begin.opus,
         };
         let timeline = Timeline::new(at.mono, layout, rate_hz);
-        let open = Open::new(record, file, timeline);
+        self.room.tasks.push(Task::Create(record.clone().into()));
+        let open = Open::new(record, timeline);
         let index = place(begin.recording);
         let slice = &mut self.slices[index];
         if slice.open.is_empty() {
@@ -184,7 +182,7 @@ impl Writer {
         }
         if let Some(replaced) = slice.open.insert(begin.recording, open) {
             tracing::error!(recording = %begin.recording, "a recording was begun twice");
-            replaced.close(&self.seal);
+            replaced.close(&mut self.room.tasks);
         }
         if begin.kind == RecordingKind::Conversation {
             self.changed.push(begin.recording);
@@ -208,7 +206,7 @@ impl Writer {
     fn stop(&mut self, recording: RecordingId, at: Mono) {
         if let Some(mut open) = self.remove(recording) {
             open.finish(at, &mut self.room);
-            open.close(&self.seal);
+            open.close(&mut self.room.tasks);
         }
     }
 
@@ -221,17 +219,8 @@ impl Writer {
     }
 
     fn discard(&mut self, recording: RecordingId) {
-        if let Some(open) = self.remove(recording) {
-            open.discard();
-            tell(&self.seal, Seal::Gone);
-        }
-    }
-
-    /// The disk failed: what is there is kept, the call goes on without.
-    fn fail(&mut self, recording: RecordingId, error: &io::Error) {
-        if let Some(open) = self.remove(recording) {
-            open.complain(error);
-            open.close(&self.seal);
+        if self.remove(recording).is_some() {
+            self.room.tasks.push(Task::Discard(recording));
         }
     }
 }
@@ -247,12 +236,6 @@ fn turn_after(now: Mono, slice: u64) -> Mono {
     let phase = slice * period / SLICES;
     let turns = (now.as_micros() + period - phase) / period;
     Mono::from_micros(turns * period + phase)
-}
-
-pub(super) fn tell(seal: &Sender<Seal>, message: Seal) {
-    if seal.send(message).is_err() {
-        tracing::error!("the thread that completes recordings is gone");
-    }
 }
 
 /// How often a recording has its turn. Taps hold a second; with the hold of the timeline, a crash loses less than that.

@@ -42,6 +42,12 @@ impl Home {
         format!("{}p", self.name)
     }
 
+    /// The phone's cable is pulled: nothing is said to anybody.
+    pub fn cut(&self) {
+        let (phone, inner) = (self.phone(), format!("{}i", self.name));
+        run(&format!("ip -n {phone} link set {inner} down")).unwrap();
+    }
+
     fn lay(&self, pbx: &str, router: &str, forgets: u32) -> Result<(), String> {
         let (n, phone) = (&self.name, self.phone());
         let gateway = format!("{n}r");

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod home;
 pub mod kamailio;
 pub mod linphone;
+pub mod media_peer;
 pub mod name_server;
 pub mod pbx;
 pub mod phone;

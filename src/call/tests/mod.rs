@@ -1,5 +1,6 @@
 //! Whole calls in virtual time, with a real desk.
 
+mod conference;
 mod conversation;
 mod destinations;
 mod details;
@@ -9,5 +10,6 @@ mod passing;
 mod plan;
 mod random;
 mod sessions;
+mod supervising;
 mod switch;
 mod world;

@@ -98,6 +98,8 @@ pub(super) fn numbers() -> Vec<(&'static str, Destination)> {
         ("+74950000007", Destination::Announcement(name("closed"))),
         ("+74950000008", Destination::Schedule(name("never"))),
         ("+74950000009", Destination::Echo),
+        ("+74950000031", Destination::Conference(name("daily"))),
+        ("+74950000032", Destination::Conference(name("board"))),
         ("+74950000010", Destination::Hangup),
         ("+74950000011", Destination::Hunt(name("musical"))),
         ("+74950000012", Destination::Hunt(name("circle"))),
@@ -284,6 +286,20 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
                 otherwise,
             },
         );
+    }
+    for (id, prompt, pin) in [
+        ("daily", None, None),
+        ("board", Some("pin, please"), Some("4711")),
+    ] {
+        let conference = Conference {
+            name: name(id),
+            prompt: prompt.map(|prompt| clip(prompt, PROMPT)),
+            pin: pin.map(str::to_owned),
+            max_members: 3,
+            tones: Some((clip("comes", BEEP), clip("leaves", BEEP))),
+            extension: None,
+        };
+        plan.conferences.insert(name(id), conference);
     }
     plan.schedules.insert(
         name("never"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::world::{FarState, World};
 use crate::call::Call;
 use crate::call::input::{Command, Input};
-use crate::call::media::{MediaAct, MediaEvent, PlayMode};
+use crate::call::media::{MediaAct, MediaEvent, PlayMode, Role};
 use crate::call::output::{EndReason, LegAct, Output, RecordAct};
 use crate::desk::notice::Notice;
 use crate::ledger::id::{CallId, LegId};
@@ -30,6 +30,8 @@ impl World {
                     | Notice::StopRinging { call, .. }
                     | Notice::NobodyRegistered { call }
                     | Notice::Exhausted { call }
+                    | Notice::ConferenceEntered { call, .. }
+                    | Notice::ConferenceFull { call }
                     | Notice::Refused { call, .. } => *call,
                     Notice::StateChanged { .. } => continue,
                 };
@@ -167,13 +169,17 @@ impl World {
             call.handle(self.now, Input::Media(leg, event));
             return;
         }
+        if let MediaAct::Announce { bridge, clip } = &act {
+            self.announced.push((*bridge, clip.name().to_owned()));
+            return;
+        }
         let leg = match &act {
             MediaAct::Announce { .. } => return,
-            MediaAct::Open { leg, .. }
+            MediaAct::JoinAs { leg, .. }
+            | MediaAct::SetRole { leg, .. }
+            | MediaAct::Open { leg, .. }
             | MediaAct::Agree { leg, .. }
             | MediaAct::Join { leg, .. }
-            | MediaAct::JoinAs { leg, .. }
-            | MediaAct::SetRole { leg, .. }
             | MediaAct::Leave { leg }
             | MediaAct::Play { leg, .. }
             | MediaAct::StopPlaying { leg }
@@ -185,10 +191,14 @@ impl World {
         match act {
             MediaAct::Open { .. } => {}
             MediaAct::Agree { .. } => far.agreed = true,
-            MediaAct::Join { bridge, .. } | MediaAct::JoinAs { bridge, .. } => {
-                far.bridge = Some(bridge);
+            MediaAct::Join { bridge, .. } => {
+                (far.bridge, far.role) = (Some(bridge), Role::Member);
             }
-            MediaAct::SetRole { .. } | MediaAct::Announce { .. } => {}
+            MediaAct::JoinAs { bridge, role, .. } => {
+                (far.bridge, far.role) = (Some(bridge), role);
+            }
+            MediaAct::SetRole { role, .. } => far.role = role,
+            MediaAct::Announce { .. } => {}
             MediaAct::Leave { .. } => (far.bridge, far.echo) = (None, false),
             MediaAct::Play {
                 clip, mode, token, ..

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::plan::{name, numbers};
 use crate::call::input::{Command, Input, LegEnd, LegEvent};
-use crate::call::media::{MediaEvent, PlayMode};
+use crate::call::media::{MediaEvent, PlayMode, Role};
 use crate::call::output::{Dial, Target};
 use crate::call::{Arrival, Call, Source};
 use crate::desk::Desk;
@@ -36,6 +36,8 @@ pub(super) struct World {
     /// What was asked of recordings, in words.
     pub(super) tape: Vec<String>,
     pub(super) recordings: BTreeMap<RecordingId, bool>,
+    /// Clips that whole bridges heard.
+    pub(super) announced: Vec<(BridgeId, String)>,
     /// Clips that end: when, in which order, for which leg, with which token.
     pub(super) queue: Vec<(Mono, u64, LegId, u64)>,
     entropy: Entropy,
@@ -55,6 +57,7 @@ pub(super) struct Far {
     pub(super) port: Option<bool>,
     pub(super) agreed: bool,
     pub(super) bridge: Option<BridgeId>,
+    pub(super) role: Role,
     pub(super) playing: Option<(String, PlayMode, u64)>,
     pub(super) echo: bool,
     pub(super) tapped: Option<RecordingId>,
@@ -92,6 +95,7 @@ impl World {
             told: Vec::new(),
             tape: Vec::new(),
             recordings: BTreeMap::new(),
+            announced: Vec::new(),
             queue: Vec::new(),
             entropy: Entropy::from_number(1),
             counter: 0,
@@ -132,6 +136,7 @@ impl World {
             port: None,
             agreed: false,
             bridge: None,
+            role: Role::Member,
             playing: None,
             echo: false,
             tapped: None,

@@ -20,6 +20,9 @@ use crate::sip::wire::framer::{Frame, Framer};
 const PROBE_AFTER: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_secs(15);
 const PROBES: u32 = 4;
+/// What the far side's machine does not acknowledge within this time ends the connection: longer than any request of ours waits for its answer
+/// (64·T1). The kernel alone would try for a quarter of an hour, with the phone shown as reachable.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(33);
 /// Room for what one read may bring.
 const READ: usize = 4 * 1024;
 /// What is sent in one go.
@@ -34,7 +37,9 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_time(PROBE_AFTER)
         .with_interval(PROBE_EVERY)
         .with_retries(PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Opens a connection of ours and lives its life.

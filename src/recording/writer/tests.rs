@@ -1,6 +1,6 @@
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,9 @@ use crate::ledger::id::{Name, VoicemailId};
 use crate::ledger::journal::Entry;
 use crate::ledger::recording::{Pause, Side};
 use crate::media::tap::{TapHeader, TapWriter, tap};
+use crate::recording::disk::{Disk, MOST_BACKLOG};
 use crate::recording::repair::{complete, repair};
+use crate::recording::seal::Seal;
 use crate::recording::{Recorder, RecorderSettings, samples};
 use crate::sdp::negotiate::Codec;
 
@@ -41,6 +43,8 @@ fn begin(kind: RecordingKind) -> Box<Begin> {
 struct Rig {
     root: tempfile::TempDir,
     writer: Writer,
+    disk: Disk,
+    tasks: Receiver<Vec<Task>>,
     told: Receiver<Seal>,
 }
 
@@ -48,8 +52,17 @@ impl Rig {
     fn new() -> Rig {
         let root = tempfile::tempdir().unwrap();
         let (seal, told) = channel();
-        let writer = Writer::new(root.path().to_owned(), seal);
-        Rig { root, writer, told }
+        let backlog = Backlog::default();
+        let (sender, tasks) = channel();
+        let disk = Disk::new(root.path().to_owned(), seal, Arc::clone(&backlog));
+        let writer = Writer::new(sender, backlog);
+        Rig {
+            root,
+            writer,
+            disk,
+            tasks,
+            told,
+        }
     }
 
     fn begin(&mut self, kind: RecordingKind) -> RecordingRecord {
@@ -61,6 +74,19 @@ impl Rig {
     fn take(&mut self, message: Message) {
         self.writer.take(message);
         self.writer.tell_changes();
+        self.write();
+    }
+
+    fn poll(&mut self, ms: u64) {
+        self.writer.poll(now(ms).mono);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        self.writer.hand_over();
+        for task in self.tasks.try_iter().flatten() {
+            self.disk.carry_out(task);
+        }
     }
 
     fn begun(&mut self) -> RecordingRecord {
@@ -107,7 +133,7 @@ impl Rig {
                 assert!(tap.push(header, &payload));
             }
             if at % 40 == 0 {
-                self.writer.poll(now(at).mono);
+                self.poll(at);
             }
         }
     }
@@ -203,7 +229,7 @@ fn a_transfer_changes_the_leg_of_a_side() {
         &[0; 160]
     ));
     drop(second);
-    rig.writer.poll(now(2_000).mono);
+    rig.poll(2_000);
     rig.take(Message::Shutdown(now(2_000).mono));
     let record = rig.closed();
     let channels = rig.channels(&record);
@@ -310,14 +336,14 @@ fn an_empty_message_leaves_nothing_behind() {
         fs::read_dir(folder).unwrap().count()
     };
     rig.take(Message::Begin(begin(kind), now(0)));
-    rig.writer.poll(now(900).mono);
+    rig.poll(900);
     assert_eq!(files(&rig), 1);
     rig.take(Message::Discard(RECORDING));
     assert_eq!(files(&rig), 0);
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
 
     rig.take(Message::Begin(begin(kind), now(0)));
-    rig.writer.poll(now(2_300).mono);
+    rig.poll(2_300);
     assert_eq!(rig.begun().kind, kind);
 }
 
@@ -359,11 +385,11 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
     rig.begin(RecordingKind::Conversation);
     let mut caller = rig.attach(CALLER, Side::Left);
     rig.talk(0, 1_000, &mut [(&mut caller, 450.0, Codec::Pcma)]);
-    rig.writer
-        .fail(RECORDING, &io::Error::from(io::ErrorKind::StorageFull));
-    let record = rig.closed();
-    assert!(record.duration_ms.unwrap() >= 500);
+    rig.disk.break_down(RECORDING);
+    rig.talk(1_000, 1_800, &mut [(&mut caller, 450.0, Codec::Pcma)]);
     rig.take(Message::Stop(RECORDING, now(2_000).mono));
+    let record = rig.closed();
+    assert_eq!(record.duration_ms, Some(520));
     rig.take(Message::Detach(RECORDING, CALLER, now(2_000).mono));
     assert!(rig.told.try_recv().is_err());
 
@@ -372,6 +398,42 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
     rig.writer
         .take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
+}
+
+#[test]
+fn a_disk_that_stands_still_costs_memory_and_then_sound_but_never_time() {
+    let mut rig = Rig::new();
+    rig.begin(RecordingKind::Conversation);
+    let mut caller = rig.attach(CALLER, Side::Left);
+    for at in (0..4_000).step_by(20) {
+        let header = TapHeader {
+            arrival: now(at).mono,
+            timestamp: at as u32 * 8,
+            ssrc: 1,
+            codec: Codec::Pcma,
+        };
+        assert!(caller.push(header, &[0x10; 160]), "the tap is emptied");
+        rig.writer.poll(now(at).mono);
+        if at == 2_000 {
+            // Others have filled the memory.
+            rig.writer
+                .room
+                .backlog
+                .fetch_add(MOST_BACKLOG, Ordering::Relaxed);
+        }
+    }
+    rig.writer
+        .room
+        .backlog
+        .fetch_sub(MOST_BACKLOG, Ordering::Relaxed);
+    rig.take(Message::Stop(RECORDING, now(4_000).mono));
+    assert_eq!(rig.writer.room.backlog.load(Ordering::Relaxed), 0);
+    let record = rig.closed();
+    assert_eq!(record.duration_ms, Some(4_000));
+    let left = &rig.channels(&record)[0];
+    let heard = |from: usize, to: usize| left[from * 8..to * 8].iter().all(|&s| s != 0);
+    let silent = |from: usize, to: usize| left[from * 8..to * 8].iter().all(|&s| s == 0);
+    assert!(heard(0, 1_700) && silent(2_000, 3_400) && heard(3_820, 4_000));
 }
 
 #[test]
@@ -474,5 +536,5 @@ fn the_census_counts_what_is_open() {
         channel().0,
         Arc::clone(&census),
     );
-    assert_eq!(census.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(census.load(Ordering::Relaxed), 0);
 }

@@ -1,0 +1,172 @@
+//! The thread that has the files. It may wait for the disk as long as that takes: the thread that empties the taps never does,
+//! and what it makes meanwhile is kept in memory up to [`MOST_BACKLOG`]; beyond that it is silence.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+
+use super::file::WavFile;
+use super::seal::Seal;
+use super::timeline::Layout;
+use crate::ledger::id::RecordingId;
+use crate::ledger::journal::RecordingRecord;
+
+/// One thing to be done, in order.
+#[derive(Debug)]
+pub enum Task {
+    /// A new file; the record's path is what is wished.
+    Create(Box<RecordingRecord>),
+    /// Sound to be added.
+    Append(RecordingId, Vec<u8>),
+    /// So many bytes of silence to be added.
+    Skip(RecordingId, u32),
+    /// The journal learns of it.
+    Begun(Box<RecordingRecord>),
+    /// The journal learns what changed.
+    Changed(Box<RecordingRecord>),
+    /// The file is as long as it will be.
+    Closed(Box<RecordingRecord>),
+    /// The file is thrown away.
+    Discard(RecordingId),
+}
+
+/// All files that are being written.
+pub struct Disk {
+    root: PathBuf,
+    seal: Sender<Seal>,
+    files: HashMap<RecordingId, Target>,
+    backlog: Backlog,
+}
+
+/// Bytes on their way to the disk.
+pub type Backlog = Arc<AtomicUsize>;
+
+struct Target {
+    file: WavFile,
+    /// Relative to the root, as it was taken.
+    path: String,
+    /// The disk failed: the file ends here.
+    failed: bool,
+}
+
+/// Runs until the writer is gone.
+pub fn run(mut disk: Disk, inbox: &Receiver<Vec<Task>>) {
+    for tasks in inbox {
+        for task in tasks {
+            disk.carry_out(task);
+        }
+    }
+}
+
+impl Disk {
+    /// Writes below `root`, tells `seal` of beginnings and ends.
+    pub fn new(root: PathBuf, seal: Sender<Seal>, backlog: Backlog) -> Disk {
+        Disk {
+            root,
+            seal,
+            files: HashMap::new(),
+            backlog,
+        }
+    }
+
+    /// Does what is asked. Of a recording whose file could not be created nothing more is heard.
+    pub fn carry_out(&mut self, task: Task) {
+        match task {
+            Task::Create(record) => self.create(&record),
+            Task::Append(recording, bytes) => {
+                self.write(recording, |file| file.append(&bytes));
+                self.backlog.fetch_sub(bytes.len(), Ordering::Relaxed);
+            }
+            Task::Skip(recording, bytes) => self.write(recording, |file| file.skip(bytes)),
+            Task::Begun(record) => self.tell(record, Seal::Begun),
+            Task::Changed(record) => self.tell(record, Seal::Changed),
+            Task::Closed(record) => {
+                let id = record.recording_id;
+                self.tell(record, Seal::Closed);
+                self.files.remove(&id);
+            }
+            Task::Discard(recording) => self.discard(recording),
+        }
+    }
+
+    fn create(&mut self, record: &RecordingRecord) {
+        let layout = Layout::of(record.kind);
+        match WavFile::create(&self.root, &record.path, layout, record.rate_hz) {
+            Ok((file, path)) => {
+                let target = Target {
+                    file,
+                    path,
+                    failed: false,
+                };
+                self.files.insert(record.recording_id, target);
+            }
+            Err(error) => {
+                tracing::error!(
+                    call = %record.call_id, recording = %record.recording_id, path = record.path, %error,
+                    "the call is not recorded: its file cannot be created"
+                );
+                self.send(Seal::Gone);
+            }
+        }
+    }
+
+    fn write(
+        &mut self,
+        recording: RecordingId,
+        write: impl FnOnce(&mut WavFile) -> io::Result<()>,
+    ) {
+        let target = self.files.get_mut(&recording);
+        let Some(target) = target.filter(|target| !target.failed) else {
+            return;
+        };
+        if let Err(error) = write(&mut target.file) {
+            // What is there is kept, the call goes on without.
+            target.failed = true;
+            tracing::error!(
+                %recording, path = target.path, %error,
+                "the recording ends early: its file cannot be written"
+            );
+        }
+    }
+
+    /// Passes a record on with the path that its file has.
+    fn tell(&self, mut record: Box<RecordingRecord>, what: fn(RecordingRecord) -> Seal) {
+        if let Some(target) = self.files.get(&record.recording_id) {
+            record.path.clone_from(&target.path);
+            self.send(what(*record));
+        }
+    }
+
+    fn discard(&mut self, recording: RecordingId) {
+        let Some(target) = self.files.remove(&recording) else {
+            return;
+        };
+        if let Err(error) = target.file.remove() {
+            tracing::warn!(
+                %recording, path = target.path, %error,
+                "a discarded recording's file cannot be removed"
+            );
+        }
+        self.send(Seal::Gone);
+    }
+
+    fn send(&self, message: Seal) {
+        if self.seal.send(message).is_err() {
+            tracing::error!("the thread that completes recordings is gone");
+        }
+    }
+}
+
+/// The most bytes that wait for the disk: two seconds of 2,000 recordings, a minute of 60.
+pub const MOST_BACKLOG: usize = 128 * 1024 * 1024;
+
+#[cfg(test)]
+impl Disk {
+    /// From now on the disk fails for this recording.
+    pub fn break_down(&mut self, recording: RecordingId) {
+        self.write(recording, |_| Err(io::ErrorKind::StorageFull.into()));
+    }
+}
