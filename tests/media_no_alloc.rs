@@ -1,4 +1,4 @@
-//! The media threads neither allocate nor free while packets are relayed, converted, played and tapped.
+//! The media threads neither allocate nor free while packets are relayed, converted to other codecs, played and tapped.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use vats::audio::clip::Clip;
+use vats::audio::voice::Encoder;
 use vats::call::media::{MediaAct, MediaEvent, PlayMode};
 use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
@@ -70,7 +71,7 @@ fn open(plane: &mut Plane, number: u128, codec: Codec) -> (UdpSocket, SocketAddr
     let Some((_, MediaEvent::Opened { local })) = plane.poll_report() else {
         panic!("no port");
     };
-    let payload_type = if codec == Codec::Pcmu { 0 } else { 8 };
+    let payload_type = codec.usual_payload_type();
     plane.act(
         Mono::ZERO,
         MediaAct::Agree {
@@ -92,6 +93,37 @@ fn open(plane: &mut Plane, number: u128, codec: Codec) -> (UdpSocket, SocketAddr
         },
     );
     (socket, local)
+}
+
+/// 20 ms of silence in a codec.
+fn silence(codec: Codec) -> Vec<u8> {
+    let mut bytes = vec![0; 400];
+    let length = Encoder::new(codec, 8_000)
+        .unwrap()
+        .encode(&[0; 160], &mut bytes);
+    assert!(length > 0);
+    bytes.truncate(length);
+    bytes
+}
+
+/// One packet each way between two phones of different codecs.
+fn convert(phones: &[(UdpSocket, SocketAddr); 2], said: &[(Codec, Vec<u8>); 2], sequence: u16) {
+    for ((socket, port), (codec, payload)) in phones.iter().zip(said) {
+        let mut packet = [0u8; 512];
+        packet[0] = 0x80;
+        packet[1] = codec.usual_payload_type();
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        let ticks = codec.clock_rate() / 50;
+        packet[4..8].copy_from_slice(&(u32::from(sequence) * ticks).to_be_bytes());
+        packet[12..12 + payload.len()].copy_from_slice(payload);
+        socket.send_to(&packet[..12 + payload.len()], port).unwrap();
+    }
+    for ((socket, _), (codec, _)) in phones.iter().zip(said) {
+        let mut room = [0; 512];
+        let length = socket.recv_from(&mut room).unwrap().0;
+        assert!(length > 12);
+        assert_eq!(room[1] & 127, codec.usual_payload_type());
+    }
 }
 
 /// One packet each way between two phones.
@@ -138,7 +170,27 @@ fn relay_play_and_tap(io: MediaIo) {
         open(&mut plane, 4, Codec::Pcma),
     ];
     let (listener, _) = open(&mut plane, 5, Codec::Pcma);
-    for (leg, bridge) in [(1, 1), (2, 1), (3, 2), (4, 2)] {
+    let opus = [
+        open(&mut plane, 6, Codec::Opus),
+        open(&mut plane, 7, Codec::Pcma),
+    ];
+    let wide = [
+        open(&mut plane, 8, Codec::G722),
+        open(&mut plane, 9, Codec::Opus),
+    ];
+    let said = |codec| (codec, silence(codec));
+    let opus_said = [said(Codec::Opus), said(Codec::Pcma)];
+    let wide_said = [said(Codec::G722), said(Codec::Opus)];
+    for (leg, bridge) in [
+        (1, 1),
+        (2, 1),
+        (3, 2),
+        (4, 2),
+        (6, 3),
+        (7, 3),
+        (8, 4),
+        (9, 4),
+    ] {
         plane.act(
             Mono::ZERO,
             MediaAct::Join {
@@ -156,6 +208,8 @@ fn relay_play_and_tap(io: MediaIo) {
         for sequence in from..from + count {
             exchange(&same, [0, 0], sequence);
             exchange(&mixed, [0, 8], sequence);
+            convert(&opus, &opus_said, sequence);
+            convert(&wide, &wide_said, sequence);
             reader.drain(&mut payload, |_, _| tapped += 1);
             while plane.poll_report().is_some() {}
         }

@@ -4,29 +4,27 @@
 //! over the report ring. When that is full, an order whose leftovers would need room waits in its ring, and what a packet
 //! had to tell is lost and counted.
 
+mod orders;
+mod passing;
 mod reports;
 mod rooms;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use self::rooms::enter_room;
 use rtrb::{Consumer, Producer};
 
-use super::command::{Command, Order, Report};
+use self::passing::send;
+use super::command::{Command, Report};
 use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
-use super::io::{Backend, Detach, Io, Told};
-use super::leg::{Accepted, BEAT, ROOM, Scratch, Sound};
+use super::io::{Backend, Io, Told};
+use super::leg::{BEAT, ROOM, Scratch};
 use super::load::{Load, LoadMeter};
-use super::port::{Link, MediaPort};
-
+use super::port::MediaPort;
 use super::room::Room;
-use super::stream::{Came, Outgoing, Stream};
-use super::tap::TapHeader;
 use crate::ledger::clock::Mono;
 
 /// What a worker and the signalling task both hold.
@@ -236,276 +234,6 @@ impl Worker {
         Mono::ZERO + self.start.elapsed()
     }
 
-    /// One datagram is read per wake-up: level-triggered polling tells of the next one, and saves the read that finds none.
-    fn read(&mut self, token: u64) {
-        let Some(port) = port_of(&mut self.ports, token) else {
-            return;
-        };
-        let socket = match &port.reports {
-            Some(reports) if is_of_reports(token) => reports,
-            _ => &port.socket,
-        };
-        match socket.recv_from(&mut self.datagram) {
-            Ok((length, from)) => self.receive(token, length, from),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
-        }
-    }
-
-    /// Passes on the datagram that lies in `self.datagram`.
-    fn receive(&mut self, token: u64, length: usize, from: SocketAddr) {
-        let now = self.now();
-        let slot = slot_of(token);
-        let counters = &self.shared.counters;
-        let Some(port) = port_of(&mut self.ports, token) else {
-            return;
-        };
-        if port.leaves && is_of_reports(token) {
-            return;
-        }
-        if port.leaves {
-            // Its next worker passes it on.
-            let datagram = self.datagram.get(..length).unwrap_or_default();
-            if !port.held.keep(from, datagram) {
-                counters.drop(Reason::Unheard);
-            }
-            return;
-        }
-        counters.received.count();
-        if length == self.datagram.len() {
-            // Larger than any voice packet: the rest of it was cut off.
-            counters.drop(Reason::Malformed);
-            return;
-        }
-        let length = match port.stream.take_in(&mut self.datagram, length) {
-            Ok(Came::Media(length)) => length,
-            Ok(Came::Report(length)) => {
-                let report = self.datagram.get(..length).unwrap_or_default();
-                return reports::hear(port, now, from, report, counters);
-            }
-            Err(reason) => return counters.drop(reason),
-        };
-        let datagram = self.datagram.get(..length).unwrap_or_default();
-        let accepted = match port.leg.receive(now, from, datagram) {
-            Ok(accepted) => accepted,
-            Err(reason) => {
-                counters.drop(reason);
-                return;
-            }
-        };
-        if accepted.first {
-            self.reports.tell(Report::Ready(accepted.leg), counters);
-        }
-        if let Some(key) = accepted.key {
-            self.reports.tell(Report::Key(accepted.leg, key), counters);
-        }
-        port.stream.note(now, &accepted);
-        copy_to_tap(port, now, &accepted);
-        if let Some(seat) = &mut port.seat {
-            if let Sound::Voice(codec) = accepted.sound
-                && !seat.take_in(now, &accepted.packet, codec)
-            {
-                counters.drop(Reason::Late);
-            }
-            return;
-        }
-        let listener = match port.link {
-            Link::Nobody => None,
-            Link::Echo => Some(slot),
-            Link::To(listener) => Some(listener),
-        };
-        let listener = listener.and_then(|slot| {
-            let port = self.ports.get_mut(slot as usize)?.as_mut()?;
-            Some((slot, port))
-        });
-        let Some((heard_in, listener)) = listener else {
-            counters.drop(Reason::Unheard);
-            return;
-        };
-        let token = media_token(listener.generation, heard_in);
-        let MediaPort {
-            leg,
-            socket,
-            stream,
-            ..
-        } = &mut **listener;
-        let io = &mut self.io;
-        let heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
-            send(io, now, token, (stream, socket), (room, length), to, counters);
-        });
-        if let Err(reason) = heard {
-            counters.drop(reason);
-        }
-    }
-
-    /// Carries out what is in the ring; `false` when the signalling task is gone.
-    fn take_commands(&mut self) -> io::Result<bool> {
-        while self.reports.has_room() {
-            match self.commands.pop() {
-                Ok(Command { slot, order }) => self.carry_out(slot, order)?,
-                Err(rtrb::PopError::Empty) => {
-                    // The plane has gone: nobody would take what is left.
-                    if self.commands.is_abandoned() && self.commands.is_empty() {
-                        return Ok(false);
-                    }
-                    if self.shared.starved.swap(false, Ordering::SeqCst) {
-                        self.reports.pushed = true;
-                    }
-                    return Ok(true);
-                }
-            }
-        }
-        self.shared.counters.ring_full.count();
-        // The signalling task must take reports before more commands can be carried out.
-        self.reports.pushed = true;
-        Ok(true)
-    }
-
-    fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
-        let order = match order {
-            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
-                return self.carry_out_in_room(slot, order);
-            }
-            Order::Link(Link::To(listener)) => {
-                self.play_out(slot, listener);
-                Order::Link(Link::To(listener))
-            }
-            order => order,
-        };
-        let Some(place) = self.ports.get_mut(slot as usize) else {
-            return Ok(());
-        };
-        let order = match order {
-            Order::Insert(port) => return self.insert(slot, port),
-            Order::Remove => {
-                self.remove(slot);
-                return Ok(());
-            }
-            order => order,
-        };
-        let Some(port) = place else {
-            return self.refuse(order);
-        };
-        if let Order::Reports(socket) = &order
-            && port.reports.is_none()
-            && self
-                .io
-                .attach(reports_token(port.generation, slot), socket)
-                .is_err()
-        {
-            self.shared.counters.drop(Reason::ReceiveFailed);
-        }
-        let left = port.carry_out(order);
-        enter_room(&mut self.rooms, slot, port, &self.shared.counters);
-        if let Some(left) = left {
-            self.reports.give_back(left, &self.shared.counters);
-        }
-        self.list_for_beats(slot)
-    }
-
-    fn refuse(&mut self, order: Order) -> io::Result<()> {
-        let left = match order {
-            Order::Play(clip, ..) => Report::SpentClip(clip),
-            Order::Tap(tap) => Report::SpentTap(tap),
-            Order::Beep(clip) => Report::SpentClip(clip),
-            Order::Sit(seat) => Report::SpentSeat(seat),
-            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
-            Order::Reports(socket) => Report::SpentSocket(socket),
-            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
-            _ => return Ok(()),
-        };
-        self.reports.give_back(left, &self.shared.counters);
-        Ok(())
-    }
-
-    fn insert(&mut self, slot: u32, mut port: Box<MediaPort>) -> io::Result<()> {
-        self.generation = (self.generation + 1) & GENERATIONS;
-        port.generation = self.generation;
-        port.beats = false;
-        port.leaves = false;
-        let token = media_token(self.generation, slot);
-        if self.io.attach(token, &port.socket).is_err() {
-            // The leg stays: it can still play, and its silence will be told.
-            self.shared.counters.drop(Reason::ReceiveFailed);
-        }
-        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
-        if let Some(reports) = &port.reports {
-            let token = reports_token(self.generation, slot);
-            if self.io.attach(token, reports).is_err() {
-                self.shared.counters.drop(Reason::ReceiveFailed);
-            }
-        }
-        if let Some(place) = self.ports.get_mut(slot as usize) {
-            *place = Some(port);
-        }
-        self.take_held(token);
-        self.list_for_beats(slot)
-    }
-
-    /// Passes on what the port's last worker took from its socket and did not work off.
-    fn take_held(&mut self, token: u64) {
-        let mut number = 0;
-        while let Some(port) = port_of(&mut self.ports, token)
-            && let Some((from, length)) = port.held.copy(number, &mut self.datagram)
-        {
-            self.receive(token, length, from);
-            number += 1;
-        }
-        if let Some(port) = port_of(&mut self.ports, token) {
-            port.held.clear();
-        }
-    }
-
-    fn remove(&mut self, slot: u32) {
-        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        if port.beats {
-            self.beating.retain(|beating| *beating != slot);
-            port.beats = false;
-        }
-        port.leaves = true;
-        port.detaching = 0;
-        let media = (media_token(port.generation, slot), Some(&port.socket));
-        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
-        for (token, socket) in [media, reports] {
-            let Some(socket) = socket else { continue };
-            match self.io.detach(token, socket) {
-                // What it received before is still worked off.
-                Ok(Detach::Later) => port.detaching += 1,
-                Ok(Detach::Done) => {}
-                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
-            }
-        }
-        if port.detaching == 0 {
-            self.departed.push(slot);
-        }
-    }
-
-    /// Nothing more comes from one of a port's sockets.
-    fn detached(&mut self, token: u64) {
-        let Some(port) = port_of(&mut self.ports, token) else {
-            return;
-        };
-        port.detaching = port.detaching.saturating_sub(1);
-        if port.leaves && port.detaching == 0 {
-            self.departed.push(slot_of(token));
-        }
-    }
-
-    /// Gives the ports back that nothing comes from any more, as far as there is room.
-    fn give_back_departed(&mut self) {
-        while self.reports.has_room()
-            && let Some(slot) = self.departed.pop()
-        {
-            if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
-                port.link = Link::Nobody;
-                self.reports
-                    .give_back(Report::Removed(slot, port), &self.shared.counters);
-            }
-        }
-    }
-
     /// Puts a leg that wants beats on the list, and starts the metronome for the first one.
     fn list_for_beats(&mut self, slot: u32) -> io::Result<()> {
         let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
@@ -580,7 +308,15 @@ impl Worker {
                 ..
             } = &mut **port;
             let finished = leg.beat(now, scratch, |room, length, to| {
-                send(io, now, token, (stream, socket), (room, length), to, counters);
+                send(
+                    io,
+                    now,
+                    token,
+                    (stream, socket),
+                    (room, length),
+                    to,
+                    counters,
+                );
             });
             if let Some(finished) = finished {
                 let played = Report::Played(port.leg.id(), finished.token, finished.clip);
@@ -604,38 +340,6 @@ impl Worker {
             }
         }
         self.look_at_streams(now);
-    }
-}
-
-/// Sends what lies at the front of the room, protected where that was agreed on.
-fn send(
-    io: &mut Io,
-    now: Mono,
-    token: u64,
-    (stream, socket): (&mut Stream, &UdpSocket),
-    (room, length): (&mut [u8], usize),
-    to: SocketAddr,
-    counters: &Counters,
-) {
-    match stream.send(now, Outgoing::Media, room, length) {
-        Ok(length) => {
-            let datagram = room.get(..length).unwrap_or_default();
-            io.send(token, socket, datagram, to, counters);
-        }
-        Err(reason) => counters.drop(reason),
-    }
-}
-
-fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
-    if let (Some(tap), Sound::Voice(codec)) = (&mut port.tap, accepted.sound) {
-        let header = TapHeader {
-            arrival: now,
-            timestamp: accepted.packet.timestamp,
-            ssrc: accepted.packet.ssrc,
-            codec,
-        };
-        // The tap counts what does not fit; its reader asks for that.
-        let _fits = tap.push(header, accepted.packet.payload);
     }
 }
 

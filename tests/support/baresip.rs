@@ -138,7 +138,16 @@ impl Baresip {
             (bytes.len() > 44 && self.log().contains("audio: destroyed")).then_some(bytes)
         })
         .await;
-        sound::read_wav(&bytes).0.remove(0)
+        let (mut channels, rate) = sound::read_wav(&bytes);
+        let heard: Vec<f32> = channels.remove(0).into_iter().map(f32::from).collect();
+        let heard = vats::audio::resample::resample(&heard, rate, 8_000);
+        heard.into_iter().map(|sample| sample as i16).collect()
+    }
+
+    /// The sample rate of what it heard last: its codec's.
+    pub fn heard_rate(&self) -> u32 {
+        let bytes = std::fs::read(self.dump().expect("a dump")).unwrap();
+        sound::read_wav(&bytes).1
     }
 
     fn dump(&self) -> Option<PathBuf> {
@@ -177,6 +186,8 @@ pub struct Place {
 fn config(home: &str, place: &Place, control: SocketAddr) -> String {
     let modules: String = [
         "module g711.so",
+        "module g722.so",
+        "module opus.so",
         "module srtp.so",
         "module aubridge.so",
         "module sndfile.so",
@@ -194,7 +205,7 @@ fn config(home: &str, place: &Place, control: SocketAddr) -> String {
         None => String::new(),
     };
     ca + &format!(
-        "sip_listen {address}\nctrl_tcp_listen {control}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
+        "sip_listen {address}\nctrl_tcp_listen {control}\nnet_interface {ip}\ncall_max_calls 4\naudio_player aubridge,none\naudio_source aufile,{home}/tone.wav\nausrc_srate 8000\nausrc_channels 1\naudio_alert aubridge,alert\nrtp_ports {media}-{}\nmodule_path {MODULES}\n{modules}\nsnd_path {home}\n",
         media + 3
     )
 }

@@ -70,7 +70,12 @@ impl Media {
                     self.faults.push(format!("{leg} was closed without a port"));
                 }
             }
-            MediaAct::Join { leg, .. } | MediaAct::Leave { leg } | MediaAct::Echo { leg } => {
+            MediaAct::Announce { .. } => {}
+            MediaAct::Join { leg, .. }
+            | MediaAct::JoinAs { leg, .. }
+            | MediaAct::SetRole { leg, .. }
+            | MediaAct::Leave { leg }
+            | MediaAct::Echo { leg } => {
                 if !self.legs.contains_key(&leg) {
                     self.faults.push(format!("{leg} was joined without a port"));
                 }

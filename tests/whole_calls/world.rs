@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use vats::sip::locate::Servers;
 use vats::call::output::RecordAct;
 use vats::dialplan::config::{self, SourceFile};
 use vats::ledger::clock::{Mono, Now, Wall};
@@ -342,9 +343,10 @@ impl World {
                 }
                 self.journal.push(entry);
             }
-            Effect::Resolve { wish, .. } => {
-                let fault = format!("{} was looked up", wish.host);
-                self.outcome.faults.push(fault);
+            // Peers name addresses: a host's name is a spoilt one, and nobody has it.
+            Effect::Resolve { what, .. } => {
+                self.core
+                    .handle_located(self.now, what, Servers::default());
             }
             Effect::Connect(_) | Effect::Disconnect(_) => {
                 self.outcome

@@ -185,7 +185,9 @@ impl Io {
                 Ok(_) => counters.sent.count(),
                 Err(_) => counters.drop(Reason::SendFailed),
             },
-            Io::Uring(uring) => uring.send(token, datagram, to, counters),
+            Io::Uring(uring) => {
+                uring.send(token, socket.as_raw_fd(), datagram, to, counters);
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Uring {
     shape: Box<Shape>,
     bell: RawFd,
     seats: Box<[Seat]>,
+    /// Slots below this have their sockets in the ring's table of files, which spares the kernel to look each up.
+    table: u32,
     attached: usize,
     /// Completions taken from the ring and not told yet.
     taken: VecDeque<cqueue::Entry>,
@@ -57,8 +59,8 @@ unsafe impl Send for Shape {}
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Seat {
     Empty,
-    /// Receives under this token.
-    Taken(u64),
+    /// Receives under this token from this descriptor.
+    Taken(u64, RawFd),
     /// The receive was cancelled, and is not over.
     Leaving(u64),
 }
@@ -83,9 +85,9 @@ impl Uring {
             return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
         let can_gather = can.is_feature_min_timeout();
-        let slots = slots.min(most_files());
+        let table = u32::try_from(slots.min(most_files())).unwrap_or(u32::MAX);
         let submitter = ring.submitter();
-        submitter.register_files_sparse(u32::try_from(slots).unwrap_or(u32::MAX))?;
+        submitter.register_files_sparse(table)?;
         let mut buffers = Buffers::new()?;
         // SAFETY: the entries stay mapped until the ring is gone (see `drop`).
         unsafe {
@@ -102,6 +104,7 @@ impl Uring {
             shape: Box::new(Shape(shape)),
             bell,
             seats: vec![Seat::Empty; slots].into_boxed_slice(),
+            table,
             attached: 0,
             taken: VecDeque::with_capacity(COMPLETIONS as usize),
             gone: None,
@@ -128,19 +131,23 @@ impl Uring {
         }
         // A receive on a socket that does not block ends instead of waiting.
         socket.set_nonblocking(false)?;
-        self.ring
-            .submitter()
-            .register_files_update(slot, &[socket.as_raw_fd()])?;
-        *seat = Seat::Taken(token);
+        let descriptor = socket.as_raw_fd();
+        if slot < self.table {
+            self.ring
+                .submitter()
+                .register_files_update(slot, &[descriptor])?;
+        }
+        *seat = Seat::Taken(token, descriptor);
         self.attached += 1;
-        self.receive(token);
+        self.receive(token, descriptor);
         Ok(())
     }
 
     /// Ends the receive; the last of it is told as [`Told::Detached`].
     pub fn detach(&mut self, token: u64) -> io::Result<Detach> {
         let seat = self.seats.get_mut(slot_of(token) as usize);
-        let Some(seat) = seat.filter(|seat| **seat == Seat::Taken(token)) else {
+        let is_here = |seat: &&mut Seat| matches!(**seat, Seat::Taken(here, _) if here == token);
+        let Some(seat) = seat.filter(is_here) else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         };
         *seat = Seat::Leaving(token);
@@ -212,7 +219,14 @@ impl Uring {
     }
 
     /// Puts a datagram in line for the next wait.
-    pub fn send(&mut self, token: u64, datagram: &[u8], to: SocketAddr, counters: &Counters) {
+    pub fn send(
+        &mut self,
+        token: u64,
+        socket: RawFd,
+        datagram: &[u8],
+        to: SocketAddr,
+        counters: &Counters,
+    ) {
         if self.outbox.is_full() {
             self.submit();
         }
@@ -220,7 +234,13 @@ impl Uring {
             counters.drop(Reason::SendFailed);
             return;
         };
-        let send = opcode::Send::new(Fixed(slot_of(token)), letter.bytes, letter.length)
+        let slot = slot_of(token);
+        let send = if slot < self.table {
+            opcode::Send::new(Fixed(slot), letter.bytes, letter.length)
+        } else {
+            opcode::Send::new(Fd(socket), letter.bytes, letter.length)
+        };
+        let send = send
             .flags(libc::MSG_DONTWAIT)
             .dest_addr(letter.address)
             .dest_addr_len(letter.address_length)
@@ -241,12 +261,14 @@ impl Uring {
                 // What others sent through it goes out before it is gone.
                 self.submit();
                 let slot = slot_of(token);
-                // The one failure is a slot out of range; it was in range when it was taken.
-                let _freed = self.ring.submitter().register_files_update(slot, &[-1]);
+                if slot < self.table {
+                    // The one failure is a slot out of range; it was in range when it was taken.
+                    let _freed = self.ring.submitter().register_files_update(slot, &[-1]);
+                }
                 Some(token)
             }
-            Seat::Taken(taken) if taken == token => {
-                self.receive(token);
+            Seat::Taken(taken, descriptor) if taken == token => {
+                self.receive(token, descriptor);
                 None
             }
             _ => None,
@@ -288,9 +310,13 @@ impl Uring {
         told.or(Some(Told::Failed))
     }
 
-    fn receive(&mut self, token: u64) {
-        let receive =
-            opcode::RecvMsgMulti::new(Fixed(slot_of(token)), &raw const self.shape.0, GROUP);
+    fn receive(&mut self, token: u64, socket: RawFd) {
+        let (slot, shape) = (slot_of(token), &raw const self.shape.0);
+        let receive = if slot < self.table {
+            opcode::RecvMsgMulti::new(Fixed(slot), shape, GROUP)
+        } else {
+            opcode::RecvMsgMulti::new(Fd(socket), shape, GROUP)
+        };
         self.push(receive.build().user_data(token));
     }
 
@@ -390,7 +416,7 @@ fn address(name: &[u8]) -> Option<SocketAddr> {
     }
 }
 
-/// How many files the process may have open: no slot beyond that is ever used.
+/// How many files the process may have open, which is what the kernel takes for a table.
 fn most_files() -> usize {
     // SAFETY: the structure is plain numbers, for which zero is valid.
     let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };

@@ -44,7 +44,9 @@ impl Leg {
             }
             Sound::Voice(_) | Sound::Other => None,
             Sound::Event(event, clock_rate) => {
-                let Packet { ssrc, timestamp, .. } = packet;
+                let Packet {
+                    ssrc, timestamp, ..
+                } = packet;
                 self.keys_in.receive_at(clock_rate, ssrc, timestamp, event)
             }
         };

@@ -1,5 +1,7 @@
 //! The leg without sockets.
 
+mod relay;
+
 use super::*;
 use crate::audio::g711;
 use crate::media::counters::Reason;
@@ -370,3 +372,5 @@ proptest! {
         }
     }
 }
+
+mod converted;

@@ -96,8 +96,18 @@ impl Plane {
             return;
         };
         place.sound.clip = clip.cloned();
-        let codec = place.sound.agreed.as_ref().map(|agreed| agreed.codec);
-        if let (Some(clip), Some(codec)) = (clip, codec) {
+        if let Some(clip) = clip {
+            self.see_encoded(leg, clip);
+        }
+    }
+
+    /// Sees that a clip is there in the leg's codec.
+    pub(super) fn see_encoded(&mut self, leg: LegId, clip: &Arc<Clip>) {
+        let agreed = self
+            .places
+            .get(&leg)
+            .and_then(|place| place.sound.agreed.as_ref());
+        if let Some(codec) = agreed.map(|agreed| agreed.codec) {
             self.studio.encode(clip, codec);
         }
     }

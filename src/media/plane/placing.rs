@@ -6,10 +6,10 @@
 use std::net::SocketAddr;
 
 use super::Plane;
+use super::converting::Sound;
 use super::rooms::Seated;
 use super::streams::Made;
 use crate::call::media::Role;
-use super::converting::Sound;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::port::{Link, MediaPort};

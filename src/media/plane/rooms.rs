@@ -48,6 +48,7 @@ impl Plane {
             return;
         }
         for leg in self.bridges.members(bridge) {
+            self.see_encoded(leg, &clip);
             self.order(leg, Order::Beep(Arc::clone(&clip)));
         }
     }

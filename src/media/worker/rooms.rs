@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Worker, media_token, send};
+use super::passing::send;
+use super::{Worker, media_token};
 use crate::ledger::clock::Mono;
 use crate::media::command::{Order, Report};
 use crate::media::counters::{Counters, Reason};
@@ -71,7 +72,15 @@ impl Worker {
                 let (io, counters) = (&mut self.io, &self.shared.counters);
                 // What the listener cannot hear now it would not have heard in the room either.
                 let _heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
-                    send(io, now, token, (stream, socket), (room, length), to, counters);
+                    send(
+                        io,
+                        now,
+                        token,
+                        (stream, socket),
+                        (room, length),
+                        to,
+                        counters,
+                    );
                 });
             }
         }
@@ -107,8 +116,8 @@ impl Worker {
                 scratch,
                 |slot, port, room, length, to| {
                     let token = media_token(port.generation, slot);
-                let from = (&mut port.stream, &port.socket);
-                send(io, due, token, from, (room, length), to, counters);
+                    let from = (&mut port.stream, &port.socket);
+                    send(io, due, token, from, (room, length), to, counters);
                 },
             );
             if let Some(clip) = spent {

@@ -389,7 +389,7 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
     rig.talk(1_000, 1_800, &mut [(&mut caller, 450.0, Codec::Pcma)]);
     rig.take(Message::Stop(RECORDING, now(2_000).mono));
     let record = rig.closed();
-    assert_eq!(record.duration_ms, Some(600));
+    assert_eq!(record.duration_ms, Some(520));
     rig.take(Message::Detach(RECORDING, CALLER, now(2_000).mono));
     assert!(rig.told.try_recv().is_err());
 

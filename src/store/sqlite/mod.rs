@@ -255,7 +255,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         include_str!("../migrations/0040_recordings.sql"),
     ),
     (50, "heard", include_str!("../migrations/0050_heard.sql")),
-    (55, "quality", include_str!("../migrations/0055_quality.sql")),
+    (
+        55,
+        "quality",
+        include_str!("../migrations/0055_quality.sql"),
+    ),
 ];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.

@@ -32,7 +32,7 @@ pub fn probe() -> Result<(), Unusable> {
     let counters = Counters::default();
     uring.begin().map_err(why)?;
     uring.attach(TOKEN, &socket).map_err(why)?;
-    uring.send(TOKEN, HELLO, to, &counters);
+    uring.send(TOKEN, socket.as_raw_fd(), HELLO, to, &counters);
     let until = Instant::now() + PATIENCE;
     let mut room = [0; 64];
     while Instant::now() < until {

@@ -1,0 +1,181 @@
+//! Orders of the signalling task, and ports that come and go.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::rooms::enter_room;
+use super::{GENERATIONS, Worker, media_token, port_of, reports_token, slot_of};
+use crate::media::command::{Command, Order, Report};
+use crate::media::counters::Reason;
+use crate::media::io::Detach;
+use crate::media::port::{Link, MediaPort};
+
+impl Worker {
+    /// Carries out what is in the ring; `false` when the signalling task is gone.
+    pub(super) fn take_commands(&mut self) -> io::Result<bool> {
+        while self.reports.has_room() {
+            match self.commands.pop() {
+                Ok(Command { slot, order }) => self.carry_out(slot, order)?,
+                Err(rtrb::PopError::Empty) => {
+                    // The plane has gone: nobody would take what is left.
+                    if self.commands.is_abandoned() && self.commands.is_empty() {
+                        return Ok(false);
+                    }
+                    if self.shared.starved.swap(false, Ordering::SeqCst) {
+                        self.reports.pushed = true;
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        self.shared.counters.ring_full.count();
+        // The signalling task must take reports before more commands can be carried out.
+        self.reports.pushed = true;
+        Ok(true)
+    }
+
+    pub(super) fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
+        let order = match order {
+            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
+                return self.carry_out_in_room(slot, order);
+            }
+            Order::Link(Link::To(listener)) => {
+                self.play_out(slot, listener);
+                Order::Link(Link::To(listener))
+            }
+            order => order,
+        };
+        let Some(place) = self.ports.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        let order = match order {
+            Order::Insert(port) => return self.insert(slot, port),
+            Order::Remove => {
+                self.remove(slot);
+                return Ok(());
+            }
+            order => order,
+        };
+        let Some(port) = place else {
+            return self.refuse(order);
+        };
+        if let Order::Reports(socket) = &order
+            && port.reports.is_none()
+            && self
+                .io
+                .attach(reports_token(port.generation, slot), socket)
+                .is_err()
+        {
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        let left = port.carry_out(order);
+        enter_room(&mut self.rooms, slot, port, &self.shared.counters);
+        if let Some(left) = left {
+            self.reports.give_back(left, &self.shared.counters);
+        }
+        self.list_for_beats(slot)
+    }
+
+    pub(super) fn refuse(&mut self, order: Order) -> io::Result<()> {
+        let left = match order {
+            Order::Play(clip, ..) => Report::SpentClip(clip),
+            Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Beep(clip) => Report::SpentClip(clip),
+            Order::Sit(seat) => Report::SpentSeat(seat),
+            Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
+            Order::Reports(socket) => Report::SpentSocket(socket),
+            Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
+            _ => return Ok(()),
+        };
+        self.reports.give_back(left, &self.shared.counters);
+        Ok(())
+    }
+
+    pub(super) fn insert(&mut self, slot: u32, mut port: Box<MediaPort>) -> io::Result<()> {
+        self.generation = (self.generation + 1) & GENERATIONS;
+        port.generation = self.generation;
+        port.beats = false;
+        port.leaves = false;
+        let token = media_token(self.generation, slot);
+        if self.io.attach(token, &port.socket).is_err() {
+            // The leg stays: it can still play, and its silence will be told.
+            self.shared.counters.drop(Reason::ReceiveFailed);
+        }
+        enter_room(&mut self.rooms, slot, &port, &self.shared.counters);
+        if let Some(reports) = &port.reports {
+            let token = reports_token(self.generation, slot);
+            if self.io.attach(token, reports).is_err() {
+                self.shared.counters.drop(Reason::ReceiveFailed);
+            }
+        }
+        if let Some(place) = self.ports.get_mut(slot as usize) {
+            *place = Some(port);
+        }
+        self.take_held(token);
+        self.list_for_beats(slot)
+    }
+
+    /// Passes on what the port's last worker took from its socket and did not work off.
+    pub(super) fn take_held(&mut self, token: u64) {
+        let mut number = 0;
+        while let Some(port) = port_of(&mut self.ports, token)
+            && let Some((from, length)) = port.held.copy(number, &mut self.datagram)
+        {
+            self.receive(token, length, from);
+            number += 1;
+        }
+        if let Some(port) = port_of(&mut self.ports, token) {
+            port.held.clear();
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if port.beats {
+            self.beating.retain(|beating| *beating != slot);
+            port.beats = false;
+        }
+        port.leaves = true;
+        port.detaching = 0;
+        let media = (media_token(port.generation, slot), Some(&port.socket));
+        let reports = (reports_token(port.generation, slot), port.reports.as_ref());
+        for (token, socket) in [media, reports] {
+            let Some(socket) = socket else { continue };
+            match self.io.detach(token, socket) {
+                // What it received before is still worked off.
+                Ok(Detach::Later) => port.detaching += 1,
+                Ok(Detach::Done) => {}
+                Err(_) => self.shared.counters.drop(Reason::ReceiveFailed),
+            }
+        }
+        if port.detaching == 0 {
+            self.departed.push(slot);
+        }
+    }
+
+    /// Nothing more comes from one of a port's sockets.
+    pub(super) fn detached(&mut self, token: u64) {
+        let Some(port) = port_of(&mut self.ports, token) else {
+            return;
+        };
+        port.detaching = port.detaching.saturating_sub(1);
+        if port.leaves && port.detaching == 0 {
+            self.departed.push(slot_of(token));
+        }
+    }
+
+    /// Gives the ports back that nothing comes from any more, as far as there is room.
+    pub(super) fn give_back_departed(&mut self) {
+        while self.reports.has_room()
+            && let Some(slot) = self.departed.pop()
+        {
+            if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
+                port.link = Link::Nobody;
+                self.reports
+                    .give_back(Report::Removed(slot, port), &self.shared.counters);
+            }
+        }
+    }
+}
