@@ -24,7 +24,7 @@ const ANNA_TONE: f64 = 1_000.0;
 const BORIS_TONE: f64 = 1_500.0;
 
 fn plan(more: &str) -> String {
-    pbx::server()
+    pbx::server().replace("[server]", "[server]\nmedia_io = \"epoll\"")
         + &pbx::operator("anna", "extension = \"101\"")
         + &pbx::operator("boris", "extension = \"102\"")
         + &format!(
@@ -142,6 +142,56 @@ async fn both_sides_are_stored_sample_for_sample() {
     assert_eq!(rate, 8_000);
     assert_same(&sides[0], &left);
     assert_same(&sides[1], &right);
+}
+
+/// How much of a side at 16 kHz is a tone, in seconds.
+fn wide_seconds(side: &[i16], hertz: f64) -> f64 {
+    // The measure is one at 8 kHz: there the same samples are an octave lower.
+    sound::seconds_of(side, hertz / 2.0) / 2.0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wideband_leg_makes_a_file_of_16_khz() {
+    let pbx = Pbx::start(&plan("")).await;
+    let anna = operator(&pbx, "anna", ANNA_TONE, &["--codec", "g722"]).await;
+    let caller = caller(&pbx, "5s", &["--codec", "pcmu"]);
+    assert_eq!(caller.ended().await.0, 0);
+    assert!(anna.said().contains("speaking G722"), "{}", anna.said());
+    let call = pbx.ended_call(FROM).await;
+    let row = complete(&pbx, &call).await;
+    assert_eq!(row["sample_rate"], 16_000);
+    let (sides, rate) = sound::read_wav(&audio(&pbx, &row).await);
+    assert_eq!(rate, 16_000);
+    let talked = row["duration_ms"].as_f64().unwrap() / 1_000.0;
+    for (side, hertz) in sides.iter().zip([CALLER_TONE, ANNA_TONE]) {
+        let heard = wide_seconds(side, hertz);
+        assert!(heard > talked - 0.8, "{hertz} Hz: {heard} s of {talked} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opus_legs_are_recorded_too() {
+    let pbx = Pbx::start(&plan("")).await;
+    let _anna = operator(&pbx, "anna", ANNA_TONE, &["--codec", "opus"]).await;
+    let _boris = operator(&pbx, "boris", BORIS_TONE, &["--codec", "opus"]).await;
+    phone::tone(pbx.folder(), "caller.wav", CALLER_TONE);
+    let options =
+        "--from sip:anna@pbx.test --password secret-anna --play caller.wav --for 4s --codec opus";
+    let options: Vec<&str> = options.split(' ').collect();
+    let (code, said) = Vats::dial(pbx.folder(), pbx.sip, "102", &options)
+        .ended()
+        .await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("speaking opus"), "{said}");
+    let call = pbx.ended_call("anna").await;
+    let row = complete(&pbx, &call).await;
+    let (sides, rate) = sound::read_wav(&audio(&pbx, &row).await);
+    assert_eq!(rate, 16_000);
+    let talked = row["duration_ms"].as_f64().unwrap() / 1_000.0;
+    for (side, hertz) in sides.iter().zip([CALLER_TONE, BORIS_TONE]) {
+        let heard = wide_seconds(side, hertz);
+        assert!(heard > talked - 0.8, "{hertz} Hz: {heard} s of {talked} s");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
