@@ -160,7 +160,7 @@ async fn the_pin_lets_in() {
     let pbx = Pbx::start(&plan()).await;
     let first = Member::new(&pbx, BOARD, Law::Mu, TONES[0]).await;
     let second = Member::new(&pbx, BOARD, Law::Mu, TONES[1]).await;
-    let mut stranger = Member::new(&pbx, BOARD, Law::Mu, TONES[2]).await;
+    let stranger = Member::new(&pbx, BOARD, Law::Mu, TONES[2]).await;
     for (n, key) in "4711".chars().enumerate() {
         for member in [&first, &second] {
             member.voice.press(key);

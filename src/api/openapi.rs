@@ -69,7 +69,8 @@ mod tests {
             record: call,
             repeat_of: None,
         };
-        let leg = crate::store::accounting::tests::leg(1, 0);
+        let mut leg = crate::store::accounting::tests::leg(1, 0);
+        leg.quality = Some(Box::default());
         for (schema, value) in [
             ("Call", serde_json::json!(row)),
             ("Leg", serde_json::json!(leg)),

@@ -34,7 +34,10 @@ impl Keys {
         negotiated: bool,
     ) -> bool {
         match (source, negotiated) {
-            (KeySource::Media, true) => true,
+            (KeySource::Media, true) => {
+                self.tone = None;
+                true
+            }
             (KeySource::Signalling, true) => false,
             (KeySource::Media, false) => {
                 if !self.info_came {

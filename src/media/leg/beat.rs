@@ -36,7 +36,7 @@ impl Leg {
             if !player.is_over() {
                 let Some(length) = player.fill(codec, frame as usize, &mut scratch.payload) else {
                     // It is still being encoded: it begins, or goes on, when that is done.
-                    self.due = frame;
+                    self.due = frame.saturating_sub(BEAT_LENGTH);
                     return None;
                 };
                 self.due -= frame;

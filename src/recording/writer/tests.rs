@@ -395,8 +395,7 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
 
     fs::remove_dir_all(rig.root.path()).unwrap();
     fs::write(rig.root.path(), "no folder").unwrap();
-    rig.writer
-        .take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
+    rig.take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
 }
 
