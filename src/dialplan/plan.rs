@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::keeping::{RecordingFormat, Recordings, Security};
 use super::listener::{Listener, TlsFiles};
 use super::media_io::MediaIo;
 use super::number::{Country, E164};
@@ -196,33 +196,6 @@ pub struct Server {
     pub max_calls: Option<u32>,
 }
 
-/// `[security]`: what strangers may do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Security {
-    /// Networks that are neither limited nor banned.
-    pub allow: Vec<IpNet>,
-    /// Messages a second from one source.
-    pub requests: u32,
-    /// Failed authentications within `window` that ban a source.
-    pub failures: u32,
-    /// How long failed authentications are remembered.
-    pub window: Duration,
-    /// How long a ban lasts.
-    pub ban: Duration,
-}
-
-impl Default for Security {
-    fn default() -> Security {
-        Security {
-            allow: Vec::new(),
-            requests: 100,
-            failures: 10,
-            window: Duration::from_secs(600),
-            ban: Duration::from_secs(3_600),
-        }
-    }
-}
-
 /// `operators.x.outbound`: limits on calls to the outside.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboundLimits {
@@ -230,25 +203,6 @@ pub struct OutboundLimits {
     pub calls: Option<u32>,
     /// The most minutes talked on a local day.
     pub minutes_per_day: Option<u32>,
-}
-
-/// `[recordings]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Recordings {
-    /// The root, relative to the working directory.
-    pub path: PathBuf,
-    /// How they are kept.
-    pub format: RecordingFormat,
-}
-
-/// `recordings.format`.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum RecordingFormat {
-    /// As they were written.
-    #[default]
-    Wav,
-    /// A copy in Opus replaces the file after the call.
-    Opus,
 }
 
 /// `[trunks.*]`.
@@ -385,23 +339,6 @@ pub enum CodecName {
     Opus,
 }
 
-/// `[conferences.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Conference {
-    /// The room.
-    pub name: Name,
-    /// What a caller hears before he comes in; it asks for the pin, if there is one.
-    pub prompt: Option<Arc<Clip>>,
-    /// The digits that let a caller in.
-    pub pin: Option<String>,
-    /// Parties at once.
-    pub max_members: u32,
-    /// What all hear when somebody comes, and when somebody leaves.
-    pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
-    /// What operators dial.
-    pub extension: Option<String>,
-}
-
 /// `[operators.*]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operator {
@@ -438,6 +375,7 @@ pub struct Operator {
 }
 
 pub use super::features::{Features, May};
+pub use super::served::{Announcement, Conference, Voicemail};
 
 /// When an inbound call is answered (DESIGN.md section 5).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -549,30 +487,6 @@ pub struct Forward {
     pub ring: Duration,
     /// Where the call goes when it fails; none: the far code is passed on.
     pub otherwise: Option<Destination>,
-}
-
-/// `[announcements.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Announcement {
-    /// Its name.
-    pub name: Name,
-    /// What is played.
-    pub prompt: Arc<Clip>,
-    /// Then.
-    pub then: Destination,
-}
-
-/// `[voicemails.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Voicemail {
-    /// Its name.
-    pub name: Name,
-    /// What is played before the tone.
-    pub prompt: Arc<Clip>,
-    /// The longest message.
-    pub max: Duration,
-    /// On whose phones a lamp tells of messages; operators whose `otherwise` leads here come besides.
-    pub lamp: Vec<Name>,
 }
 
 /// `[outbound.*]`: what operators may dial.
