@@ -7,6 +7,7 @@ pub mod config;
 pub mod dry_run;
 pub mod features;
 pub mod graph;
+pub mod keeping;
 pub mod listener;
 pub mod media_io;
 pub mod number;

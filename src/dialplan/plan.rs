@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::keeping::{RecordingFormat, Recordings, Security};
 use super::listener::{Listener, TlsFiles};
 use super::media_io::MediaIo;
 use super::number::{Country, E164};
@@ -196,33 +196,6 @@ pub struct Server {
     pub max_calls: Option<u32>,
 }
 
-/// `[security]`: what strangers may do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Security {
-    /// Networks that are neither limited nor banned.
-    pub allow: Vec<IpNet>,
-    /// Messages a second from one source.
-    pub requests: u32,
-    /// Failed authentications within `window` that ban a source.
-    pub failures: u32,
-    /// How long failed authentications are remembered.
-    pub window: Duration,
-    /// How long a ban lasts.
-    pub ban: Duration,
-}
-
-impl Default for Security {
-    fn default() -> Security {
-        Security {
-            allow: Vec::new(),
-            requests: 100,
-            failures: 10,
-            window: Duration::from_secs(600),
-            ban: Duration::from_secs(3_600),
-        }
-    }
-}
-
 /// `operators.x.outbound`: limits on calls to the outside.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboundLimits {
@@ -230,25 +203,6 @@ pub struct OutboundLimits {
     pub calls: Option<u32>,
     /// The most minutes talked on a local day.
     pub minutes_per_day: Option<u32>,
-}
-
-/// `[recordings]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Recordings {
-    /// The root, relative to the working directory.
-    pub path: PathBuf,
-    /// How they are kept.
-    pub format: RecordingFormat,
-}
-
-/// `recordings.format`.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum RecordingFormat {
-    /// As they were written.
-    #[default]
-    Wav,
-    /// A copy in Opus replaces the file after the call.
-    Opus,
 }
 
 /// `[trunks.*]`.
