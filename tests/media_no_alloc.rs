@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vats::audio::clip::Clip;
 use vats::audio::voice::Encoder;
-use vats::call::media::{MediaAct, MediaEvent, PlayMode};
+use vats::call::media::{MediaAct, MediaEvent, PlayMode, Role};
 use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
@@ -156,6 +156,7 @@ fn a_media_thread_allocates_nothing_per_packet() {
     OWN.with(|own| own.set(true));
     for io in [MediaIo::Epoll, MediaIo::Uring] {
         relay_play_and_tap(io);
+        mix(io);
     }
 }
 
@@ -255,5 +256,78 @@ fn relay_play_and_tap(io: MediaIo) {
         after - before,
         0,
         "allocations on the media thread by {io:?}"
+    );
+}
+
+/// A room: jitter buffers, losses, decoders, the sum, encoders, a clip, changes of roles, and the way to two legs and back.
+fn mix(io: MediaIo) {
+    let mut plane = Plane::start(PlaneSettings {
+        workers: 1,
+        ports: 32_020..=32_039,
+        bind: LOOPBACK,
+        advertised: Box::new(|towards| towards),
+        start: Instant::now(),
+        io,
+    })
+    .unwrap();
+    let codecs = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
+    let bridge = BridgeId::from_u128(1);
+    let mut seats = Vec::new();
+    for (leg, codec) in (1u128..).zip(codecs) {
+        let phone = open(&mut plane, leg, codec);
+        phone.0.set_nonblocking(true).unwrap();
+        seats.push((phone, codec, silence(codec)));
+        let leg = LegId::from_u128(leg);
+        plane.act(Mono::ZERO, MediaAct::Join { leg, bridge });
+    }
+    let mut talk = |plane: &mut Plane, from: u16, count: u16| {
+        let mut heard = 0;
+        for sequence in from..from + count {
+            for ((socket, port), codec, payload) in &seats {
+                let mut packet = [0u8; 512];
+                packet[0] = 0x80;
+                packet[1] = codec.usual_payload_type();
+                packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+                let ticks = u32::from(sequence) * (codec.clock_rate() / 50);
+                packet[4..8].copy_from_slice(&ticks.to_be_bytes());
+                packet[12..12 + payload.len()].copy_from_slice(payload);
+                // Each tenth one is lost.
+                if sequence % 10 != 7 {
+                    socket.send_to(&packet[..12 + payload.len()], port).unwrap();
+                }
+                while socket.recv_from(&mut [0; 512]).is_ok() {
+                    heard += 1;
+                }
+            }
+            while plane.poll_report().is_some() {}
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        heard
+    };
+    talk(&mut plane, 0, 30);
+    let before = FOREIGN.load(Ordering::SeqCst);
+    let clip = Clip::from_samples("notes", &[1000; 777]);
+    plane.act(Mono::ZERO, MediaAct::Announce { bridge, clip });
+    let mut heard = talk(&mut plane, 30, 30);
+    let boss = LegId::from_u128(4);
+    let role = Role::Whisperer(LegId::from_u128(1));
+    plane.act(Mono::ZERO, MediaAct::SetRole { leg: boss, role });
+    heard += talk(&mut plane, 60, 30);
+    for leg in [3, 4] {
+        let leg = LegId::from_u128(leg);
+        plane.act(Mono::ZERO, MediaAct::Leave { leg });
+    }
+    heard += talk(&mut plane, 90, 10);
+    for leg in [3, 4] {
+        let leg = LegId::from_u128(leg);
+        plane.act(Mono::ZERO, MediaAct::Join { leg, bridge });
+    }
+    heard += talk(&mut plane, 100, 30);
+    let after = FOREIGN.load(Ordering::SeqCst);
+    assert!(heard > 300, "{heard}");
+    assert_eq!(
+        after - before,
+        0,
+        "allocations of a room on the media thread by {io:?}"
     );
 }
