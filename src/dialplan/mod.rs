@@ -15,3 +15,4 @@ pub mod provider;
 pub mod routing;
 pub mod schedule;
 pub mod trace;
+pub mod trunk;
