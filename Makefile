@@ -75,6 +75,7 @@ bench: build-packages ## Speed and size against the budgets, nine minutes after 
 	cargo bench --locked --bench sip
 	cargo bench --locked --bench relay
 	cargo bench --locked --bench recorder
+	cargo bench --locked --bench room
 	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 

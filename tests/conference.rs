@@ -158,8 +158,8 @@ async fn each_hears_the_others_and_not_himself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pin_lets_in() {
     let pbx = Pbx::start(&plan()).await;
-    let first = Member::new(&pbx, BOARD, Law::Mu, TONES[0]).await;
-    let second = Member::new(&pbx, BOARD, Law::Mu, TONES[1]).await;
+    let mut first = Member::new(&pbx, BOARD, Law::Mu, TONES[0]).await;
+    let mut second = Member::new(&pbx, BOARD, Law::Mu, TONES[1]).await;
     let stranger = Member::new(&pbx, BOARD, Law::Mu, TONES[2]).await;
     for (n, key) in "4711".chars().enumerate() {
         for member in [&first, &second] {
@@ -186,14 +186,17 @@ async fn the_pin_lets_in() {
     stranger.peer.respond(&bye, 200, "x", "sip:x@x", "");
     pause(1_000).await;
     assert!(second.hears(TONES[0]) && !second.hears(TONES[2]));
-    drop((first, second));
+    for member in [&mut first, &mut second] {
+        member.hang_up();
+    }
+    pbx.wait_until_idle(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operators_dial_the_extension_and_a_held_phone_is_not_heard() {
+async fn operators_dial_the_extension_in_wideband() {
     let pbx = Pbx::start(&plan()).await;
     phone::tone(pbx.folder(), "anna.wav", TONES[1]);
-    let member = Member::new(&pbx, DAILY, Law::A, TONES[0]).await;
+    let mut member = Member::new(&pbx, DAILY, Law::A, TONES[0]).await;
     let options = [
         "--from",
         "sip:anna@pbx.test",
@@ -218,7 +221,8 @@ async fn operators_dial_the_extension_and_a_held_phone_is_not_heard() {
     let end = &heard[0][heard[0].len() / 2..];
     let scaled = TONES[0] * 8_000.0 / f64::from(rate);
     assert!(goertzel::level_dbfs(end, scaled) > -20.0);
-    drop(member);
+    member.hang_up();
+    pbx.wait_until_idle(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

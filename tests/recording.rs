@@ -24,13 +24,14 @@ const ANNA_TONE: f64 = 1_000.0;
 const BORIS_TONE: f64 = 1_500.0;
 
 fn plan(more: &str) -> String {
-    pbx::server()
+    pbx::server().replace("[server]", "[server]\nmedia_io = \"epoll\"")
         + &pbx::operator("anna", "extension = \"101\"")
         + &pbx::operator("boris", "extension = \"102\"")
         + &format!(
             r#"
 [trunks.here]
 accept = ["127.0.0.1/32"]
+codecs = ["g722", "pcma", "pcmu"]
 [numbers."{NUMBER}"]
 to = "operator:anna"
 {more}
@@ -142,6 +143,57 @@ async fn both_sides_are_stored_sample_for_sample() {
     assert_eq!(rate, 8_000);
     assert_same(&sides[0], &left);
     assert_same(&sides[1], &right);
+}
+
+/// How much of a side at 16 kHz is a tone, in seconds.
+fn wide_seconds(side: &[i16], hertz: f64) -> f64 {
+    let every_other: Vec<i16> = side.iter().step_by(2).copied().collect();
+    sound::seconds_of(&every_other, hertz)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wideband_leg_makes_a_file_of_16_khz() {
+    let pbx = Pbx::start(&plan("")).await;
+    let anna = operator(&pbx, "anna", ANNA_TONE, &["--codec", "pcma"]).await;
+    let (code, said) = caller(&pbx, "5s", &["--codec", "g722"]).ended().await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("speaking G722"), "{said}");
+    assert!(anna.said().contains("speaking PCMA"), "{}", anna.said());
+    let call = pbx.ended_call(FROM).await;
+    let row = complete(&pbx, &call).await;
+    assert_eq!(row["sample_rate"], 16_000);
+    let (sides, rate) = sound::read_wav(&audio(&pbx, &row).await);
+    assert_eq!(rate, 16_000);
+    let talked = row["duration_ms"].as_f64().unwrap() / 1_000.0;
+    for (side, hertz) in sides.iter().zip([CALLER_TONE, ANNA_TONE]) {
+        let heard = wide_seconds(side, hertz);
+        assert!(heard > talked - 0.8, "{hertz} Hz: {heard} s of {talked} s");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opus_legs_are_recorded_too() {
+    let pbx = Pbx::start(&plan("")).await;
+    let _anna = operator(&pbx, "anna", ANNA_TONE, &["--codec", "opus"]).await;
+    let _boris = operator(&pbx, "boris", BORIS_TONE, &["--codec", "opus"]).await;
+    phone::tone(pbx.folder(), "caller.wav", CALLER_TONE);
+    let options =
+        "--from sip:anna@pbx.test --password secret-anna --play caller.wav --for 4s --codec opus";
+    let options: Vec<&str> = options.split(' ').collect();
+    let (code, said) = Vats::dial(pbx.folder(), pbx.sip, "102", &options)
+        .ended()
+        .await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("speaking opus"), "{said}");
+    let call = pbx.ended_call("anna").await;
+    let row = complete(&pbx, &call).await;
+    let (sides, rate) = sound::read_wav(&audio(&pbx, &row).await);
+    assert_eq!(rate, 16_000);
+    let talked = row["duration_ms"].as_f64().unwrap() / 1_000.0;
+    for (side, hertz) in sides.iter().zip([CALLER_TONE, BORIS_TONE]) {
+        let heard = wide_seconds(side, hertz);
+        assert!(heard > talked - 0.8, "{hertz} Hz: {heard} s of {talked} s");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -180,7 +180,7 @@ async fn a_whisper_is_for_the_operator_and_a_barge_for_both() {
         assert!(seconds_in(side, BORIS_TONE) < 0.1);
     }
     assert!(sound::longest_gap(&sides[0], CALLER_TONE) <= 0.06);
-    pbx.wait_for_state("boris", "available").await;
+    pbx.wait_until_idle(Duration::from_secs(10)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,6 +216,7 @@ async fn the_api_rings_a_supervisor() {
         hears(&talk.voice, 4_000, BORIS_TONE).then_some(())
     })
     .await;
+    pause(1_500).await;
     // Once is enough.
     let (status, body) = talk
         .pbx

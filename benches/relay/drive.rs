@@ -168,17 +168,20 @@ impl Ears {
                     .poller
                     .token(event)
                     .and_then(|n| phones.get(n as usize));
-                while let Some((sent, arrived)) = phone.and_then(receive) {
-                    let delay = arrived.saturating_sub(sent);
-                    self.delays.push(u32::try_from(delay).unwrap_or(u32::MAX));
+                while let Some(times) = phone.and_then(receive) {
+                    if let Some((sent, arrived)) = times {
+                        let delay = arrived.saturating_sub(sent);
+                        self.delays.push(u32::try_from(delay).unwrap_or(u32::MAX));
+                    }
                 }
             }
         }
     }
 }
 
-/// When a packet was sent and when the kernel had it, in nanoseconds of the wall clock; `None` when there is none.
-fn receive(phone: &UdpSocket) -> Option<(u64, u64)> {
+/// When a packet was sent and when the kernel had it, in nanoseconds of the wall clock; `Some(None)` for a report (RTCP),
+/// `None` when there is nothing.
+fn receive(phone: &UdpSocket) -> Option<Option<(u64, u64)>> {
     let mut room = [0u8; 256];
     let mut control = [0u64; 16];
     let mut part = libc::iovec {
@@ -193,25 +196,26 @@ fn receive(phone: &UdpSocket) -> Option<(u64, u64)> {
     message.msg_controllen = size_of_val(&control) as _;
     // SAFETY: all that the header points to lives through the call and has the lengths given.
     let length = unsafe { libc::recvmsg(phone.as_raw_fd(), &mut message, 0) };
-    if length < 20 {
+    if length < 0 {
         return None;
+    }
+    if length != 172 {
+        return Some(None);
     }
     // SAFETY: the kernel filled the control room, which is aligned, and set its length; the one header in it carries a
     // timespec, since no other option is set.
     let time = unsafe {
         let header = libc::CMSG_FIRSTHDR(&message);
         if header.is_null() {
-            return None;
+            return Some(None);
         }
         libc::CMSG_DATA(header)
             .cast::<libc::timespec>()
             .read_unaligned()
     };
     let sent = u64::from_le_bytes(room[12..20].try_into().ok()?);
-    Some((
-        sent,
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64,
-    ))
+    let arrived = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
+    Some(Some((sent, arrived)))
 }
 
 /// Nanoseconds of the wall clock, as the kernel stamps packets.

@@ -154,7 +154,8 @@ impl Tones {
         let (mut last, mut before) = ([0.0f32; TONES], [0.0f32; TONES]);
         for sample in block {
             for tone in 0..TONES {
-                let next = sample + twice[tone] * last[tone] - before[tone];
+                // In this order only one multiplication and one addition wait for the sample before.
+                let next = (sample - before[tone]) + twice[tone] * last[tone];
                 before[tone] = last[tone];
                 last[tone] = next;
             }

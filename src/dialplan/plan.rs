@@ -4,20 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use super::keeping::{RecordingFormat, Recordings, Security};
 use super::listener::{Listener, TlsFiles};
 use super::media_io::MediaIo;
 use super::number::{Country, E164};
+use super::provider::{Account, DiversionHeader, IdentityHeader, NumberFormat};
 use super::schedule::Schedule;
 use crate::audio::clip::Clip;
 use crate::ledger::event::EventType;
 use crate::ledger::id::Name;
 use crate::sdp::crypto::Policy;
+use crate::sip::endpoint::Transport;
+use crate::sip::locate::Wish;
 
 /// Everything the admin configured. A running call keeps the plan that it began with.
 #[derive(Debug)]
@@ -193,33 +196,6 @@ pub struct Server {
     pub max_calls: Option<u32>,
 }
 
-/// `[security]`: what strangers may do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Security {
-    /// Networks that are neither limited nor banned.
-    pub allow: Vec<IpNet>,
-    /// Messages a second from one source.
-    pub requests: u32,
-    /// Failed authentications within `window` that ban a source.
-    pub failures: u32,
-    /// How long failed authentications are remembered.
-    pub window: Duration,
-    /// How long a ban lasts.
-    pub ban: Duration,
-}
-
-impl Default for Security {
-    fn default() -> Security {
-        Security {
-            allow: Vec::new(),
-            requests: 100,
-            failures: 10,
-            window: Duration::from_secs(600),
-            ban: Duration::from_secs(3_600),
-        }
-    }
-}
-
 /// `operators.x.outbound`: limits on calls to the outside.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub struct OutboundLimits {
@@ -229,26 +205,70 @@ pub struct OutboundLimits {
     pub minutes_per_day: Option<u32>,
 }
 
-/// `[recordings]`.
+/// `[trunks.*]`.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Recordings {
-    /// The root, relative to the working directory.
-    pub path: PathBuf,
-    /// How they are kept.
-    pub format: RecordingFormat,
+pub struct Trunk {
+    /// Its name.
+    pub name: Name,
+    /// The first of `peers`, 5060 where it names no port: what the provider is called in our messages.
+    pub peer: Option<HostPort>,
+    /// Further source networks.
+    pub accept: Vec<IpNet>,
+    /// The DNS name that the client certificate of its connections must have.
+    pub certificate: Option<String>,
+    /// The account we register, if any.
+    pub register: Option<Registration>,
+    /// Where the dialled number stands.
+    pub number_from: NumberFrom,
+    /// Whose number a forward shows.
+    pub caller_id: CallerIdPolicy,
+    /// Codecs in order of preference.
+    pub codecs: Vec<CodecName>,
+    /// No response for so long: the address is given up.
+    pub timeout: Duration,
+    /// The most calls at once.
+    pub max_calls: Option<u32>,
+    /// How this trunk's national numbers are read.
+    pub country: Country,
+    /// Its far sides may pass calls on (REFER), to numbers of ours and between its own calls.
+    pub transfer: bool,
+    /// A 3xx of its is obeyed.
+    pub redirect: bool,
+    /// Where INVITEs go; requests from there are this trunk's.
+    pub peers: Vec<Wish>,
+    /// Each peer's share of the calls; empty: they are tried in order.
+    pub weights: Vec<u16>,
+    /// How often each address is asked whether it lives; `None`: only those that failed are.
+    pub options: Option<Duration>,
+    /// The most calls a second that go out.
+    pub calls_per_second: Option<u32>,
+    /// What answers challenges; `None`: nothing does.
+    pub account: Option<Account>,
+    /// How numbers are written towards the provider.
+    pub number_format: NumberFormat,
+    /// Which headers show the caller to the provider.
+    pub identity: Vec<IdentityHeader>,
+    /// Where the provider names the caller; the first that does counts.
+    pub caller_from: Vec<IdentityHeader>,
+    /// Which headers say that a call is a forwarded one.
+    pub diversion: Vec<DiversionHeader>,
+    /// The session interval that we ask for; `None`: the server's.
+    pub session_expires: Option<Duration>,
+    /// Provisional responses are acknowledged wherever the provider can (RFC 3262).
+    pub reliable: bool,
+    /// Whether its media is encrypted.
+    pub srtp: Policy,
+    /// Our INVITEs make no offer: the provider does.
+    pub delayed_offer: bool,
 }
 
-/// `recordings.format`.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum RecordingFormat {
-    /// As they were written.
-    #[default]
-    Wav,
-    /// A copy in Opus replaces the file after the call.
-    Opus,
+impl Trunk {
+    /// Whether nobody on the way reads what it is told: all its peers are reached over TLS.
+    pub fn is_private(&self) -> bool {
+        let is_tls = |peer: &Wish| peer.secure || peer.transport == Some(Transport::Tls);
+        !self.peers.is_empty() && self.peers.iter().all(is_tls)
+    }
 }
-
-pub use super::trunk::Trunk;
 
 /// A host (name or address) and a port.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -319,23 +339,6 @@ pub enum CodecName {
     Opus,
 }
 
-/// `[conferences.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Conference {
-    /// The room.
-    pub name: Name,
-    /// What a caller hears before he comes in; it asks for the pin, if there is one.
-    pub prompt: Option<Arc<Clip>>,
-    /// The digits that let a caller in.
-    pub pin: Option<String>,
-    /// Parties at once.
-    pub max_members: u32,
-    /// What all hear when somebody comes, and when somebody leaves.
-    pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
-    /// What operators dial.
-    pub extension: Option<String>,
-}
-
 /// `[operators.*]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Operator {
@@ -372,6 +375,7 @@ pub struct Operator {
 }
 
 pub use super::features::{Features, May};
+pub use super::served::{Announcement, Conference, Voicemail};
 
 /// When an inbound call is answered (DESIGN.md section 5).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -483,30 +487,6 @@ pub struct Forward {
     pub ring: Duration,
     /// Where the call goes when it fails; none: the far code is passed on.
     pub otherwise: Option<Destination>,
-}
-
-/// `[announcements.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Announcement {
-    /// Its name.
-    pub name: Name,
-    /// What is played.
-    pub prompt: Arc<Clip>,
-    /// Then.
-    pub then: Destination,
-}
-
-/// `[voicemails.*]`.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Voicemail {
-    /// Its name.
-    pub name: Name,
-    /// What is played before the tone.
-    pub prompt: Arc<Clip>,
-    /// The longest message.
-    pub max: Duration,
-    /// On whose phones a lamp tells of messages; operators whose `otherwise` leads here come besides.
-    pub lamp: Vec<Name>,
 }
 
 /// `[outbound.*]`: what operators may dial.

@@ -1,7 +1,7 @@
 //! Who is in which bridge, and who hears whom there. Two members of a bridge hear each other; three legs or more, or one that
 //! is no plain member, need a room.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use smallvec::SmallVec;
 
@@ -16,6 +16,8 @@ pub type Members = SmallVec<[LegId; 4]>;
 pub struct Bridges {
     members: HashMap<BridgeId, Members>,
     of: HashMap<LegId, (BridgeId, Role)>,
+    /// Those that hear a clip beside each other just now.
+    announcing: HashSet<BridgeId>,
 }
 
 impl Bridges {
@@ -35,6 +37,7 @@ impl Bridges {
             members.retain(|member| *member != leg);
             if members.is_empty() {
                 self.members.remove(&bridge);
+                self.announcing.remove(&bridge);
             }
         }
         Some(bridge)
@@ -62,13 +65,23 @@ impl Bridges {
         self.members.get(&bridge).cloned().unwrap_or_default()
     }
 
+    /// The legs of a bridge hear a clip beside each other from now on, or no longer.
+    pub fn announce(&mut self, bridge: BridgeId, announces: bool) {
+        if announces && self.members.contains_key(&bridge) {
+            self.announcing.insert(bridge);
+        } else {
+            self.announcing.remove(&bridge);
+        }
+    }
+
     /// Whether passing packets from one leg to the other is not enough.
     pub fn needs_room(&self, bridge: BridgeId) -> bool {
         let Some(members) = self.members.get(&bridge) else {
             return false;
         };
         let is_plain = |leg: &LegId| self.role(*leg) == Some(Role::Member);
-        members.len() > 2 || (members.len() == 2 && !members.iter().all(is_plain))
+        let is_simple = members.iter().all(is_plain) && !self.announcing.contains(&bridge);
+        members.len() > 2 || (members.len() == 2 && !is_simple)
     }
 
     /// How many bridges have a leg.
@@ -94,6 +107,9 @@ mod tests {
         assert_eq!(bridges.leave(leg(1)), Some(x));
         assert_eq!(bridges.members(x).as_slice(), [leg(2), leg(3)]);
         assert!(!bridges.needs_room(x));
+        bridges.announce(x, true);
+        assert!(bridges.needs_room(x));
+        bridges.announce(x, false);
         assert_eq!(bridges.set_role(leg(3), Role::Listener), Some(x));
         assert!(bridges.needs_room(x));
         bridges.join(leg(1), y, Role::Listener);

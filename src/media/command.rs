@@ -87,6 +87,8 @@ pub enum Report {
     SpentSeat(Box<Seat>),
     /// A room that is no longer needed, to be dropped.
     SpentRoom(Box<Room>),
+    /// What the room in this slot was let hear has ended.
+    Announced(u32, Arc<Clip>),
     /// The room that was in the slot.
     ClosedRoom(u32, Box<Room>),
     /// A leg stays bad, or has recovered; and how the last few seconds were.

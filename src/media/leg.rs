@@ -216,7 +216,8 @@ impl Leg {
         silent
     }
 
-    fn is_both_ways(&self) -> bool {
+    /// Whether both sides send and want to hear.
+    pub fn is_both_ways(&self) -> bool {
         self.agreed.as_ref().is_some_and(|agreed| {
             agreed.direction == Direction::SendRecv && agreed.remote.is_some()
         })

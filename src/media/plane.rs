@@ -324,6 +324,10 @@ impl Plane {
                 Report::SpentTap(tap) => drop(tap),
                 Report::SpentSeat(seat) => drop(seat),
                 Report::SpentRoom(room) => drop(room),
+                Report::Announced(slot, clip) => {
+                    drop(clip);
+                    self.announced(worker, slot);
+                }
                 Report::ClosedRoom(slot, room) => {
                     drop(room);
                     self.crew.free_room(worker, slot);

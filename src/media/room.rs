@@ -80,9 +80,10 @@ impl Room {
         true
     }
 
-    /// Takes over those who sit in `before`, a room of another rate in the same place.
+    /// Takes over what is announced and those who sit in `before`, a room of another rate in the same place.
     pub fn succeed(&mut self, before: &mut Room) {
         std::mem::swap(&mut self.slots, &mut before.slots);
+        std::mem::swap(&mut self.notice, &mut before.notice);
     }
 
     /// Everybody hears a clip beside the others; gives back the one that it replaces.

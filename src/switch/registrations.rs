@@ -310,11 +310,17 @@ impl Core {
             Uri::sip(Some(&registered.account.user), &host, None)
         );
         let credentials = Some(registered.credentials());
+        // A registrar at a port of its own knows itself by that, not by its host alone.
+        let mut wishes = registered.wishes.iter();
+        let port = wishes.find(|wish| wish.host == host).and_then(|wish| {
+            let unsaid = flow.transport.default_port();
+            wish.port.filter(|port| *port != unsaid)
+        });
         let request = Request {
             id,
             method: Method::Register,
             flow,
-            uri: Uri::sip(None, &host, None).as_str().to_owned(),
+            uri: Uri::sip(None, &host, port).as_str().to_owned(),
             from: address.clone(),
             to: address,
             call_id: Some(send.call_id),
@@ -341,15 +347,14 @@ impl Core {
     /// Asks an address of a trunk whether it lives.
     pub(super) fn ask_for_life(&mut self, now: Now, trunk: &Trunk, server: Server) {
         let peers = self.trunks.peers.get(&trunk.name);
-        let host = peers.and_then(|peers| peers.host_of(server));
-        let host = host.unwrap_or_default().to_owned();
+        let place = peers.and_then(|peers| peers.place_of(server));
+        let (host, port) = place.unwrap_or_default();
+        let (host, to) = (host.to_owned(), Uri::sip(None, host, port));
         let Some(flow) = self.flow_of(server, &host) else {
             let why = "no listener of [server] sip reaches it";
             self.address_failed(now, &trunk.name, server, why, None);
             return;
         };
-        let host = trunk.peer.as_ref().map_or("", |peer| peer.host.as_str());
-        let to = Uri::sip(None, host, None);
         let domain = &self.plan.server.domain;
         let from = format!("<{}>", Uri::sip(Some("vats"), domain, None));
         let id = self

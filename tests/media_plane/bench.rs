@@ -218,8 +218,14 @@ impl Phone {
 
     pub fn receive(&self) -> Option<(u16, u32, u8, bool, Vec<u8>)> {
         let mut room = [0; 1600];
-        let (length, from) = self.socket.recv_from(&mut room).ok()?;
-        assert_eq!(from, self.port);
+        let length = loop {
+            let (length, from) = self.socket.recv_from(&mut room).ok()?;
+            assert_eq!(from, self.port);
+            // Reports come on the same port.
+            if !(200..=207).contains(&room[1]) {
+                break length;
+            }
+        };
         let packet = Packet::parse(&room[..length]).unwrap();
         Some((
             packet.sequence,

@@ -195,7 +195,7 @@ fn response(status: &str, more: &str) -> String {
 /// A response that adds our tag to a To without one.
 fn tagged(status: &str, cseq: &str, more: &str) -> String {
     format!(
-        "SIP/2.0 {status}\n[last_Via:]\n[last_From:]\n[last_To:];tag=[pid]u[call_number]\n[last_Call-ID:]\n{cseq}\n{more}"
+        "SIP/2.0 {status}\n[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:];tag=[pid]u[call_number]\n[last_Call-ID:]\n{cseq}\n{more}"
     )
 }
 

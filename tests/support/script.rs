@@ -213,7 +213,7 @@ impl Script {
     /// Answers the first INVITE, with our tag.
     pub fn respond(mut self, status: &str, more: &str, body: Option<Audio>) -> Script {
         let head = format!(
-            "SIP/2.0 {status}\n[last_Via:]\n[last_From:]\n[last_To:];tag={TAG}\n[last_Call-ID:]\n[last_CSeq:]\nContact: <sip:peer@[local_ip]:[local_port]>\n{more}"
+            "SIP/2.0 {status}\n[last_Via:]\n[last_Record-Route:]\n[last_From:]\n[last_To:];tag={TAG}\n[last_Call-ID:]\n[last_CSeq:]\nContact: <sip:peer@[local_ip]:[local_port]>\n{more}"
         );
         self.send(status.starts_with('2'), &head, body);
         self

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use vats::sip::locate::Servers;
 use vats::call::output::RecordAct;
 use vats::dialplan::config::{self, SourceFile};
 use vats::ledger::clock::{Mono, Now, Wall};
@@ -15,6 +14,7 @@ use vats::ledger::id::{CallId, RecordingId};
 use vats::ledger::journal::Entry;
 use vats::sip::endpoint::ListenerId;
 use vats::sip::endpoint::command::Usage;
+use vats::sip::locate::Servers;
 use vats::switch::core::Core;
 use vats::switch::effect::Effect;
 use vats::switch::handle::{Ask, Views};
@@ -345,8 +345,7 @@ impl World {
             }
             // Peers name addresses: a host's name is a spoilt one, and nobody has it.
             Effect::Resolve { what, .. } => {
-                self.core
-                    .handle_located(self.now, what, Servers::default());
+                self.core.handle_located(self.now, what, Servers::default());
             }
             Effect::Connect(_) | Effect::Disconnect(_) => {
                 self.outcome

@@ -216,6 +216,23 @@ fn trunk(id: &str) -> Trunk {
     }
 }
 
+fn add_conferences(plan: &mut Plan) {
+    for (id, prompt, pin) in [
+        ("daily", None, None),
+        ("board", Some("pin, please"), Some("4711")),
+    ] {
+        let conference = Conference {
+            name: name(id),
+            prompt: prompt.map(|prompt| clip(prompt, PROMPT)),
+            pin: pin.map(str::to_owned),
+            max_members: 3,
+            tones: Some((clip("comes", BEEP), clip("leaves", BEEP))),
+            extension: None,
+        };
+        plan.conferences.insert(name(id), conference);
+    }
+}
+
 fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
     plan.menus.insert(
         name("main"),
@@ -287,20 +304,7 @@ fn add_destinations(plan: &mut Plan, voicemail: &Destination) {
             },
         );
     }
-    for (id, prompt, pin) in [
-        ("daily", None, None),
-        ("board", Some("pin, please"), Some("4711")),
-    ] {
-        let conference = Conference {
-            name: name(id),
-            prompt: prompt.map(|prompt| clip(prompt, PROMPT)),
-            pin: pin.map(str::to_owned),
-            max_members: 3,
-            tones: Some((clip("comes", BEEP), clip("leaves", BEEP))),
-            extension: None,
-        };
-        plan.conferences.insert(name(id), conference);
-    }
+    add_conferences(plan);
     plan.schedules.insert(
         name("never"),
         ScheduledChoice {

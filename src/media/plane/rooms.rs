@@ -42,14 +42,29 @@ impl Plane {
 
     /// All legs of a bridge hear a clip.
     pub(super) fn announce(&mut self, bridge: BridgeId, clip: Arc<Clip>) {
-        if let Some(room) = self.rooms.get(&bridge) {
-            self.crew
-                .order(room.worker, room.slot, Order::Announce(clip));
-            return;
+        let members = self.bridges.members(bridge);
+        if let &[alone] = members.as_slice() {
+            return self.order(alone, Order::Beep(clip));
         }
-        for leg in self.bridges.members(bridge) {
-            self.see_encoded(leg, &clip);
-            self.order(leg, Order::Beep(Arc::clone(&clip)));
+        // Two that are linked are mixed for as long as it takes, so that they go on hearing each other.
+        self.bridges.announce(bridge, true);
+        self.relink(bridge);
+        match self.rooms.get(&bridge) {
+            Some(room) => {
+                let (worker, slot) = (room.worker, room.slot);
+                self.crew.order(worker, slot, Order::Announce(clip));
+            }
+            None => self.bridges.announce(bridge, false),
+        }
+    }
+
+    /// What a room was let hear has ended.
+    pub(super) fn announced(&mut self, worker: usize, slot: u32) {
+        let mut rooms = self.rooms.iter();
+        let found = rooms.find(|(_, room)| (room.worker, room.slot) == (worker, slot));
+        if let Some((&bridge, _)) = found {
+            self.bridges.announce(bridge, false);
+            self.relink(bridge);
         }
     }
 

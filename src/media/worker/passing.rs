@@ -80,10 +80,13 @@ impl Worker {
         port.stream.note(now, &accepted);
         copy_to_tap(port, now, &accepted);
         if let Some(seat) = &mut port.seat {
-            if let Sound::Voice(codec) = accepted.sound
-                && !seat.take_in(now, &accepted.packet, codec)
-            {
-                counters.drop(Reason::Late);
+            match accepted.sound {
+                // Who holds would let all hear his music.
+                Sound::Voice(_) if !port.leg.is_both_ways() => counters.drop(Reason::NotWanted),
+                Sound::Voice(codec) if !seat.take_in(now, &accepted.packet, codec) => {
+                    counters.drop(Reason::Late);
+                }
+                _ => {}
             }
             return;
         }

@@ -29,7 +29,7 @@ impl Worker {
                 Report::ClosedRoom(slot, room)
             }),
             (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
-            (Order::Announce(clip), None) => Some(Report::SpentClip(clip)),
+            (Order::Announce(clip), None) => Some(Report::Announced(slot, clip)),
             _ => None,
         };
         if let Some(left) = left {
@@ -121,7 +121,7 @@ impl Worker {
                 },
             );
             if let Some(clip) = spent {
-                reports.give_back(Report::SpentClip(clip), counters);
+                reports.give_back(Report::Announced(number, clip), counters);
             }
         }
     }

@@ -172,9 +172,14 @@ impl Writer {
 
     /// The entries so far outlive the process from now on. A few hundred bytes into the page cache, so it is done here.
     fn note(&mut self, batch: &Batch) {
-        let fresh = batch.after(self.noted);
+        let taken = self.noted.map_or(0, |noted| {
+            let is_noted = |at: &Position| at.number <= noted.number;
+            batch.positions.partition_point(is_noted)
+        });
+        let entries = batch.entries.get(taken..).unwrap_or_default();
+        let positions = batch.positions.get(taken..).unwrap_or_default();
         let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
-        match spool.note(&fresh.entries, &fresh.positions) {
+        match spool.note(entries, positions) {
             Ok(()) => self.noted = batch.positions.last().copied(),
             Err(error) => {
                 tracing::warn!(%error, "the journal's entries of the last moments would not outlive a crash: the spool cannot be written");

@@ -195,9 +195,17 @@ impl Peers {
 
     /// The host that an address belongs to: whom a certificate there must name.
     pub fn host_of(&self, server: Server) -> Option<&str> {
+        self.place_of(server).map(|(host, _)| host)
+    }
+
+    /// The host and port that requests to an address name: as it is written in the plan, without a port that goes without saying.
+    pub fn place_of(&self, server: Server) -> Option<(&str, Option<u16>)> {
         let mut located = self.located.iter();
         let (wish, _) = located.find(|(_, servers)| servers.all().any(|one| one == server))?;
-        Some(&wish.host)
+        let port = wish
+            .port
+            .filter(|port| *port != server.transport.default_port());
+        Some((&wish.host, port))
     }
 
     /// The addresses to try now, each once, the best first. Those that failed lately come last: better than nothing.

@@ -255,3 +255,28 @@ fn a_stream_beside_datagrams_is_known() {
     assert_eq!(peers.stream_beside(server(B)), None);
     assert_eq!(peers.stream_beside(tcp), None);
 }
+
+#[test]
+fn a_port_of_its_own_is_named() {
+    let own = Wish {
+        port: Some(5070),
+        ..wish(A)
+    };
+    let unsaid = Wish {
+        port: Some(5060),
+        ..wish(B)
+    };
+    let mut peers = peers(&[], &[], None);
+    for wish in [own, unsaid, wish(C)] {
+        let servers = Search::new(wish.clone(), &[Transport::Udp]).finish();
+        peers.located(Mono::ZERO, &wish, servers);
+    }
+    let there = Server {
+        address: format!("{A}:5070").parse().unwrap(),
+        ..server(A)
+    };
+    assert_eq!(peers.place_of(there), Some((A, Some(5070))));
+    assert_eq!(peers.place_of(server(B)), Some((B, None)));
+    assert_eq!(peers.place_of(server(C)), Some((C, None)));
+    assert_eq!(peers.place_of(server(A)), None);
+}
