@@ -17,4 +17,3 @@ pub mod routing;
 pub mod schedule;
 pub mod served;
 pub mod trace;
-pub mod trunk;

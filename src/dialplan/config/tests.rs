@@ -10,7 +10,6 @@ use crate::dialplan::plan::{
     AnswerPolicy, CodecName, Destination, Features, May, Member, NumberFrom, Strategy,
 };
 use crate::sdp::crypto::Policy;
-use crate::sdp::crypto::Policy;
 
 /// Every prompt exists, and every variable and secret.
 struct Everything;
