@@ -24,7 +24,7 @@ const ANNA_TONE: f64 = 1_000.0;
 const BORIS_TONE: f64 = 1_500.0;
 
 fn plan(more: &str) -> String {
-    pbx::server().replace("[server]", "[server]\nmedia_io = \"epoll\"")
+    pbx::server()
         + &pbx::operator("anna", "extension = \"101\"")
         + &pbx::operator("boris", "extension = \"102\"")
         + &format!(
