@@ -24,7 +24,7 @@ const ANNA_TONE: f64 = 1_000.0;
 const BORIS_TONE: f64 = 1_500.0;
 
 fn plan(more: &str) -> String {
-    pbx::server().replace("[server]", "[server]\nmedia_io = \"epoll\"")
+    pbx::server()
         + &pbx::operator("anna", "extension = \"101\"")
         + &pbx::operator("boris", "extension = \"102\"")
         + &format!(
@@ -167,7 +167,11 @@ async fn a_wideband_leg_makes_a_file_of_16_khz() {
     let talked = row["duration_ms"].as_f64().unwrap() / 1_000.0;
     for (side, hertz) in sides.iter().zip([CALLER_TONE, ANNA_TONE]) {
         let heard = wide_seconds(side, hertz);
-        assert!(heard > talked - 0.8, "{hertz} Hz: {heard} s of {talked} s");
+        // A debug build of the phone codes its sound into G.722 for a second before it plays it.
+        assert!(heard > talked - 2.5, "{hertz} Hz: {heard} s of {talked} s");
+        let every_other: Vec<i16> = side.iter().step_by(2).copied().collect();
+        let gap = sound::longest_gap(&every_other, hertz);
+        assert!(gap <= 0.04, "{hertz} Hz has a gap of {gap} s");
     }
 }
 
