@@ -289,11 +289,9 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
     if !record {
         // So that all are in place before the first packet.
         std::thread::sleep(Duration::from_millis(200));
-        let found = drive(&phones, &targets, length, &["media-0"])?;
-        return Ok(Found {
-            memory: resident()?.saturating_sub(before),
-            ..found
-        });
+        let mut found = drive(&phones, &targets, length, &["media-0"])?;
+        found.memory = resident()?.saturating_sub(before);
+        return Ok(found);
     }
     let folder = tempfile::tempdir()?;
     let settings = RecorderSettings {
@@ -320,10 +318,11 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
     }
     std::thread::sleep(Duration::from_millis(500));
     let threads = ["media-0", "recorder", "record-disk"];
-    let found = drive(&phones, &targets, length, &threads)?;
+    let mut found = drive(&phones, &targets, length, &threads)?;
     let memory = resident()?.saturating_sub(before);
     recorder.shutdown();
-    Ok(Found { memory, ..found })
+    found.memory = memory;
+    Ok(found)
 }
 
 fn call_record(call_id: CallId, arrived_at: Wall) -> CallRecord {

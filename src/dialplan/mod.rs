@@ -17,3 +17,4 @@ pub mod routing;
 pub mod schedule;
 pub mod served;
 pub mod trace;
+pub mod trunk;

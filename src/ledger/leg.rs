@@ -64,6 +64,6 @@ pub struct LegRecord {
     /// Its SIP Call-ID, to find it in a trace.
     pub sip_call_id: Option<String>,
     /// How it sounded, once its port is closed. Kept apart: read with the row, never written with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub quality: Option<Box<LegQuality>>,
 }

@@ -3,7 +3,7 @@ use crate::audio::{g711, tone};
 use crate::ledger::entropy::Entropy;
 use proptest::prelude::*;
 
-/// A tone pair: off their frequencies by a factor, at levels in dBm0 (a sine of full scale is 3.14).
+/// A tone pair: off their frequencies by a factor, at levels in dBm0 (a sine of full scale is 3.17).
 struct Pair {
     low: f64,
     high: f64,
@@ -27,7 +27,7 @@ fn pair(key: char) -> Pair {
 
 impl Pair {
     fn samples(&self, count: usize) -> Vec<i16> {
-        let amplitude = |level: f64| 32_767.0 * 10f64.powf((level - 3.14) / 20.0);
+        let amplitude = |level: f64| 32_767.0 * 10f64.powf((level - 3.17) / 20.0);
         let (low, high) = (amplitude(self.levels.0), amplitude(self.levels.1));
         (0..count)
             .map(|n| {

@@ -9,6 +9,8 @@ use crate::dialplan::graph;
 use crate::dialplan::plan::{
     AnswerPolicy, CodecName, Destination, Features, May, Member, NumberFrom, Strategy,
 };
+use crate::sdp::crypto::Policy;
+use crate::sdp::crypto::Policy;
 
 /// Every prompt exists, and every variable and secret.
 struct Everything;
@@ -245,6 +247,28 @@ fn an_empty_configuration_is_a_plan_of_defaults() {
     assert_eq!(plan.server.sip[0].to_string(), "udp://0.0.0.0:5060");
     assert_eq!(plan.server.country.as_str(), "RU");
     assert!(plan.server.api_tokens.is_empty() && plan.server.music.is_none());
+}
+
+#[test]
+fn media_is_encrypted_where_it_is_said_and_readable_keys_are_warned_of() {
+    let trunk = |peer: &str, srtp: &str| {
+        let text = format!("[trunks.acme]\npeer = \"{peer}\"\nsrtp = \"{srtp}\"\n");
+        let checked = examine_text(&text);
+        let messages: Vec<String> = checked.problems.into_iter().map(|p| p.message).collect();
+        messages.join("; ")
+    };
+    assert_eq!(trunk("sip.acme.example", "off"), "");
+    assert_eq!(trunk("tls://sip.acme.example", "required"), "");
+    for srtp in ["offered", "required"] {
+        let said = trunk("udp://sip.acme.example", srtp);
+        assert!(said.contains("travel readable"), "{said}");
+    }
+    assert!(trunk("sip.acme.example", "always").contains("srtp"));
+    let plan =
+        plan("[trunks.acme]\naccept = [\"192.0.2.1\"]\n[operators.anna]\npassword = \"x\"\n");
+    assert_eq!(plan.trunks["acme"].srtp, Policy::Off);
+    assert_eq!(plan.operators["anna"].srtp, Policy::Offered);
+    assert!(!plan.trunks["acme"].is_private());
 }
 
 #[test]
