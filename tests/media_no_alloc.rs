@@ -280,7 +280,7 @@ fn mix(io: MediaIo) {
         let leg = LegId::from_u128(leg);
         plane.act(Mono::ZERO, MediaAct::Join { leg, bridge });
     }
-    let mut talk = |plane: &mut Plane, from: u16, count: u16| {
+    let talk = |plane: &mut Plane, from: u16, count: u16| {
         let mut heard = 0;
         for sequence in from..from + count {
             for ((socket, port), codec, payload) in &seats {
