@@ -35,6 +35,10 @@ pub struct Encoder {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one lives as long as its leg, boxed with the rest"
+)]
 enum Decoding {
     Opus(opus::Decoder),
     /// With the sound at the codec's own rate.
@@ -46,6 +50,10 @@ enum Decoding {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one lives as long as its leg, boxed with the rest"
+)]
 enum Encoding {
     Opus(opus::Encoder),
     Sampled {

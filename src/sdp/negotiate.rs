@@ -112,6 +112,9 @@ impl Agreed {
     }
 }
 
+/// What an offer leaves to choose, best first.
+type Choices = SmallVec<[Match; 4]>;
+
 /// One leg's side of offer/answer. Our address, payload numbers and session id never change; the version counts up when what we say changes.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Negotiation {
@@ -128,7 +131,7 @@ pub struct Negotiation {
     offered: Option<Offered>,
     agreed: Option<Agreed>,
     /// What the offer that was answered last leaves to choose, the chosen one among it.
-    choices: SmallVec<[Match; 4]>,
+    choices: Choices,
     security: Security,
 }
 
@@ -339,10 +342,7 @@ impl Negotiation {
     }
 
     /// The stream to take and the codecs in it, best first; `None` when the audio agreed before is being closed.
-    fn choose(
-        &self,
-        description: &Description,
-    ) -> Result<Option<(usize, SmallVec<[Match; 4]>)>, SdpError> {
+    fn choose(&self, description: &Description) -> Result<Option<(usize, Choices)>, SdpError> {
         let mut candidates: Vec<(usize, &Stream)> = description
             .streams
             .iter()
@@ -396,7 +396,7 @@ impl Negotiation {
     }
 
     /// What to take of an offered stream: the codec agreed before while it is still offered, else by our preference.
-    fn match_offer(&self, stream: &Stream) -> SmallVec<[Match; 4]> {
+    fn match_offer(&self, stream: &Stream) -> Choices {
         let agreed = self.agreed.as_ref().map(|agreed| agreed.codec);
         let rest = self.codecs.iter().copied();
         let ours = agreed

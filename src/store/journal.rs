@@ -137,6 +137,10 @@ impl Counters {
     }
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every message is an entry"
+)]
 #[derive(Debug)]
 enum Message {
     Entry(Entry),

@@ -126,7 +126,7 @@ mod tests {
             let length = report.write(&mut bytes).unwrap();
             prop_assert_eq!(length % 4, 0);
             for short in 0..length {
-                prop_assert_eq!(report.write(&mut bytes.clone()[..short]), None);
+                prop_assert_eq!(report.write(&mut { bytes }[..short]), None);
             }
             let mut packets = compound(&bytes[..length]).unwrap();
             let blocks = match packets.next().unwrap() {
