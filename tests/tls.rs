@@ -196,6 +196,30 @@ struct Shown {
     lends: bool,
 }
 
+/// Only the last one may lend.
+const SHOWN: [Shown; 4] = [
+    Shown {
+        certificate: None,
+        alias: true,
+        lends: false,
+    },
+    Shown {
+        certificate: Some("other.example"),
+        alias: true,
+        lends: false,
+    },
+    Shown {
+        certificate: Some("partner.example"),
+        alias: false,
+        lends: false,
+    },
+    Shown {
+        certificate: Some("partner.example"),
+        alias: true,
+        lends: true,
+    },
+];
+
 /// RFC 5923: a partner's own connection takes our calls, if it offers that and has proved by its certificate to be the one we call. Else we open one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partner_lends_its_connection() {
@@ -206,31 +230,7 @@ async fn a_partner_lends_its_connection() {
     let toml = trust.plan(&format!("tls://partner.example:{port}"), "");
     let dns = format!("[server]\ndns = [\"{}\"]", names.address);
     let pbx = Pbx::start(&toml.replacen("[server]", &dns, 1)).await;
-    for (number, shown) in [
-        Shown {
-            certificate: None,
-            alias: true,
-            lends: false,
-        },
-        Shown {
-            certificate: Some("other.example"),
-            alias: true,
-            lends: false,
-        },
-        Shown {
-            certificate: Some("partner.example"),
-            alias: false,
-            lends: false,
-        },
-        Shown {
-            certificate: Some("partner.example"),
-            alias: true,
-            lends: true,
-        },
-    ]
-    .iter()
-    .enumerate()
-    {
+    for (number, shown) in SHOWN.iter().enumerate() {
         let own = shown
             .certificate
             .map(|name| trust.authority.sign(name, &[name]));

@@ -266,8 +266,16 @@ fn a_port_of_its_own_is_named() {
         port: Some(5060),
         ..wish(B)
     };
-    let mut peers = peers(&[], &[], None);
-    for wish in [own, unsaid, wish(C)] {
+    let wishes = vec![own, unsaid, wish(C)];
+    let entropy = Entropy::from_number(3);
+    let mut peers = Peers::new(
+        wishes.clone(),
+        Vec::new(),
+        None,
+        Duration::from_secs(3),
+        entropy,
+    );
+    for wish in wishes {
         let servers = Search::new(wish.clone(), &[Transport::Udp]).finish();
         peers.located(Mono::ZERO, &wish, servers);
     }
