@@ -287,14 +287,12 @@ fn what_later_versions_bring_is_refused() {
         faults! {
             "[server]" => "[server]\n«watch = true", later, "SIGHUP";
             "[server]" => "[server]\ndatabase = «\"postgres://db/vats\"", later, "sqlite://";
-            "[trunks.acme]" => "[recordings]\nformat = «\"opus\"\n[trunks.acme]", later, "use \"wav\"";
-            "[trunks.acme]" => "[trunks.acme]\ncodecs = [«\"g722\"]", later, "\"pcma\" or \"pcmu\"";
+            "[trunks.acme]" => "[trunks.acme]\ncodecs = [«\"g729\"]", later, "\"g722\" or \"opus\"";
             "[menus.main]" => "[«pools.sofas]\nlease = \"5m\"\n[menus.main]", later, "";
             "[menus.main]" => "[menus.main]\n«say = \"Hello\"", later, "prompt";
             "[voicemails.sales]" => "[voicemails.sales]\n«say = \"Hello\"", later, "prompt";
             "wait = \"20s\"" => "strategy = «\"longest-idle\"", later, "\"ring-all\" or \"linear\"";
             "1 = \"hunt:sales\"" => "1 = «\"callback:x\"", later, "";
-            "1 = \"hunt:sales\"" => "1 = «\"conference:x\"", later, "";
         },
         false,
     );
