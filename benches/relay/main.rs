@@ -267,7 +267,7 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
                     codec: Codec::Pcma,
                     send_payload_type: 8,
                     receive_payload_type: 8,
-                    telephone_event: None,
+                    telephone_event: Some((101, 101)),
                     event_clock_rate: 8_000,
                     opus: None,
                     packet_time_ms: 20,
@@ -287,8 +287,7 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
         );
     }
     if !record {
-        // So that all are in place before the first packet.
-        std::thread::sleep(Duration::from_millis(200));
+        settle(&mut plane);
         let mut found = drive(&phones, &targets, length, &["media-0"])?;
         found.memory = resident()?.saturating_sub(before);
         return Ok(found);
@@ -316,13 +315,21 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
             recorder.attach(recording, leg, side, None, reader);
         }
     }
-    std::thread::sleep(Duration::from_millis(500));
+    settle(&mut plane);
     let threads = ["media-0", "recorder", "record-disk"];
     let mut found = drive(&phones, &targets, length, &threads)?;
     let memory = resident()?.saturating_sub(before);
     recorder.shutdown();
     found.memory = memory;
     Ok(found)
+}
+
+/// All are in place before the first packet: what a worker's ring had no room for goes out as it is polled.
+fn settle(plane: &mut Plane) {
+    for _ in 0..100 {
+        while plane.poll_report().is_some() {}
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn call_record(call_id: CallId, arrived_at: Wall) -> CallRecord {
