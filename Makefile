@@ -12,11 +12,10 @@ SOAK_WORLDS ?= 5000
 BUILD_PACKAGES := libopus-dev pkg-config
 TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftables
 
-# End-to-end tests that measure time or load run one after the other, after all the rest.
-QUIET_TESTS := missed_calls load storm
-# These wait most of their time: two lanes of them run beside the others.
-WAITING_TESTS := vanished_phone transfers subscriptions two_switches real_provider
-MORE_WAITING_TESTS := dialogs phones providers home_nat carriers edge_proxy desk_phone
+# End-to-end tests that measure time or load run after all the rest, and so do those that count allocations.
+QUIET_TESTS := missed_calls:: load:: storm::
+# Most of them wait most of their time.
+SIDE_BY_SIDE ?= 6
 
 .PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 
@@ -36,29 +35,24 @@ lint: ## Formatting and clippy
 unit: build-packages ## The library's own tests and the house rules
 	cargo test --locked --lib --bins --test architecture
 
-# The shell's globs are the list of tests, files and folders alike, so a new one is run without being named here.
-end-to-end: build-packages test-packages ## Tests against real peers
-	@apart=' $(QUIET_TESTS) $(WAITING_TESTS) $(MORE_WAITING_TESTS) architecture '; names=(); \
-	for file in tests/*.rs tests/*/main.rs; do \
-	  name=$${file#tests/}; name=$${name%.rs}; name=$${name%/main}; \
-	  [[ $$apart == *" $$name "* ]] || names+=(--test $$name); \
-	done; \
-	cargo test --locked --no-run --tests; \
-	logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; \
-	cargo test --locked --no-fail-fast $(WAITING_TESTS:%=--test %) >"$$logs/1" 2>&1 & one=$$!; \
-	cargo test --locked --no-fail-fast $(MORE_WAITING_TESTS:%=--test %) >"$$logs/2" 2>&1 & two=$$!; \
-	echo cargo test --locked --no-fail-fast $${names[@]}; \
-	status=0; cargo test --locked --no-fail-fast $${names[@]} || status=$$?; \
-	wait $$one || status=$$?; wait $$two || status=$$?; cat "$$logs/1" "$$logs/2"; exit $$status
+# What only computes runs beside the others, and gives way to them.
+end-to-end: build-packages test-packages ## Whole calls in virtual time, and against real peers
+	@cargo test --locked --no-run --tests; \
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	nice -n 10 cargo test --locked --test in_process >"$$log" 2>&1 & beside=$$!; \
+	echo cargo test --locked --test end_to_end; \
+	status=0; cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %) || status=$$?; \
+	wait $$beside || status=$$?; cat "$$log"; exit $$status
 
-quiet: build-packages test-packages ## Tests of time and load, one after the other
-	@failed=; for name in $(QUIET_TESTS); do \
-	  echo cargo test --locked --test $$name; \
-	  cargo test --locked --test $$name || failed=yes; \
+quiet: build-packages test-packages ## Tests of time, load and allocations, one after the other
+	@failed=; cargo test --locked --test media_no_alloc || failed=yes; \
+	for name in $(QUIET_TESTS); do \
+	  echo cargo test --locked --test end_to_end $$name; \
+	  cargo test --locked --test end_to_end $$name || failed=yes; \
 	done; [[ -z $$failed ]]
 
 soak: build-packages ## 100,000 random calls in virtual time, some minutes
-	VATS_WORLDS=$(SOAK_WORLDS) cargo test --locked --test whole_calls -- --nocapture
+	VATS_WORLDS=$(SOAK_WORLDS) cargo test --locked --test in_process whole_calls:: -- --nocapture
 
 # On a stable toolchain, without sanitizers: coverage guides the fuzzer all the same, and memory safety is the compiler's.
 fuzz: build-packages fuzz-packages ## Fuzz every parser and the SIP endpoint, a minute each

@@ -1,18 +1,16 @@
 //! The main job: a caller goes through the menu and the hunt to an operator; both hear each other; the conversation is on the recording.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::baresip::Baresip;
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, pause};
 use serde_json::Value;
-use support::baresip::Baresip;
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::Sipp;
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const EVENTS: [&str; 5] = [
@@ -85,7 +83,7 @@ async fn check_accounts(pbx: &Pbx, receiver: &Receiver, call: &Value, caller: &s
     assert!(!call["trace"].as_array().expect("trace").is_empty());
     receiver.accepted("call.ended", caller, LIMIT).await;
     let recording = call["recording_id"].as_str().expect("a recording");
-    support::eventually(LIMIT, "recording.ready", || async {
+    crate::support::eventually(LIMIT, "recording.ready", || async {
         let all = receiver.deliveries();
         let ready = all.iter().find(|d| {
             d.kind() == "recording.ready" && d.event["data"]["recording_id"] == recording
@@ -164,7 +162,7 @@ async fn sipp_caller_and_sipp_operator() {
     far.tone(None);
     assert!(invite.header("From").unwrap().contains(number));
 
-    let answered = |m: &support::sipp::Traced| m.sent && m.media().is_some();
+    let answered = |m: &crate::support::sipp::Traced| m.sent && m.media().is_some();
     let accepted = phone.message(LIMIT, "its 200", answered).await;
     let bye = caller
         .message(LIMIT, "its BYE", |m| m.sent && m.start().starts_with("BYE"))

@@ -456,6 +456,36 @@ fn the_architecture_page_lists_the_modules() {
     report(&problems);
 }
 
+#[test]
+fn every_test_file_is_run() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let is_root = |name: &str| manifest.contains(&format!("[[test]]\nname = \"{name}\"\n"));
+    let all = sources(&["tests"]);
+    let at_top = |source: &&Source| source.path.parent() == Some(Path::new("tests"));
+    let (roots, others): (Vec<&Source>, Vec<&Source>) = all
+        .iter()
+        .filter(at_top)
+        .partition(|source| is_root(source.path.file_stem().unwrap().to_str().unwrap()));
+    let mut problems = Vec::new();
+    for source in others {
+        let declared = format!(
+            "\nmod {};\n",
+            source.path.file_stem().unwrap().to_str().unwrap()
+        );
+        let times = roots
+            .iter()
+            .filter(|root| root.text.contains(&declared))
+            .count();
+        if times != 1 {
+            problems.push(format!(
+                "{}: a module of {times} test binaries instead of one",
+                source.name()
+            ));
+        }
+    }
+    report(&problems);
+}
+
 /// A module is listed as `name`, `name/`, `parent::name`, `parent/name` or `src/…`.
 fn mentions(page: &str, parent: &str, name: &str) -> bool {
     let inner = [format!("{parent}/{name}"), format!("{parent}::{name}")];

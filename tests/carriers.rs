@@ -1,21 +1,19 @@
 //! What carriers do that phones do not: challenges in the middle of a call, progress without sound, callers named in their own way, calls sent elsewhere,
 //! calls of theirs joined, IPv6.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use support::by_hand::{Peer, sdp};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Then};
-use support::script::{Audio, Script};
-use support::sipp::{Run, Sipp};
-use support::softphone::Softphone;
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, free_port, pause};
+use crate::support::by_hand::{Peer, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Then};
+use crate::support::script::{Audio, Script};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::softphone::Softphone;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, free_port, pause};
 use tokio::task::block_in_place;
 use vats::sip::wire::{Message, Method, Name};
 
@@ -463,7 +461,7 @@ async fn a_trunk_over_ipv6() {
                 six(&far)
             );
         let near = Pbx::start(&near).await;
-        support::eventually(LIMIT, "the far side lives", || async {
+        crate::support::eventually(LIMIT, "the far side lives", || async {
             let trunks = near.items("/api/v1/trunks").await;
             let far = trunks.iter().find(|trunk| trunk["trunk"] == "far")?;
             (far["peers"][0]["state"] == "up").then_some(())

@@ -1,17 +1,15 @@
 //! Phones with wide codecs: between a phone and the telephone network sound and keys are converted, between two phones they
 //! pass as they are, and prompts are heard in every codec.
 
-mod support;
-
 use std::time::Duration;
 
-use support::baresip::Baresip;
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Then};
-use support::sipp::Sipp;
-use support::sound::{self, Law};
-use support::{CALLER, eventually, pause};
+use crate::support::baresip::Baresip;
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, eventually, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const CALLER_TONE: f64 = 440.0;

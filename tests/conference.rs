@@ -1,17 +1,15 @@
 //! Conferences through the real binary, with phones that say tones and keep what they hear.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
 
-use support::by_hand::{Peer, sdp};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::{Packet, RtpPeer};
-use support::sound::{self, Law};
-use support::{eventually, pause};
+use crate::support::by_hand::{Peer, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::{Packet, RtpPeer};
+use crate::support::sound::{self, Law};
+use crate::support::{eventually, pause};
 use vats::audio::goertzel;
 use vats::sip::wire::{Message, Method};
 
@@ -71,7 +69,7 @@ impl Member {
         let formats = format!("{} 101", law.payload_type());
         let offer = sdp(voice.address, &formats) + "a=rtpmap:101 telephone-event/8000\r\n";
         let ok = peer.connected(number, &offer);
-        voice.send_to(support::by_hand::media_of(&ok));
+        voice.send_to(crate::support::by_hand::media_of(&ok));
         Member { peer, voice, ok }
     }
 

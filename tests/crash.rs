@@ -1,17 +1,15 @@
 //! kill -9 and SIGTERM in the middle of calls: what was recorded and accounted survives.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, free_port, pause};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, free_port, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const DEAF: (std::net::IpAddr, u16) = (PHONES, 9_000);

@@ -1,16 +1,14 @@
 //! Scanners, wrong passwords, forged sources, overload and toll fraud, by hand on raw sockets.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use crate::support::by_hand::{Peer, QUIET, SOON, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::softphone::Softphone;
+use crate::support::{CALLER, eventually, pause};
 use serde_json::Value;
-use support::by_hand::{Peer, QUIET, SOON, sdp};
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::softphone::Softphone;
-use support::{CALLER, eventually, pause};
 use vats::sip::endpoint::SessionId;
 use vats::sip::wire::{Message, Method, Name};
 
@@ -200,7 +198,11 @@ async fn where_a_phone_is_registered_the_failing_user_alone_is_slowed_down() {
     let pbx = Pbx::start(&plan("")).await;
     let mut phone = Peer::new(&pbx, HOME);
     let uri = format!("sip:anna@{}", phone.at);
-    let (ok, _) = phone.register("anna", "secret-anna", &support::by_hand::contact(&uri));
+    let (ok, _) = phone.register(
+        "anna",
+        "secret-anna",
+        &crate::support::by_hand::contact(&uri),
+    );
     assert_eq!(ok.status(), 200);
     let mut intruder = Peer::new(&pbx, HOME);
     for _ in 0..30 {

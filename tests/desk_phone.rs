@@ -1,18 +1,16 @@
 //! A real phone with several lines (linphonec) does what desk phones do: holds, consults, transfers blind and attended, is given calls by others.
 
-mod support;
-
 use std::time::Duration;
 
-use support::linphone::Linphone;
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::RtpPeer;
-use support::script::{Audio, Script};
-use support::sipp::{Run, Sipp};
-use support::softphone::Softphone;
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, pause};
+use crate::support::linphone::Linphone;
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::script::{Audio, Script};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::softphone::Softphone;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const FROM: &str = "+79160000001";
@@ -216,7 +214,7 @@ async fn it_watches_a_colleague() {
         return;
     };
     let told = async |what: &str| {
-        support::eventually(LIMIT, &format!("boris is told {what}"), || async {
+        crate::support::eventually(LIMIT, &format!("boris is told {what}"), || async {
             let log = boris.log();
             let (_, document) = log.rsplit_once("<presence ")?;
             document.contains(what).then_some(())
@@ -230,7 +228,7 @@ async fn it_watches_a_colleague() {
     told("on-the-phone").await;
     anna.hang_up(session);
     clara.says("the caller hung up").await;
-    support::eventually(LIMIT, "boris is told that she is free", || async {
+    crate::support::eventually(LIMIT, "boris is told that she is free", || async {
         let log = boris.log();
         let (_, document) = log.rsplit_once("<presence ")?;
         (!document.contains("on-the-phone")).then_some(())

@@ -1,18 +1,16 @@
 //! The other places where a call can go: voicemail, forward, colleagues, outside numbers, and calls placed by the API.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{self, Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, free_port, pause};
 use serde_json::{Value, json};
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::rtp_peer::RtpPeer;
-use support::scenario::{self, Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, free_port, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const DEAF: (std::net::IpAddr, u16) = (PHONES, 9_000);
@@ -93,7 +91,7 @@ async fn a_message_is_left() {
     );
     let message = row["voicemail_id"].as_str().expect("a message").to_owned();
     receiver.accepted("call.missed", number, LIMIT).await;
-    support::eventually(LIMIT, "voicemail.left", || async {
+    crate::support::eventually(LIMIT, "voicemail.left", || async {
         let all = receiver.deliveries();
         let left = all.iter().find(|d| d.kind() == "voicemail.left");
         left.map(|left| assert_eq!(left.event["data"]["voicemail_id"], message.as_str()))
@@ -172,7 +170,7 @@ async fn operators_call_one_another_and_out() {
         invite.start()
     );
     assert!(invite.header("From").unwrap().contains("+74951000001"));
-    let row = support::eventually(LIMIT, "the outbound call ends", || async {
+    let row = crate::support::eventually(LIMIT, "the outbound call ends", || async {
         let all = pbx.items("/api/v1/calls").await;
         let ended = |call: &Value| call["direction"] == "outbound" && !call["ended_at"].is_null();
         all.into_iter().find(ended)

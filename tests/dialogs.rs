@@ -1,18 +1,16 @@
 //! What both sides may ask within a call: hold in each form, UPDATE, reliable provisional responses, session timers, glare, delayed offers.
 
-mod support;
-
 use std::time::Duration;
 
-use support::baresip::Baresip;
-use support::by_hand::{Peer, SOON, sdp};
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::Phone;
-use support::script::{Audio, Script};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, free_port, pause};
+use crate::support::baresip::Baresip;
+use crate::support::by_hand::{Peer, SOON, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::Phone;
+use crate::support::script::{Audio, Script};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, free_port, pause};
 use vats::sip::wire::Name;
 
 const LIMIT: Duration = Duration::from_secs(30);

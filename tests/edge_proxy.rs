@@ -1,22 +1,20 @@
 //! Phones behind an edge proxy (RFC 3327): they register, are called and call through it, whatever transport they speak to it. A proxy of our own,
 //! and Kamailio where it is installed.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use support::baresip::{Baresip, Place};
-use support::certificates::Authority;
-use support::edge::Edge;
-use support::kamailio::Kamailio;
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::Sipp;
-use support::sound::{self, Law};
-use support::watcher::Watcher;
-use support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
+use crate::support::baresip::{Baresip, Place};
+use crate::support::certificates::Authority;
+use crate::support::edge::Edge;
+use crate::support::kamailio::Kamailio;
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::{self, Law};
+use crate::support::watcher::Watcher;
+use crate::support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
 use vats::sip::wire::{Message, Method, Name};
 
 const LIMIT: Duration = Duration::from_secs(20);

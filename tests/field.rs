@@ -1,15 +1,13 @@
 //! The PBX against what comes in from the field: malformed, odd, repeated and hostile messages, hand-made on raw sockets.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use crate::support::by_hand::{Peer, QUIET, SOON, contact, echoed, media_of, rtp, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::{CALLER, PHONES, pause};
 use bytes::Bytes;
-use support::by_hand::{Peer, QUIET, SOON, contact, echoed, media_of, rtp, sdp};
-use support::pbx::{self, Pbx};
-use support::{CALLER, PHONES, pause};
 use vats::sip::wire::{Message, Method, Name};
 
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
@@ -407,7 +405,7 @@ async fn junk_on_the_media_port_disturbs_nobody() {
     caller.hang_up(&ok);
     pbx.wait_until_idle(SOON).await;
     // Its media socket is closed at the next look of the worker.
-    support::eventually(SOON, "the media socket closes", || async {
+    crate::support::eventually(SOON, "the media socket closes", || async {
         (pbx.sockets() <= before + 1).then_some(())
     })
     .await;
@@ -518,7 +516,7 @@ async fn the_api_refuses_what_it_must() {
     let ok = caller.connected("+74951000001", &sdp(caller.at, "0"));
     caller.hang_up(&ok);
     drop(crowd);
-    support::eventually(SOON, "the crowd is gone", || async {
+    crate::support::eventually(SOON, "the crowd is gone", || async {
         (pbx.open_files() < 100).then_some(())
     })
     .await;

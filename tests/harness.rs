@@ -1,15 +1,13 @@
 //! The instruments themselves: SIPp scenarios against one another and the RTP peer, without the PBX between them.
 
-mod support;
-
 use std::time::Duration;
 
-use support::baresip::Baresip;
-use support::rtp_peer::RtpPeer;
-use support::scenario::{self, Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, pause};
+use crate::support::baresip::Baresip;
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{self, Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(10);
 

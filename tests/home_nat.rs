@@ -1,19 +1,17 @@
 //! Phones at home: baresip behind a router that translates addresses, over UDP and TLS. The homes are network namespaces; where the machine does not let
 //! us make any, this says so and is skipped.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::baresip::{Baresip, Place};
-use support::certificates::Authority;
-use support::home::{Home, PHONE};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::stream::Stream;
-use support::{eventually, pause, sound};
+use crate::support::baresip::{Baresip, Place};
+use crate::support::certificates::Authority;
+use crate::support::home::{Home, PHONE};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::stream::Stream;
+use crate::support::{eventually, pause, sound};
 use tempfile::TempDir;
 use vats::sip::wire::Name;
 
@@ -276,7 +274,7 @@ async fn the_public_address_is_told_outside() {
             );
             let body = String::from_utf8(invite.body().to_vec()).unwrap();
             assert!(body.contains(&format!("c=IN IP4 {told}\r\n")), "{body}");
-            let sdp = support::by_hand::sdp(SocketAddr::new(home.pbx, 9_000), "0");
+            let sdp = crate::support::by_hand::sdp(SocketAddr::new(home.pbx, 9_000), "0");
             phone.respond(&invite, 200, &contact, &sdp).await;
             phone.request("ACK").await;
             let bye = phone.request("BYE").await;

@@ -1,16 +1,14 @@
 //! A menu driven by keys in each of the ways in which phones tell them: RFC 4733, INFO, tones. Every press counts once,
 //! however often and in however many ways it is told.
 
-mod support;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use crate::support::by_hand::{Peer, media_of, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::sound::Law;
+use crate::support::{CALLER, pause};
 use serde_json::Value;
-use support::by_hand::{Peer, media_of, sdp};
-use support::pbx::{self, Pbx};
-use support::sound::Law;
-use support::{CALLER, pause};
 use vats::sip::wire::Message;
 
 const NUMBER: &str = "+74951000001";

@@ -1,15 +1,13 @@
 //! Limits that hold before and after: connections that get no handshake, bans that run out, and what was talked when the process dies.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use support::by_hand::{Peer, QUIET, SOON, sdp};
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::softphone::Softphone;
-use support::{CALLER, eventually};
+use crate::support::by_hand::{Peer, QUIET, SOON, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::softphone::Softphone;
+use crate::support::{CALLER, eventually};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use vats::sip::wire::Method;

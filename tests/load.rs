@@ -1,15 +1,13 @@
 //! 200 calls at 20 a second through menu and hunt: every one accounted for, nothing left behind. Needs a quiet machine.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::pbx::{self, Pbx};
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::Law;
-use support::{CALLER, PHONES, free_port};
+use crate::support::pbx::{self, Pbx};
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::Law;
+use crate::support::{CALLER, PHONES, free_port};
 
 const OPERATORS: usize = 100;
 const CALLS: u32 = 200;
@@ -77,12 +75,12 @@ async fn two_hundred_calls_leave_nothing_behind() {
     let pbx = Pbx::start(&plan(phones)).await;
     // What is opened once (database connections, logs) is open after the first few calls.
     wave(&pbx, phones, 5).await;
-    support::pause(2_000).await;
+    crate::support::pause(2_000).await;
     let before = (pbx.open_files(), pbx.sockets());
     wave(&pbx, phones, CALLS).await;
 
     let expected = usize::try_from(CALLS).unwrap() + 5;
-    let rows = support::eventually(LIMIT, "every call is in the ledger", || async {
+    let rows = crate::support::eventually(LIMIT, "every call is in the ledger", || async {
         let mut rows = Vec::new();
         let mut next = String::new();
         loop {
@@ -108,7 +106,7 @@ async fn two_hundred_calls_leave_nothing_behind() {
     assert_eq!(ids.len(), expected);
 
     // Idle keep-alive connections of this test's own client count as files of the PBX: compare when they are the same.
-    support::eventually(Duration::from_secs(20), "the files of before", || async {
+    crate::support::eventually(Duration::from_secs(20), "the files of before", || async {
         let now = (pbx.open_files(), pbx.sockets());
         (now.0 <= before.0 && now.1 <= before.1).then_some(())
     })

@@ -1,14 +1,12 @@
 //! Nobody answers: the overflow comes on time, the phones are cancelled, the event arrives once and is signed. Needs a quiet machine.
 
-mod support;
-
 use std::time::Duration;
 
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Sipp, Traced};
-use support::{CALLER, PHONES};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Sipp, Traced};
+use crate::support::{CALLER, PHONES};
 
 const LIMIT: Duration = Duration::from_secs(40);
 const MEDIA: (std::net::IpAddr, u16) = (CALLER, 9_000);
@@ -82,7 +80,7 @@ async fn ring_all_overflows_after_twenty_seconds() {
     assert_eq!((both[0].answered, &both[0].id), (500, &taken.id));
     let pause = (both[1].at - both[0].at).as_secs_f64();
     assert!((4.9..7.0).contains(&pause), "again after {pause} s");
-    support::pause(1_500).await;
+    crate::support::pause(1_500).await;
     assert_eq!(receiver.of("call.missed", number).len(), 2);
     assert_eq!(receiver.of("call.ended", number).len(), 1);
     let missed = pbx.items("/api/v1/missed").await;

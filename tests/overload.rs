@@ -1,8 +1,5 @@
 //! New calls and registrations while the PBX cannot keep up, in virtual time: 503 with Retry-After before those that run suffer, and an end of it.
 
-#[path = "support/plan_edge.rs"]
-mod plan_edge;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +16,7 @@ use vats::switch::effect::Effect;
 use vats::switch::handle::Views;
 use vats::switch::reach::Reach;
 
-use plan_edge::Silence;
+use crate::plan_edge::Silence;
 
 const PLAN: &str = r#"
 [server]

@@ -1,14 +1,12 @@
 //! The built-in test phones, `vats dial` and `vats answer`, through the real binary: whole calls, what they print and how they exit.
 
-mod support;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::{pause, sound};
 use serde_json::Value;
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::{pause, sound};
 
 const CALLER: &str = "+79160000000";
 const CALLER_TONE: f64 = 440.0;
@@ -248,7 +246,7 @@ async fn what_goes_wrong_is_said() {
 async fn the_printed_commands_work() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let sip = support::free_port("127.0.0.1".parse().unwrap());
+    let sip = crate::support::free_port("127.0.0.1".parse().unwrap());
     let sample = std::fs::read_to_string("config/vats.toml").unwrap();
     let sample = sample
         .replace("127.0.0.1:5060", &format!("127.0.0.1:{sip}"))

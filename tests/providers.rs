@@ -1,19 +1,17 @@
 //! Providers that fail, refuse, challenge and want things their own way.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::support::name_server::{NameServer, host, srv};
+use crate::support::pbx::{self, Pbx};
+use crate::support::provider::{Invite, Provider, Register, Ways};
+use crate::support::receiver::Receiver;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::Law;
+use crate::support::{CALLER, eventually, free_port, pause};
 use serde_json::Value;
-use support::name_server::{NameServer, host, srv};
-use support::pbx::{self, Pbx};
-use support::provider::{Invite, Provider, Register, Ways};
-use support::receiver::Receiver;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::Law;
-use support::{CALLER, eventually, free_port, pause};
 use vats::sip::wire::{Method, Name};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -195,10 +193,10 @@ async fn the_next_trunk_is_tried() {
             gone.address, second.address
         );
     let pbx = Pbx::start(&toml).await;
-    let place = (support::PHONES, 9_000);
+    let place = (crate::support::PHONES, 9_000);
     let mut phone = Sipp::start(&Run::once(
-        support::scenario::operator_dials("anna", "+79161234567", place, 500),
-        support::PHONES,
+        crate::support::scenario::operator_dials("anna", "+79161234567", place, 500),
+        crate::support::PHONES,
         pbx.sip,
     ));
     phone.finished(LIMIT).await;
@@ -431,7 +429,7 @@ async fn early_media_passes_through_a_forward() {
 async fn an_invite_without_an_offer() {
     let toml = pbx::server() + "\n[numbers.\"+74951000001\"]\nto = \"echo\"\n";
     let pbx = Pbx::start(&toml).await;
-    let xml = support::scenario::late_offer("+74951000001", FROM, MEDIA, Law::Mu, 500);
+    let xml = crate::support::scenario::late_offer("+74951000001", FROM, MEDIA, Law::Mu, 500);
     let mut caller = Sipp::start(&Run::once(xml, CALLER, pbx.sip));
     caller.finished(LIMIT).await;
     let answer = caller.answer(LIMIT).await;

@@ -1,15 +1,13 @@
 //! How a leg sounds: reports both ways, loss that is noticed, told and kept.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::by_hand::Peer;
+use crate::support::media_peer::{MediaPeer, SSRC};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::{CALLER, eventually, pause};
 use serde_json::Value;
-use support::by_hand::Peer;
-use support::media_peer::{MediaPeer, SSRC};
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::{CALLER, eventually, pause};
 use vats::sdp::negotiate::{Codec, Negotiation};
 use vats::sip::wire::Message;
 

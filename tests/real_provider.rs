@@ -1,19 +1,17 @@
 //! A provider made of another project's server (Kamailio): its registrar, its digest with nonces that live for two seconds, its Record-Route, its forks.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use support::by_hand::{Peer, sdp};
-use support::kamailio::Kamailio;
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::script::{Audio, Script};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use crate::support::by_hand::{Peer, sdp};
+use crate::support::kamailio::Kamailio;
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::script::{Audio, Script};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, eventually, free_port, pause};
 use vats::sip::wire::{Method, Name};
 
 const LIMIT: Duration = Duration::from_secs(30);

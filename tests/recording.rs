@@ -1,20 +1,18 @@
 //! Recordings: exact to the sample, through transfers and pauses, as WAV and as Opus, and after kill -9 at any stage.
 
-mod support;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::sound::{self, Law};
+use crate::support::{eventually, pause};
 use audiopus::coder::Decoder;
 use audiopus::packet::Packet;
 use audiopus::{Channels, MutSignals, SampleRate};
 use ogg::PacketReader;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::sound::{self, Law};
-use support::{eventually, pause};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const NUMBER: &str = "+74951000001";

@@ -1,17 +1,15 @@
 //! A new configuration in a running PBX, by API and by SIGHUP: all of it or nothing.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::Vats;
+use crate::support::receiver::Receiver;
+use crate::support::scenario;
+use crate::support::sipp::{Run, Sipp};
+use crate::support::{CALLER, free_port, pause};
 use serde_json::Value;
-use support::pbx::{self, Pbx};
-use support::phone::Vats;
-use support::receiver::Receiver;
-use support::scenario;
-use support::sipp::{Run, Sipp};
-use support::{CALLER, free_port, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const TRUNK: &str = "\n[trunks.here]\naccept = [\"127.0.0.1/32\"]\n";
@@ -27,7 +25,7 @@ fn menu(key: &str) -> String {
 }
 
 async fn told(receiver: &Receiver, kind: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-    support::eventually(LIMIT, kind, || async {
+    crate::support::eventually(LIMIT, kind, || async {
         let all = receiver.deliveries();
         let mut these = all.iter().filter(|delivery| delivery.kind() == kind);
         these
@@ -137,7 +135,7 @@ async fn a_bad_configuration_changes_nothing() {
         assert!(text.contains(": error: "), "{text}");
     }
     pbx.signal("HUP");
-    support::eventually(LIMIT, "the log says why", || async {
+    crate::support::eventually(LIMIT, "the log says why", || async {
         let log = pbx.log();
         (log.contains("there is no [operators.carl]") && log.contains("not reloaded")).then_some(())
     })

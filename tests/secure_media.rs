@@ -1,19 +1,17 @@
 //! SRTP with keys in SDP: own peers in both directions, baresip, keys that stay and keys that change, and what is refused.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::baresip::{Baresip, Place};
-use support::by_hand::{Peer, SOON, contact, sdp};
-use support::media_peer::MediaPeer;
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Then};
-use support::sipp::Sipp;
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use crate::support::baresip::{Baresip, Place};
+use crate::support::by_hand::{Peer, SOON, contact, sdp};
+use crate::support::media_peer::MediaPeer;
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, eventually, free_port, pause};
 use vats::rtp::srtp::Suite;
 use vats::sdp::crypto::Policy;
 use vats::sdp::negotiate::{Codec, KeySeed, Negotiation};

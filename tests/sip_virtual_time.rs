@@ -1,15 +1,10 @@
 //! SIP endpoints against each other in virtual time, over a network that loses, repeats and reorders.
 
-#[path = "support/netem.rs"]
-mod netem;
-#[path = "support/sip_net.rs"]
-mod sip_net;
-
 use std::collections::BTreeMap;
 
+use crate::netem::{Conditions, Random};
+use crate::sip_net::{A, B, SipNet, micros, with_seeds};
 use bytes::Bytes;
-use netem::{Conditions, Random};
-use sip_net::{A, B, SipNet, micros, with_seeds};
 use vats::sip::endpoint::command::{Command, Invite, Request, Routing, Usage};
 use vats::sip::endpoint::event::{Event, RequestId};
 use vats::sip::endpoint::{Census, SessionId};

@@ -1,17 +1,15 @@
 //! A registration storm of 10,000 phones in 200 offices and a scanner of 5,000 users, both at once with 50 running calls and new ones all the time: the calls
 //! do not notice, the scanner is banned, no honest phone is. Needs a quiet machine.
 
-mod support;
-
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::CALLER;
+use crate::support::by_hand::{Peer, media_of, sdp};
+use crate::support::pbx::{self, Pbx};
 use bytes::Bytes;
-use support::CALLER;
-use support::by_hand::{Peer, media_of, sdp};
-use support::pbx::{self, Pbx};
 use vats::sip::wire::{Message, Name};
 
 const OFFICES: usize = 200;
@@ -343,7 +341,7 @@ async fn calls_do_not_notice_a_storm_and_a_scanner() {
     assert_eq!(there, OFFICES * PHONES_EACH);
     pbx.wait_until_idle(Duration::from_secs(10)).await;
     let expected = times.len();
-    support::eventually(
+    crate::support::eventually(
         Duration::from_secs(20),
         "every call is accounted",
         || async {

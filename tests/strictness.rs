@@ -1,14 +1,12 @@
 //! What a home phone, a carrier or a scanner may get wrong, over real sockets: each mistake has its answer, and the next request is served.
 //! `sipsak` is the real peer; what it cannot say is sent by hand.
 
-mod support;
-
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use support::by_hand::{Peer, SOON, sdp};
-use support::pbx::{self, Pbx};
-use support::{CALLER, pause};
+use crate::support::by_hand::{Peer, SOON, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::{CALLER, pause};
 use vats::sip::wire::{Message, Method, Name};
 
 const PLAN: &str = r#"

@@ -1,15 +1,13 @@
 //! What phones watch, through the real binary: lamps of colleagues and slots, the message lamp, presence, and how subscriptions end.
 
-mod support;
-
 use std::time::Duration;
 
-use support::by_hand::{Peer, contact};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::softphone::Softphone;
-use support::watcher::Watcher;
-use support::{CALLER, PHONES, pause};
+use crate::support::by_hand::{Peer, contact};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::softphone::Softphone;
+use crate::support::watcher::Watcher;
+use crate::support::{CALLER, PHONES, pause};
 use vats::sip::wire::Name;
 
 const NUMBER: &str = "+74951000001";

@@ -1,17 +1,15 @@
 //! Supervisors through the real binary: who hears whom, what the recording holds, who may.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::support::by_hand::{Peer, media_of, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::sound::{self, Law};
+use crate::support::{eventually, pause};
 use serde_json::{Value, json};
-use support::by_hand::{Peer, media_of, sdp};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::RtpPeer;
-use support::sound::{self, Law};
-use support::{eventually, pause};
 use vats::audio::goertzel;
 use vats::sip::wire::Message;
 

@@ -1,21 +1,19 @@
 //! TLS as providers and phones use it: SIPp through OpenSSL, connections lent to us by a partner (RFC 5923), and what becomes of phones when the PBX
 //! starts again.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use support::certificates::Authority;
-use support::name_server::{NameServer, host};
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::stream::{SOON, Stream};
-use support::tunnel::Tunnel;
-use support::{CALLER, PHONES, eventually, free_port, pause};
+use crate::support::certificates::Authority;
+use crate::support::name_server::{NameServer, host};
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::stream::{SOON, Stream};
+use crate::support::tunnel::Tunnel;
+use crate::support::{CALLER, PHONES, eventually, free_port, pause};
 use tempfile::TempDir;
 use vats::sip::wire::Name;
 
@@ -266,7 +264,7 @@ async fn a_partner_lends_its_connection() {
                 via.starts_with("SIP/2.0/TLS ") && !via.contains("alias"),
                 "{via}"
             );
-            let body = support::by_hand::sdp(SocketAddr::new(PARTNER, 9_000), "0");
+            let body = crate::support::by_hand::sdp(SocketAddr::new(PARTNER, 9_000), "0");
             let contact = format!("sip:partner.example:{port};transport=tls");
             stream.respond(&invite, 200, &contact, &body).await;
             stream.request("ACK").await;

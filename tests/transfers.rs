@@ -1,17 +1,15 @@
 //! Calls that are passed on, joined, picked up, parked and sent elsewhere, through the real binary and real phones.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::support::baresip::Baresip;
+use crate::support::by_hand::{Peer, sdp};
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::softphone::Softphone;
+use crate::support::{CALLER, PHONES, eventually, free_port, pause, sound};
 use serde_json::Value;
-use support::baresip::Baresip;
-use support::by_hand::{Peer, sdp};
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::softphone::Softphone;
-use support::{CALLER, PHONES, eventually, free_port, pause, sound};
 use vats::sip::wire::{Method, Name};
 
 const NUMBER: &str = "+74951000001";

@@ -1,22 +1,20 @@
 //! SIP over TCP, TLS, WebSockets and IPv6, with real peers: SIPp (Debian's has no TLS), baresip, the built-in phones, and connections by hand.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use support::baresip::{Baresip, Place};
-use support::by_hand::sdp;
-use support::certificates::Authority;
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::{Run, Sipp};
-use support::sound::{self, Law};
-use support::stream::{SOON, Stream};
-use support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
+use crate::support::baresip::{Baresip, Place};
+use crate::support::by_hand::sdp;
+use crate::support::certificates::Authority;
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::sound::{self, Law};
+use crate::support::stream::{SOON, Stream};
+use crate::support::{ANYWHERE, CALLER, PHONES, eventually, free_port, pause};
 use tempfile::TempDir;
 use vats::sip::wire::framer::Frame;
 use vats::sip::wire::{Message, Name};

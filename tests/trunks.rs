@@ -1,17 +1,15 @@
 //! Providers: registration with a challenge, two accounts at one address, and laws that differ from the phone's.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use support::pbx::{self, Pbx};
-use support::receiver::Receiver;
-use support::rtp_peer::RtpPeer;
-use support::scenario::{self, Caller, Phone, Then};
-use support::sipp::{Run, Sipp, Traced};
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, free_port, pause};
+use crate::support::pbx::{self, Pbx};
+use crate::support::receiver::Receiver;
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{self, Caller, Phone, Then};
+use crate::support::sipp::{Run, Sipp, Traced};
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, free_port, pause};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const MEDIA: (std::net::IpAddr, u16) = (CALLER, 9_000);
@@ -37,7 +35,7 @@ fn contact_user(registrar: &Sipp, account: &str) -> String {
 }
 
 async fn wait_for_trunk(receiver: &Receiver, trunk: &str, state: &str) {
-    support::eventually(LIMIT, &format!("{trunk} is {state}"), || async {
+    crate::support::eventually(LIMIT, &format!("{trunk} is {state}"), || async {
         let all = receiver.deliveries();
         let told = all.iter().find(|d| {
             let data = &d.event["data"];

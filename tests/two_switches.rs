@@ -1,21 +1,19 @@
 //! Two PBXs as each other's trunk: one registers at the other, and a call crosses both with sound, hold, transfers of every kind, session refresh
 //! and an end.
 
-mod support;
-
 use std::path::Path;
 use std::time::Duration;
 
-use support::baresip::Baresip;
-use support::certificates::Authority;
-use support::pbx::{self, Pbx};
-use support::phone::{self, Vats};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{self, Phone};
-use support::sipp::{Run, Sipp};
-use support::softphone::Softphone;
-use support::sound::{self, Law};
-use support::{PHONES, eventually, pause};
+use crate::support::baresip::Baresip;
+use crate::support::certificates::Authority;
+use crate::support::pbx::{self, Pbx};
+use crate::support::phone::{self, Vats};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{self, Phone};
+use crate::support::sipp::{Run, Sipp};
+use crate::support::softphone::Softphone;
+use crate::support::sound::{self, Law};
+use crate::support::{PHONES, eventually, pause};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Numbers of the second PBX: boris's and clara's.

@@ -1,15 +1,13 @@
 //! An operator's phone that vanishes in a call. Most of its minute is waiting: the RTP timeout (30 s) and the OPTIONS after it (32 s).
 
-mod support;
-
 use std::time::Duration;
 
-use support::pbx::{self, Pbx};
-use support::rtp_peer::RtpPeer;
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::Sipp;
-use support::sound::{self, Law};
-use support::{CALLER, PHONES, pause};
+use crate::support::pbx::{self, Pbx};
+use crate::support::rtp_peer::RtpPeer;
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::{self, Law};
+use crate::support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const DEAF: (std::net::IpAddr, u16) = (PHONES, 9_000);

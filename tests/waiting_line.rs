@@ -1,15 +1,13 @@
 //! Callers who wait, are refused or give up: SIP code, result, cause and trace of each.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::pbx::{self, Pbx};
+use crate::support::scenario::{Caller, Phone, Then};
+use crate::support::sipp::Sipp;
+use crate::support::sound::Law;
+use crate::support::{CALLER, PHONES, pause};
 use serde_json::Value;
-use support::pbx::{self, Pbx};
-use support::scenario::{Caller, Phone, Then};
-use support::sipp::Sipp;
-use support::sound::Law;
-use support::{CALLER, PHONES, pause};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const MEDIA: (std::net::IpAddr, u16) = (CALLER, 9_000);
@@ -100,7 +98,7 @@ async fn three_callers_one_operator_in_order() {
     for caller in &callers {
         let answered = caller.answer(LIMIT).await.at;
         assert!(answered >= freed, "two callers at once");
-        let bye = |m: &support::sipp::Traced| m.start().starts_with("BYE");
+        let bye = |m: &crate::support::sipp::Traced| m.start().starts_with("BYE");
         freed = caller.message(LIMIT, "BYE", bye).await.at;
     }
     for number in numbers {

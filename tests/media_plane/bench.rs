@@ -14,7 +14,8 @@ use vats::media::{Census, Plane, PlaneSettings};
 use vats::rtp::packet::Packet;
 use vats::sdp::negotiate::{Agreed, Codec, Direction};
 
-pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// This test's own address: nobody else takes ports there.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 7, 42, 1));
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {

@@ -10,7 +10,7 @@ use vats::call::media::{MediaAct, Role};
 use vats::ledger::id::BridgeId;
 use vats::sdp::negotiate::Codec;
 
-use crate::bench::{Bench, Phone, ports};
+use super::bench::{Bench, Phone, ports};
 
 const BRIDGE: u128 = 1;
 

@@ -1,7 +1,6 @@
 //! The end-to-end harness: the real binary, real SIP peers (SIPp, baresip), an RTP peer, a webhook receiver; all on loopback.
 //!
 //! Addresses: the PBX is 127.0.0.1, callers come from 127.0.0.2 (the trunk `acme` accepts it), operators' phones live on 127.0.0.3.
-#![allow(dead_code, reason = "each test binary uses a part of the harness")]
 
 pub mod baresip;
 pub mod by_hand;

@@ -10,7 +10,7 @@ use vats::sip::endpoint::event::Event;
 use vats::sip::endpoint::{Drops, Endpoint, Flow, ListenerId, SessionId, Settings};
 use vats::sip::wire::{Message, Name};
 
-use crate::rig::{SDP, wire};
+use super::rig::{SDP, wire};
 
 pub struct Caller {
     endpoint: Endpoint,

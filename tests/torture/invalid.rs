@@ -4,8 +4,8 @@
 use vats::sip::endpoint::event::Event;
 use vats::sip::wire::{Message, Name};
 
-use crate::caller::Caller;
-use crate::rig::{Rig, SDP, assert_refused, statuses, wire};
+use super::caller::Caller;
+use super::rig::{Rig, SDP, assert_refused, statuses, wire};
 
 /// A good INVITE to a number that answers at once, with one text replaced by another.
 fn invite(from: &str, to: &str) -> Vec<u8> {

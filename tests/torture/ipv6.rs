@@ -3,7 +3,7 @@
 use vats::sip::uri::Uri;
 use vats::sip::wire::{Message, Name};
 
-use crate::rig::{Rig, TRUNK_6, assert_refused, statuses, wire};
+use super::rig::{Rig, TRUNK_6, assert_refused, statuses, wire};
 
 /// A description with this connection line for the session and this one for the stream.
 fn description(session: &str, stream: &str) -> String {

@@ -2,8 +2,8 @@
 
 use vats::sip::wire::Name;
 
-use crate::caller::Caller;
-use crate::rig::{Rig, SDP, assert_refused, statuses, wire};
+use super::caller::Caller;
+use super::rig::{Rig, SDP, assert_refused, statuses, wire};
 
 #[test]
 fn s3_2_1_a_branch_that_is_only_the_cookie() {

@@ -4,8 +4,8 @@ use vats::sip::endpoint::event::Event;
 use vats::sip::uri::Uri;
 use vats::sip::wire::{Message, Name};
 
-use crate::caller::Caller;
-use crate::rig::{Rig, SDP, statuses, wire};
+use super::caller::Caller;
+use super::rig::{Rig, SDP, statuses, wire};
 
 /// Takes any value and any line; the display name holds an escaped backslash and quote, lists share lines, everything is folded.
 fn tortuous(to_tag: &str) -> Vec<u8> {

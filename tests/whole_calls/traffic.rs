@@ -1,6 +1,6 @@
 //! What is counted of the messages on the wire.
 
-use crate::world::Outcome;
+use super::world::Outcome;
 
 /// Counts the requests that only some calls have.
 pub fn note(outcome: &mut Outcome, message: &[u8], whose: &str) {

@@ -20,12 +20,12 @@ use vats::switch::effect::Effect;
 use vats::switch::handle::{Ask, Views};
 use vats::switch::reach::Reach;
 
-use crate::account::{call_of, faults_of, tally};
-use crate::media::Media;
-use crate::network::Network;
-use crate::peer::Peer;
+use super::account::{call_of, faults_of, tally};
+use super::media::Media;
+use super::network::Network;
+use super::peer::Peer;
+use super::traffic::note;
 use crate::plan_edge::Silence;
-use crate::traffic::note;
 
 const PBX: &str = "10.0.0.1:5060";
 

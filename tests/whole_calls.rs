@@ -5,8 +5,6 @@ mod account;
 mod media;
 mod network;
 mod peer;
-#[path = "../support/plan_edge.rs"]
-mod plan_edge;
 mod traffic;
 mod world;
 
@@ -15,8 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::world::{Outcome, World};
 use vats::sip::endpoint::command::Usage;
-use world::{Outcome, World};
 
 /// Worlds per run, and calls in each: ten thousand calls together.
 const WORLDS: u64 = 500;

@@ -70,7 +70,5 @@ mod caller;
 mod invalid;
 mod ipv6;
 mod layers;
-#[path = "../support/plan_edge.rs"]
-mod plan_edge;
 mod rig;
 mod valid;

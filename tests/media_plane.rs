@@ -6,8 +6,10 @@ mod room;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use bench::{Bench, LOOPBACK, PATIENCE, Phone, io, over, ports, sound};
-use room::{a_supervisor_listens_whispers_and_barges_in, three_hear_each_other_and_not_themselves};
+use self::bench::{Bench, LOOPBACK, PATIENCE, Phone, io, over, ports, sound};
+use self::room::{
+    a_supervisor_listens_whispers_and_barges_in, three_hear_each_other_and_not_themselves,
+};
 use vats::audio::clip::Clip;
 use vats::audio::g711;
 use vats::call::media::{MediaAct, MediaEvent, PlayMode};
