@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 
 use vats::clock::Clock;
 use vats::ledger::call::CallRecord;
-use vats::ledger::cause::Direction;
-use vats::ledger::clock::Wall;
-use vats::ledger::id::{CallId, LegId, RecordingId, Tenant};
+use vats::ledger::id::{CallId, LegId, RecordingId};
 use vats::ledger::journal::{Entry, RecordingKind};
 use vats::ledger::recording::Side;
 use vats::media::tap::{TapHeader, TapWriter, tap};
@@ -101,9 +99,10 @@ fn record(root: &std::path::Path, recordings: usize, length: Duration) -> io::Re
             recording,
             kind: RecordingKind::Conversation,
             mailbox: None,
-            call: call_record(CallId::from_u128(number), clock.now().wall),
+            call: CallRecord::begun(CallId::from_u128(number), clock.now().wall),
             wideband: false,
             opus: false,
+            shared: false,
         });
         for (leg, side) in [(2 * number, Side::Left), (2 * number + 1, Side::Right)] {
             let (writer, reader) = tap();
@@ -166,38 +165,6 @@ fn push(tap: &mut TapWriter, clock: Clock, frame: u32, payload: &[u8]) -> bool {
 /// Ids with random last bits, as real ones have.
 fn id(number: u128) -> RecordingId {
     RecordingId::from_u128(number << 64 | number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7 & 0xffff)
-}
-
-fn call_record(call: CallId, now: Wall) -> CallRecord {
-    CallRecord {
-        tenant: Tenant::default(),
-        call_id: call,
-        direction: Direction::Inbound,
-        caller: Some("+79160000000".to_owned()),
-        number: Some("+74951000001".to_owned()),
-        party: None,
-        landing_page: None,
-        trunk: None,
-        arrived_at: now,
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
-        path: Vec::new(),
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
-        plan_version: 1,
-        sequence: 1,
-    }
 }
 
 /// CPU time of the threads that record.

@@ -101,6 +101,10 @@ impl Writer {
             }
             Message::Detach(recording, leg, at) => {
                 self.change(recording, |open, room| open.detach(leg, at, room));
+                let open = self.slices[place(recording)].open.get(&recording);
+                if open.is_some_and(Open::is_left) {
+                    self.stop(recording, at);
+                }
             }
             Message::Pause(recording, paused, at) => {
                 self.change(recording, |open, _| open.pause(paused, at));
@@ -129,15 +133,22 @@ impl Writer {
 
     /// Takes what the taps hold and writes everything that nothing earlier can precede any more, for all whose turn it is.
     pub fn poll(&mut self, now: Mono) {
+        let mut left = Vec::new();
         for (index, slice) in (0u64..).zip(&mut self.slices) {
             if slice.open.is_empty() || now < slice.due {
                 continue;
             }
             slice.due = turn_after(now, index);
-            for open in slice.open.values_mut() {
+            for (recording, open) in &mut slice.open {
                 open.turn(now, &mut self.room);
                 open.announce_when_long(&mut self.room.tasks);
+                if open.is_left() {
+                    left.push(*recording);
+                }
             }
+        }
+        for recording in left {
+            self.stop(recording, now);
         }
     }
 
@@ -171,10 +182,11 @@ impl Writer {
             segments: Vec::new(),
             pauses: Vec::new(),
             copy_due: begin.opus,
+            fault: None,
         };
         let timeline = Timeline::new(at.mono, layout, rate_hz);
         self.room.tasks.push(Task::Create(record.clone().into()));
-        let open = Open::new(record, timeline);
+        let open = Open::new(record, timeline, begin.shared);
         let index = place(begin.recording);
         let slice = &mut self.slices[index];
         if slice.open.is_empty() {

@@ -210,6 +210,7 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            recordings_failed: self.recorder.failed(),
             connections: self.hub.len(),
         }
     }
@@ -292,6 +293,21 @@ impl Task {
                 call: *call,
                 wideband,
                 opus,
+                shared: false,
+            }),
+            RecordAct::StartConference {
+                recording,
+                call,
+                wideband,
+                opus,
+            } => self.recorder.begin(Begin {
+                recording,
+                kind: RecordingKind::Conversation,
+                mailbox: None,
+                call: *call,
+                wideband,
+                opus,
+                shared: true,
             }),
             RecordAct::StartMessage {
                 recording,
@@ -307,6 +323,7 @@ impl Task {
                 call: *call,
                 wideband,
                 opus,
+                shared: false,
             }),
             RecordAct::Attach {
                 recording,

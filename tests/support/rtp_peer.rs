@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+use super::noise;
 use super::sound::{Law, tone_sample};
 use super::{eventually, free_port};
 
@@ -30,10 +31,17 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
+/// What it says.
+#[derive(Copy, Clone)]
+enum Voice {
+    Tone(f64),
+    Noise(u64),
+}
+
 #[derive(Default)]
 struct Inner {
     target: Option<SocketAddr>,
-    tone: Option<f64>,
+    voice: Option<Voice>,
     keys: VecDeque<char>,
     heard: Vec<Packet>,
 }
@@ -77,7 +85,12 @@ impl RtpPeer {
 
     /// The tone to send from now on; `None`: nothing at all is sent.
     pub fn tone(&self, hertz: Option<f64>) {
-        self.inner.lock().unwrap().tone = hertz;
+        self.inner.lock().unwrap().voice = hertz.map(Voice::Tone);
+    }
+
+    /// The noise to send from now on, A-law at the places that its timestamps name; `None`: nothing at all is sent.
+    pub fn noise(&self, salt: Option<u64>) {
+        self.inner.lock().unwrap().voice = salt.map(Voice::Noise);
     }
 
     /// Presses a key for 100 ms.
@@ -172,13 +185,13 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
     let mut pressing: Option<(u8, u32, u16)> = None;
     loop {
         clock.tick().await;
-        let (target, tone) = {
+        let (target, voice) = {
             let mut inner = inner.lock().unwrap();
             if inner.target.is_some() && pressing.is_none() {
                 let key = inner.keys.pop_front();
                 pressing = key.map(|key| (event_code(key), timestamp, 0));
             }
-            (inner.target, inner.tone)
+            (inner.target, inner.voice)
         };
         let (marker, kind, at, payload) = match &mut pressing {
             Some((code, began, count)) => {
@@ -187,10 +200,15 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
                 (*count == 1, EVENTS, *began, payload)
             }
             None => {
-                let samples = (0..160).map(|i| tone_sample(tone.unwrap_or(0.0), timestamp + i));
-                let payload = samples
-                    .map(|s| table[usize::from((i32::from(s) + 32_768) as u16 / 16)])
-                    .collect();
+                let code = |at| match voice {
+                    Some(Voice::Noise(salt)) => noise::octet(salt, at),
+                    Some(Voice::Tone(hertz)) => {
+                        let sample = i32::from(tone_sample(hertz, at));
+                        table[usize::from((sample + 32_768) as u16 / 16)]
+                    }
+                    None => 0,
+                };
+                let payload = (timestamp..timestamp + 160).map(code).collect();
                 (false, law.payload_type(), timestamp, payload)
             }
         };
@@ -198,7 +216,7 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
             pressing = None;
         }
         timestamp = timestamp.wrapping_add(160);
-        let Some(target) = target.filter(|_| tone.is_some() || kind == EVENTS) else {
+        let Some(target) = target.filter(|_| voice.is_some() || kind == EVENTS) else {
             continue;
         };
         let mut packet = vec![0x80, kind | u8::from(marker) << 7];
