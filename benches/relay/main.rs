@@ -307,7 +307,6 @@ fn plane(calls: usize, length: Duration, io: MediaIo, record: bool) -> io::Resul
             wideband: false,
             opus: false,
             call: call_record(CallId::from_u128(call + 1), clock.now().wall),
-            shared: false,
         });
         for (leg, side) in [(2 * call + 1, Side::Left), (2 * call + 2, Side::Right)] {
             let leg = LegId::from_u128(leg);

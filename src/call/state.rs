@@ -19,7 +19,7 @@ use crate::ledger::call::{CallRecord, TraceLine};
 use crate::ledger::cause::{CallResult, Cause, Direction, Flag};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::{BridgeId, CallId, LegId, Name, RecordingId, Tenant};
+use crate::ledger::id::{BridgeId, CallId, LegId, Name, RecordingId};
 use crate::ledger::journal;
 use crate::ledger::leg::LegRecord;
 use crate::sdp::negotiate::SdpError;

@@ -66,8 +66,6 @@ pub struct Begin {
     pub wideband: bool,
     /// The file is to be replaced by a copy in Opus.
     pub opus: bool,
-    /// It is complete when nobody feeds it any more, without a `stop`: whoever feeds it does not know who is the last.
-    pub shared: bool,
 }
 
 /// The recorder's handle, cheap to clone. No method but `shutdown` waits for anything.
@@ -149,9 +147,19 @@ impl Recorder {
     /// Begins a recording: this moment is its file's time 0. When the file cannot be created the journal hears that it failed, and
     /// the recording's other commands do nothing.
     pub fn begin(&self, begin: Begin) {
+        self.begin_as(begin, false);
+    }
+
+    /// The same for a recording that several calls feed: it needs no `stop`, as none of them knows whether it is the last, and is
+    /// complete when nobody feeds it any more.
+    pub fn begin_shared(&self, begin: Begin) {
+        self.begin_as(begin, true);
+    }
+
+    fn begin_as(&self, begin: Begin, shared: bool) {
         self.counts.alive.fetch_add(1, Ordering::Relaxed);
         let now = (self.clock)();
-        if !self.tell(Message::Begin(Box::new(begin), now)) {
+        if !self.tell(Message::Begin(Box::new(begin), shared, now)) {
             self.counts.alive.fetch_sub(1, Ordering::Relaxed);
         }
     }

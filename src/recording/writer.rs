@@ -19,8 +19,8 @@ use crate::ledger::journal::{RecordingKind, RecordingRecord};
 
 /// What is asked of the writer; times are read by the asker.
 pub enum Message {
-    /// A new file, whose time 0 is then.
-    Begin(Box<Begin>, Now),
+    /// A new file, whose time 0 is then; it ends when nobody feeds it any more (`true`), or by `Stop`.
+    Begin(Box<Begin>, bool, Now),
     /// A leg feeds a side from then on.
     Attach(RecordingId, Feed, Mono),
     /// A leg feeds no side any more.
@@ -95,7 +95,7 @@ impl Writer {
     /// done on the disk before `hand_over`.
     pub fn take(&mut self, message: Message) {
         match message {
-            Message::Begin(begin, at) => self.begin(*begin, at),
+            Message::Begin(begin, shared, at) => self.begin(*begin, shared, at),
             Message::Attach(recording, feed, at) => {
                 self.change(recording, |open, room| open.attach(feed, at, room));
             }
@@ -164,7 +164,7 @@ impl Writer {
         }
     }
 
-    fn begin(&mut self, begin: Begin, at: Now) {
+    fn begin(&mut self, begin: Begin, shared: bool, at: Now) {
         let layout = Layout::of(begin.kind);
         let rate_hz = if begin.wideband { WIDE_HZ } else { NARROW_HZ };
         let record = RecordingRecord {
@@ -186,7 +186,7 @@ impl Writer {
         };
         let timeline = Timeline::new(at.mono, layout, rate_hz);
         self.room.tasks.push(Task::Create(record.clone().into()));
-        let open = Open::new(record, timeline, begin.shared);
+        let open = Open::new(record, timeline, shared);
         let index = place(begin.recording);
         let slice = &mut self.slices[index];
         if slice.open.is_empty() {

@@ -293,21 +293,19 @@ impl Task {
                 call: *call,
                 wideband,
                 opus,
-                shared: false,
             }),
             RecordAct::StartConference {
                 recording,
                 call,
                 wideband,
                 opus,
-            } => self.recorder.begin(Begin {
+            } => self.recorder.begin_shared(Begin {
                 recording,
                 kind: RecordingKind::Conversation,
                 mailbox: None,
                 call: *call,
                 wideband,
                 opus,
-                shared: true,
             }),
             RecordAct::StartMessage {
                 recording,
@@ -323,7 +321,6 @@ impl Task {
                 call: *call,
                 wideband,
                 opus,
-                shared: false,
             }),
             RecordAct::Attach {
                 recording,

@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+use super::free_port;
 use super::noise;
 use super::sound::{Law, tone_sample};
-use super::free_port;
 
 const EVENTS: u8 = 101;
 
@@ -162,10 +162,7 @@ async fn receive(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>) {
 }
 
 async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
-    let table: Vec<u8> = (i16::MIN..=i16::MAX)
-        .step_by(16)
-        .map(|s| law.encode(s))
-        .collect();
+    let table = codes(law);
     let mut clock = tokio::time::interval(Duration::from_millis(20));
     let ssrc = std::process::id() ^ u32::from(socket.local_addr().unwrap().port()) << 8;
     let (mut sequence, mut timestamp) = (0u16, 0u32);
@@ -215,6 +212,15 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
         sequence = sequence.wrapping_add(1);
         socket.send_to(&packet, target).await.ok();
     }
+}
+
+/// A law's octets for samples in steps of 16, reckoned once.
+fn codes(law: Law) -> &'static [u8] {
+    static CODES: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+    CODES[usize::from(law == Law::A)].get_or_init(|| {
+        let samples = (i16::MIN..=i16::MAX).step_by(16);
+        samples.map(|sample| law.encode(sample)).collect()
+    })
 }
 
 /// RFC 4733 §2.3: five packets of a growing event, then its end three times.

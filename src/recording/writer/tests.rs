@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
@@ -35,7 +36,6 @@ fn begin(kind: RecordingKind) -> Box<Begin> {
         call: samples::call(7, Some("+79991234567"), Some("+74951000001")),
         wideband: false,
         opus: false,
-        shared: false,
     })
 }
 
@@ -66,7 +66,7 @@ impl Rig {
     }
 
     fn begin(&mut self, kind: RecordingKind) -> RecordingRecord {
-        self.take(Message::Begin(begin(kind), now(0)));
+        self.take(Message::Begin(begin(kind), false, now(0)));
         self.begun()
     }
 
@@ -291,7 +291,7 @@ fn turns_are_spread_and_regular() {
     for n in 0..64u128 {
         let mut begin = begin(RecordingKind::Conversation);
         begin.recording = RecordingId::from_u128(n);
-        rig.writer.take(Message::Begin(begin, now(0)));
+        rig.writer.take(Message::Begin(begin, false, now(0)));
     }
     let mut turns = Vec::new();
     while turns.len() < 16 {
@@ -310,7 +310,7 @@ fn turns_are_spread_and_regular() {
 fn a_message_is_mono() {
     let mut rig = Rig::new();
     let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     let mut caller = rig.attach(CALLER, Side::Left);
     rig.talk(0, 400, &mut [(&mut caller, 450.0, Codec::Pcma)]);
     assert!(rig.told.try_recv().is_err());
@@ -335,14 +335,14 @@ fn an_empty_message_leaves_nothing_behind() {
         let folder = rig.root.path().join("default/2026/03/08");
         fs::read_dir(folder).unwrap().count()
     };
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     rig.poll(900);
     assert_eq!(files(&rig), 1);
     rig.take(Message::Discard(RECORDING));
     assert_eq!(files(&rig), 0);
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
 
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     rig.poll(2_300);
     assert_eq!(rig.begun().kind, kind);
 }
@@ -402,7 +402,11 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
 
     fs::remove_dir_all(rig.root.path()).unwrap();
     fs::write(rig.root.path(), "no folder").unwrap();
-    rig.take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
+    rig.take(Message::Begin(
+        begin(RecordingKind::Conversation),
+        false,
+        now(0),
+    ));
     let Ok(Seal::Failed(failed)) = rig.told.try_recv() else {
         panic!("nobody is told");
     };
@@ -415,9 +419,8 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
 #[test]
 fn a_conference_is_complete_when_the_last_one_leaves() {
     let mut rig = Rig::new();
-    let mut begun = begin(RecordingKind::Conversation);
-    begun.shared = true;
-    rig.take(Message::Begin(begun, now(0)));
+    let begun = begin(RecordingKind::Conversation);
+    rig.take(Message::Begin(begun, true, now(0)));
     rig.begun();
     rig.poll(500);
     let first = rig.attach_at(600, CALLER, Side::Left, None);
@@ -438,9 +441,8 @@ fn a_conference_is_complete_when_the_last_one_leaves() {
     assert!(rig.writer.next_turn().is_none());
 
     // The last one vanished without being detached.
-    let mut begun = begin(RecordingKind::Conversation);
-    begun.shared = true;
-    rig.take(Message::Begin(begun, now(3_000)));
+    let begun = begin(RecordingKind::Conversation);
+    rig.take(Message::Begin(begun, true, now(3_000)));
     rig.begun();
     let tap = rig.attach_at(3_000, CALLER, Side::Left, None);
     rig.poll(4_000);
@@ -454,7 +456,7 @@ fn a_conference_is_complete_when_the_last_one_leaves() {
 fn a_message_that_failed_and_is_thrown_away_leaves_a_complete_row() {
     let mut rig = Rig::new();
     let kind = RecordingKind::Voicemail(VoicemailId::from_u128(1));
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     rig.disk.break_down(RECORDING);
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Failed(_))));
     rig.take(Message::Discard(RECORDING));

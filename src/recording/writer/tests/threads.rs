@@ -1,6 +1,5 @@
 //! The recorder's own threads, in real time.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::*;
