@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use super::sound::{Law, tone_sample};
 use super::free_port;
+use super::sound::{Law, tone_sample};
 
 const EVENTS: u8 = 101;
 
