@@ -1,7 +1,7 @@
 //! No lock per packet on a media thread, held by reading the sources: what runs there, and what that calls, names nothing
 //! that waits for another thread.
 
-use super::{Source, is_word, module_folder, names_of, rank, report, sources, test_files};
+use super::{is_word, module_folder, names_of, rank, report, sources, test_files};
 
 /// What the signalling task and threads beside it run; all else of `media`, `rtp` and `audio` may run on media threads.
 const OFF_THE_MEDIA_THREAD: [&str; 6] = [

@@ -106,6 +106,7 @@ impl Phone {
             send: MasterKey::from_random(suite, [seed; 46]),
             receive: MasterKey::from_random(suite, [!seed; 46]),
             mki: Mki::default(),
+            lifetime: 1 << 48,
         });
         let before = self.keys.take();
         self.keys = crypto.as_ref().map(|crypto| {

@@ -14,6 +14,7 @@ use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::rtp::quality::{Change, Summary};
+use crate::rtp::srtp::Life;
 use crate::sdp::negotiate::Agreed;
 
 /// To a worker.
@@ -93,6 +94,8 @@ pub enum Report {
     ClosedRoom(u32, Box<Room>),
     /// A leg stays bad, or has recovered; and how the last few seconds were.
     Sounds(LegId, Change, Summary),
+    /// The key of the far side's protection comes to its end, or has.
+    KeyLife(LegId, Life),
     /// Contexts that are no longer needed, to be dropped.
     SpentSecurity(Box<Security>),
     /// A socket that is not needed, to be closed.

@@ -7,6 +7,7 @@
 
 mod converting;
 mod crew;
+mod losing;
 mod placing;
 mod rooms;
 mod streams;
@@ -310,6 +311,8 @@ impl Plane {
 
     /// Takes in what the workers reported.
     fn collect(&mut self) {
+        // Asked first: what it reported before its end is taken in first.
+        let dead = self.crew.next_dead();
         while let Some((worker, report)) = self.crew.next_report() {
             match report {
                 Report::Ready(leg) => self.tell(leg, MediaEvent::Ready),
@@ -341,7 +344,11 @@ impl Plane {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
+                Report::KeyLife(leg, life) => self.tell(leg, MediaEvent::KeyLife(life)),
             }
+        }
+        if let Some(worker) = dead {
+            self.bury(worker);
         }
     }
 
