@@ -284,6 +284,19 @@ impl Call {
                 self.state.refresh_hold();
                 self.state.watch_held(now);
             }
+            Some(Err(why)) if is_first => {
+                let declined = sdp.and_then(|sdp| negotiation.decline(sdp));
+                self.state
+                    .note(now, format!("The offer is of no use: {why}"));
+                self.state.act(
+                    id,
+                    match declined {
+                        Some(sdp) => LegAct::AnswerOffer { sdp },
+                        None => LegAct::RefuseMedia { why },
+                    },
+                );
+                self.useless_answer(now, id);
+            }
             Some(Err(why)) => {
                 self.state
                     .note(now, format!("A new offer is refused: {why}"));

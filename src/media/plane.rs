@@ -41,7 +41,7 @@ use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
-use crate::rtp::quality::Change;
+use crate::rtp::quality::{Change, Sounding};
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -76,6 +76,8 @@ pub struct Plane {
     /// Transcoders made so far.
     transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
+    /// How legs sound that were asked about.
+    soundings: VecDeque<(LegId, Box<Sounding>)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
@@ -119,6 +121,7 @@ impl Plane {
             studio: Studio::default(),
             transcoders: 0,
             reports: VecDeque::new(),
+            soundings: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
@@ -233,6 +236,7 @@ impl Plane {
         self.bridges = Bridges::default();
         self.rooms.clear();
         self.reports.clear();
+        self.soundings.clear();
         self.sockets = 0;
     }
 
@@ -344,6 +348,7 @@ impl Plane {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
+                Report::Measured(leg, sounding) => self.soundings.push_back((leg, sounding)),
                 Report::KeyLife(leg, life) => self.tell(leg, MediaEvent::KeyLife(life)),
             }
         }

@@ -126,6 +126,9 @@ impl World {
                 far.negotiation.answer(&sdp).unwrap();
                 "offer".into()
             }
+            LegAct::AnswerOffer { sdp } if sdp.windows(10).any(|part| part == b"m=audio 0 ") => {
+                "decline".into()
+            }
             LegAct::AnswerOffer { sdp } => {
                 if far.negotiation.accept_answer(&sdp).is_err() {
                     far.negotiation.answer(&sdp).unwrap();
