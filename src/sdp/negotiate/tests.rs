@@ -328,7 +328,12 @@ fn of_several_audio_streams_one_is_taken_and_stays() {
     assert!(text(&answer).contains("m=audio 0 RTP/AVP 18\r\nm=audio 20000 RTP/AVP 8\r\n"));
     assert!(text(&answer).contains("m=video 0 RTP/AVP 96\r\n"));
     // The one that was taken is closed by its offerer: it stays so, in its place.
-    let (answer, agreed) = leg.answer(&two([4000, 0])).unwrap();
+    assert!(
+        leg.answer(&two([4000, 0])).is_err(),
+        "the other is of no use"
+    );
+    assert_eq!(leg.agreed(), Some(&agreed));
+    let (answer, agreed) = leg.answer(&two([0, 0])).unwrap();
     assert_eq!(
         (agreed.remote, agreed.direction),
         (None, Direction::Inactive)
