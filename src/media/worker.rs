@@ -40,6 +40,8 @@ pub struct Shared {
     pub counters: Counters,
     /// How busy it is.
     pub load: Load,
+    /// Whether it works no more: what it had is gone.
+    pub ended: AtomicBool,
 }
 
 impl Shared {
@@ -51,6 +53,7 @@ impl Shared {
             starved: AtomicBool::new(false),
             counters: Counters::default(),
             load: Load::default(),
+            ended: AtomicBool::new(false),
         })
     }
 

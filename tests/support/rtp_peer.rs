@@ -34,6 +34,8 @@ struct Inner {
     tone: Option<f64>,
     keys: VecDeque<char>,
     heard: Vec<Packet>,
+    /// Packets of sound sent.
+    said: usize,
 }
 
 /// The peer. It sends to where the first packet came from, or where `send_to` says. Stops when dropped.
@@ -81,6 +83,11 @@ impl RtpPeer {
     /// Presses a key for 100 ms.
     pub fn press(&self, key: char) {
         self.inner.lock().unwrap().keys.push_back(key);
+    }
+
+    /// Seconds of sound sent so far.
+    pub fn said(&self) -> f64 {
+        self.inner.lock().unwrap().said as f64 * 0.02
     }
 
     /// Everything heard so far, in order of arrival.
@@ -196,6 +203,7 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
         packet.extend(payload);
         sequence = sequence.wrapping_add(1);
         socket.send_to(&packet, target).await.ok();
+        inner.lock().unwrap().said += usize::from(kind != EVENTS);
     }
 }
 
