@@ -19,10 +19,7 @@ use vats::sdp::negotiate::Codec;
 
 use self::budget::{Limit, Row};
 
-const PROMPT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/config/prompts/greeting.wav"
-);
+const PROMPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prompts/greeting.wav");
 
 /// Frames of 20 ms of a prompt at 8 kHz.
 fn speech() -> Vec<Vec<i16>> {

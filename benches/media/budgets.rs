@@ -11,6 +11,11 @@ use super::scenario::Scenario;
 
 /// Figures of all sizes, and of a hundred legs in rooms of several sizes. What was not measured has no row.
 pub fn rows(sizes: &[Size], rooms: Option<&Size>) -> Vec<Row> {
+    for (_, found) in sizes.iter().chain(rooms).flat_map(|size| &size.found) {
+        if found.is_disturbed() {
+            println!("{}, {} calls: disturbed", found.name, found.calls);
+        }
+    }
     let mut rows = Vec::new();
     relay(sizes, &mut rows);
     others(sizes, &mut rows);
@@ -23,7 +28,9 @@ pub fn rows(sizes: &[Size], rooms: Option<&Size>) -> Vec<Row> {
     };
     rows.push(Row::new(
         "packets lost or changed in all of these",
-        all().map(|(_, found)| found.lost() + found.wrong()).sum::<u64>() as f64,
+        all()
+            .map(|(_, found)| found.lost() + found.wrong())
+            .sum::<u64>() as f64,
         Limit::AtMost(0.0),
     ));
     rows
@@ -33,7 +40,11 @@ const URING: Scenario = Scenario::Relay(MediaIo::Uring);
 
 fn relay(sizes: &[Size], rows: &mut Vec<Row>) {
     if let Some(ratio) = worst(sizes, URING, Found::ratio) {
-        let row = Row::new("CPU of a relayed call (x bare loop)", ratio, Limit::AtMost(1.3));
+        let row = Row::new(
+            "CPU of a relayed call (x bare loop)",
+            ratio,
+            Limit::AtMost(1.3),
+        );
         rows.push(row.beside(&[("Asterisk", 4.6), ("rustpbx", 2.5)]));
     }
     if let Some(ratio) = worst(sizes, Scenario::Relay(MediaIo::Epoll), Found::ratio) {
@@ -120,7 +131,11 @@ fn one_room(size: &Size, rows: &mut Vec<Row>) {
         return;
     };
     let limit = Limit::AtMost(0.1);
-    rows.push(Row::new("CPU of a room of 100 (cores)", large.cores(), limit));
+    rows.push(Row::new(
+        "CPU of a room of 100 (cores)",
+        large.cores(),
+        limit,
+    ));
     if let Some(small) = of(size, small) {
         rows.push(Row::new(
             "CPU of a leg, room of 100 to rooms of 3",
@@ -146,5 +161,6 @@ fn worst<'a>(
 
 fn of(size: &Size, scenario: Scenario) -> Option<&Found> {
     let mut all = size.found.iter();
-    all.find(|(one, _)| *one == scenario).map(|(_, found)| found)
+    all.find(|(one, _)| *one == scenario)
+        .map(|(_, found)| found)
 }

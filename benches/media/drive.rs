@@ -52,10 +52,10 @@ impl Generator {
         let mut room = [0; 1_500];
         let (mut sent, mut late) = (0, 0);
         let start = Instant::now();
-        let mut begin = (start, threads.ran()?);
+        let mut begin = (start, threads.taken()?);
         for frame in 0..self.frames {
             if frame == self.warm {
-                begin = (Instant::now(), threads.ran()?);
+                begin = (Instant::now(), threads.taken()?);
                 late = 0;
             }
             for (phone, target) in targets.iter().enumerate() {
@@ -75,7 +75,8 @@ impl Generator {
                 }
             }
         }
-        let (cpu, wall) = (threads.ran()? - begin.1, begin.0.elapsed());
+        let (taken, wall) = (threads.taken()?, begin.0.elapsed());
+        let waited = taken.waited - begin.1.waited;
         std::thread::sleep(Duration::from_millis(50));
         self.ears.hear(&self.phones)?;
         let counted = u64::from(self.frames - self.warm) * legs as u64;
@@ -86,11 +87,13 @@ impl Generator {
             Hearing::Partner => sent,
             _ => catch.numbered,
         };
+        // Others had the processor, or the generator's own was too busy.
+        let disturbed = late * 100 > counted || waited * 50 > wall;
         Ok(Round {
             legs,
             counted,
-            late,
-            cpu,
+            disturbed,
+            cpu: taken.ran - begin.1.ran,
             wall,
             due,
             missed,
@@ -105,7 +108,8 @@ impl Generator {
     fn is_loud(&self, phone: usize, frame: u32) -> bool {
         match self.hearing {
             Hearing::Marks(seats) => {
-                let is_first = phone % seats == 0 && phone / seats < (self.phones.sockets.len() / seats).max(1);
+                let is_first = phone % seats == 0
+                    && phone / seats < (self.phones.sockets.len() / seats).max(1);
                 is_first && frame >= self.warm && frame % 25 == 0
             }
             _ => false,

@@ -7,8 +7,8 @@ pub struct Round {
     pub legs: usize,
     /// Packets that the phones sent while processor time was taken.
     pub counted: u64,
-    /// Of those, how many the generator sent late.
-    pub late: u64,
+    /// The generator sent more than one packet in a hundred late, or what is measured was kept from running.
+    pub disturbed: bool,
     pub cpu: Duration,
     pub wall: Duration,
     /// Packets that the phones should have heard, all the time.
@@ -24,13 +24,12 @@ pub struct Round {
     pub memory: usize,
 }
 
-/// All rounds of one scenario at one size.
+/// All rounds of one scenario at one size. Those that were disturbed do not count, unless all were.
 pub struct Found {
     pub name: String,
     pub calls: usize,
-    rounds: Vec<Round>,
-    /// Processor time as a ratio to the bare loop's, per packet, round by round.
-    ratios: Vec<f64>,
+    /// With the bare loop's microseconds per packet in the same round.
+    rounds: Vec<(Round, f64)>,
     delays: Vec<u32>,
 }
 
@@ -47,46 +46,58 @@ impl Found {
             name,
             calls,
             rounds: Vec::new(),
-            ratios: Vec::new(),
             delays: Vec::new(),
         }
     }
 
     /// Adds a round, beside the bare loop's microseconds per packet in it.
-    pub fn add(&mut self, mut round: Round, bare: f64) {
-        self.ratios.push(round.per_packet() / bare);
-        self.delays.append(&mut round.delays);
-        self.rounds.push(round);
+    pub fn add(&mut self, round: Round, bare: f64) {
+        self.rounds.push((round, bare));
     }
 
     /// All were added.
     pub fn finish(&mut self) {
+        if !self.is_disturbed() {
+            self.rounds.retain(|(round, _)| !round.disturbed);
+        }
+        for (round, _) in &mut self.rounds {
+            self.delays.append(&mut round.delays);
+        }
         self.delays.sort_unstable();
+    }
+
+    /// Whether no round was left in peace.
+    pub fn is_disturbed(&self) -> bool {
+        self.rounds.iter().all(|(round, _)| round.disturbed)
     }
 
     /// Microseconds of processor time.
     pub fn per_packet(&self) -> f64 {
-        median(self.rounds.iter().map(Round::per_packet))
+        median(self.rounds.iter().map(|(round, _)| round.per_packet()))
     }
 
-    /// To the bare loop: the middle one of the rounds', so that one that was disturbed does not count.
+    /// To the bare loop, per packet.
     pub fn ratio(&self) -> f64 {
-        median(self.ratios.iter().copied())
+        let ratio = |(round, bare): &(Round, f64)| round.per_packet() / bare;
+        median(self.rounds.iter().map(ratio))
     }
 
     /// Of one core, all calls together.
     pub fn cores(&self) -> f64 {
-        let share = |round: &Round| round.cpu.as_secs_f64() / round.wall.as_secs_f64();
+        let share = |(round, _): &(Round, f64)| round.cpu.as_secs_f64() / round.wall.as_secs_f64();
         median(self.rounds.iter().map(share))
     }
 
     pub fn lost(&self) -> u64 {
-        let lost = |round: &Round| round.due.saturating_sub(round.heard + round.missed);
-        self.rounds.iter().map(lost).sum()
+        self.sum(|round| round.due.saturating_sub(round.heard + round.missed))
     }
 
     pub fn wrong(&self) -> u64 {
-        self.rounds.iter().map(|round| round.wrong).sum()
+        self.sum(|round| round.wrong)
+    }
+
+    fn sum(&self, figure: impl Fn(&Round) -> u64) -> u64 {
+        self.rounds.iter().map(|(round, _)| figure(round)).sum()
     }
 
     /// Microseconds below which this part of the packets were; `None` where there is nothing to say.
@@ -96,23 +107,14 @@ impl Found {
         Some(f64::from(*delay) / 1000.0)
     }
 
-    /// Whether the generator was late so often that delays say nothing.
-    pub fn is_generator_late(&self) -> bool {
-        let (late, all) = self.rounds.iter().fold((0, 0), |(late, all), round| {
-            (late + round.late, all + round.counted)
-        });
-        late * 100 > all
-    }
-
     /// KiB for the legs of a call.
     pub fn memory(&self) -> f64 {
-        let most = self.rounds.iter().map(|round| round.memory).max();
+        let most = self.rounds.iter().map(|(round, _)| round.memory).max();
         most.unwrap_or(0) as f64 / 1024.0 / self.calls as f64
     }
 
     pub fn line(&self) -> String {
-        let missed: u64 = self.rounds.iter().map(|round| round.missed).sum();
-        let missed = match missed {
+        let missed = match self.sum(|round| round.missed) {
             0 => String::new(),
             missed => format!(" ({missed} by the phones)"),
         };
@@ -120,16 +122,19 @@ impl Found {
             0 => String::new(),
             wrong => format!(", {wrong} wrong"),
         };
-        let late = if self.is_generator_late() { " (late)" } else { "" };
+        let disturbed = match self.is_disturbed() {
+            true => " (disturbed)",
+            false => "",
+        };
         let delays: Vec<String> = [0.5, 0.99, 1.0]
             .iter()
             .map(|part| self.delay(*part).map_or("-".to_owned(), micros))
             .collect();
-        let legs = self.rounds.first().map_or(0, |round| round.legs);
+        let legs = self.rounds.first().map_or(0, |(round, _)| round.legs);
         format!(
-            "| {} | {legs} | {} | {}{missed}{wrong} | {:.2} µs | {:.4} % of a core | {:.2} | {}{late} | {} | {} | {:.1} KiB |",
+            "| {} | {legs} | {} | {}{missed}{wrong} | {:.2} µs | {:.4} % of a core | {:.2}{disturbed} | {} | {} | {} | {:.1} KiB |",
             self.name,
-            self.rounds.iter().map(|round| round.heard).sum::<u64>(),
+            self.sum(|round| round.heard),
             self.lost(),
             self.per_packet(),
             self.cores() * 100.0 / self.calls as f64,

@@ -12,6 +12,13 @@ pub fn wall_clock() -> io::Result<u64> {
 /// Threads of this process, by their numbers.
 pub struct Threads(Vec<i32>);
 
+/// The time that threads have run, and the time that they could have and another one did.
+#[derive(Copy, Clone)]
+pub struct Taken {
+    pub ran: Duration,
+    pub waited: Duration,
+}
+
 impl Threads {
     /// Those of these names.
     pub fn named(names: &[&str]) -> io::Result<Threads> {
@@ -29,11 +36,21 @@ impl Threads {
         self.0.iter().try_for_each(|thread| pin(*thread, 1))
     }
 
-    /// The time that they have run.
-    pub fn ran(&self) -> io::Result<Duration> {
-        // The clock of one thread, as pthread_getcpuclockid computes it for a known thread.
-        let clock = |thread: &i32| read_clock((!thread << 3) | 6);
-        self.0.iter().map(clock).sum()
+    /// The time that they took so far.
+    pub fn taken(&self) -> io::Result<Taken> {
+        let mut taken = Taken {
+            ran: Duration::ZERO,
+            waited: Duration::ZERO,
+        };
+        for thread in &self.0 {
+            // The clock of one thread, as pthread_getcpuclockid computes it for a known thread.
+            taken.ran += read_clock((!thread << 3) | 6)?;
+            let path = format!("/proc/self/task/{thread}/schedstat");
+            let text = std::fs::read_to_string(path)?;
+            let waited = text.split_whitespace().nth(1).and_then(|n| n.parse().ok());
+            taken.waited += Duration::from_nanos(waited.unwrap_or(0));
+        }
+        Ok(taken)
     }
 }
 

@@ -87,6 +87,11 @@ impl Scenario {
         }
     }
 
+    /// Whether most of it is computing, which grows with the calls. What is system calls gets cheaper with them.
+    pub fn is_work(self) -> bool {
+        matches!(self, Scenario::Converted(_) | Scenario::Rooms(_))
+    }
+
     /// What passes before anything counts. Opus's effort follows the load, which is looked at each second.
     pub fn warming(self) -> Duration {
         Duration::from_millis(match self {

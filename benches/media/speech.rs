@@ -35,7 +35,13 @@ impl Speech {
         if packets.is_empty() {
             return Err(io::Error::other("the prompt is shorter than a packet"));
         }
-        let square = |n: usize| if n / (frame / 20) % 2 == 0 { LOUD } else { -LOUD };
+        let square = |n: usize| {
+            if n / (frame / 20) % 2 == 0 {
+                LOUD
+            } else {
+                -LOUD
+            }
+        };
         let mark: Vec<i16> = (0..frame).map(square).collect();
         Ok(Speech {
             codec,
