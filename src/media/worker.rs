@@ -91,7 +91,10 @@ struct Reports {
     ring: Producer<Report>,
     /// Rung when there are reports.
     bell: Arc<Bell>,
+    /// There are some that the signalling task should be woken for.
     pushed: bool,
+    /// There are others, which it takes when it is awake, or after the next look.
+    waiting: bool,
 }
 
 impl Reports {
@@ -116,6 +119,14 @@ impl Reports {
         if !self.has_room() || self.push(report).is_err() {
             counters.ring_full.count();
         }
+    }
+
+    /// For leftovers that nobody waits for; `has_room` was true before.
+    fn put_down(&mut self, report: Report, counters: &Counters) {
+        let pushed = self.pushed;
+        self.give_back(report, counters);
+        self.pushed = pushed;
+        self.waiting = true;
     }
 
     /// For leftovers; `has_room` was true before.
@@ -148,6 +159,7 @@ impl Worker {
                 ring: reports,
                 bell,
                 pushed: false,
+                waiting: false,
             },
             io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
@@ -171,7 +183,8 @@ impl Worker {
         loop {
             let timeout = self.timeout();
             self.io.wait(timeout, &self.shared.counters)?;
-            if self.shared.rung.load(Ordering::SeqCst) {
+            let heard = self.shared.rung.load(Ordering::SeqCst);
+            if heard {
                 self.hear_bell();
             }
             // Before the packets: what was agreed before a packet was sent holds for it.
@@ -194,7 +207,7 @@ impl Worker {
                     Some(Told::Detached(token)) => self.detached(token),
                 }
             }
-            if is_rung {
+            if is_rung && !heard {
                 self.hear_bell();
                 if !self.take_commands()? {
                     return Ok(());
@@ -225,8 +238,7 @@ impl Worker {
 
     /// Takes the ringing back, before the commands are looked at, so that no ring is missed.
     fn hear_bell(&self) {
-        // Not rung after all is as good.
-        let _silent = self.shared.wake.clear();
+        self.io.silence(&self.shared.wake);
         self.shared.rung.store(false, Ordering::SeqCst);
     }
 
@@ -332,6 +344,7 @@ impl Worker {
             return;
         }
         self.next_look = now + LOOK;
+        self.reports.pushed |= std::mem::take(&mut self.reports.waiting);
         let load = self.meter.look(now);
         let effort_changed = load.is_some_and(|permille| self.effort.follow(permille));
         for port in self.ports.iter_mut().flatten() {

@@ -137,6 +137,14 @@ impl Crew {
     pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.push(Command { slot, order });
+            hand.news.set(true);
+        }
+    }
+
+    /// Sends an order that has time until the next one, or until the worker looks by itself.
+    pub fn order_in_time(&mut self, worker: usize, slot: u32, order: Order) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.push(Command { slot, order });
         }
     }
 
@@ -264,8 +272,8 @@ impl Hand {
         if let Some(command) = left {
             self.backlog.push_back(command);
             self.shared.starved.store(true, Ordering::SeqCst);
+            self.news.set(true);
         }
-        self.news.set(true);
     }
 
     fn flush(&mut self) {
