@@ -1,7 +1,6 @@
 //! The io_uring backend: each socket has one receive that goes on for ever and fills buffers given in advance, sends are
 //! gathered, and one system call submits them and waits. Needs Linux 6.1; from 6.12 on a wait can gather what comes
-//! within a window ([`SHORTEST`] to [`LONGEST`]), so that a busy thread wakes a few thousand times a second instead of
-//! once for each packet.
+//! within a [`Window`], so that a busy thread wakes a few thousand times a second instead of once for each packet.
 //!
 //! The ring belongs to one thread: completions are worked off only inside its own `io_uring_enter`, so nothing interrupts
 //! it. Sends never wait for room (`MSG_DONTWAIT`), so each is over when the call that submits it returns, and only a
@@ -10,6 +9,7 @@
 mod buffers;
 mod outbox;
 mod probe;
+mod window;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,6 +23,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use self::buffers::Buffers;
 use self::outbox::Outbox;
+use self::window::Window;
 use super::{Detach, Told};
 use crate::media::counters::{Counters, Reason};
 
@@ -48,8 +49,7 @@ pub struct Uring {
     /// Sends that failed and are not counted yet.
     refused: u32,
     can_gather: bool,
-    /// How long a wait gathers what comes.
-    window: Duration,
+    window: Window,
 }
 
 /// A message header without room of its own.
@@ -113,7 +113,7 @@ impl Uring {
             gone: None,
             refused: 0,
             can_gather,
-            window: SHORTEST,
+            window: Window::default(),
         })
     }
 
@@ -168,11 +168,13 @@ impl Uring {
         let time = Timespec::from(timeout);
         let mut args = SubmitArgs::new().timespec(&time);
         let mut want = 1;
+        let window = self.window.length();
+        let is_whole = timeout > window;
         if self.can_gather && self.attached >= GATHERING && !timeout.is_zero() {
             want = GATHER;
             // A shorter timeout gathers until it has passed.
-            if timeout > self.window {
-                args = args.min_wait_usec(self.window.as_micros() as u32);
+            if is_whole {
+                args = args.min_wait_usec(window.as_micros() as u32);
             }
         }
         if timeout.is_zero() {
@@ -188,23 +190,14 @@ impl Uring {
         }
         let before = self.taken.len();
         self.settle();
-        if want == GATHER {
-            self.adjust_window(self.taken.len() - before);
+        if want == GATHER && is_whole {
+            self.window.adjust(self.taken.len() - before);
         }
         for _ in 0..std::mem::take(&mut self.refused) {
             counters.sent.take_back();
             counters.drop(Reason::SendFailed);
         }
         Ok(())
-    }
-
-    /// Gathers longer where little comes, so that what a wake-up costs is shared all the same.
-    fn adjust_window(&mut self, came: usize) {
-        if (1..FEW).contains(&came) {
-            self.window = (self.window + STEP).min(LONGEST);
-        } else if came > MANY {
-            self.window = self.window.saturating_sub(STEP).max(SHORTEST);
-        }
     }
 
     /// The next of what came; a datagram is copied into `room`.
@@ -447,16 +440,6 @@ fn most_files() -> usize {
     }
 }
 
-/// A wait gathers what comes for so long at 200 calls or more …
-const SHORTEST: Duration = Duration::from_micros(200);
-/// … and for so long at 80 or fewer: a wake-up for each packet would cost as much again as the packet.
-const LONGEST: Duration = Duration::from_micros(500);
-/// By how much that changes from one wait to the next.
-const STEP: Duration = Duration::from_micros(20);
-/// Fewer datagrams than this are too few for a wake-up …
-const FEW: usize = 4;
-/// … and more than this are more than enough.
-const MANY: usize = 8;
 /// Sockets from which on waits gather: below that the processor has time for every packet at once.
 const GATHERING: usize = 32;
 /// Datagrams for which gathering ends early.
