@@ -166,6 +166,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
             Ask::Unban { reply, .. } => reply.send(false).unwrap(),
             // Not asked for here.
             Ask::PauseRecording { reply, .. } => drop(reply),
+            Ask::Listen { reply, .. } => drop(reply),
             Ask::MessageHeard { reply, .. } => drop(reply),
             Ask::Supervise { reply, .. } => drop(reply),
             Ask::Install { .. } | Ask::Drain { .. } => {}

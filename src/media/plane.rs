@@ -7,11 +7,12 @@
 
 mod converting;
 mod crew;
+mod losing;
 mod placing;
 mod rooms;
 mod streams;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -40,7 +41,8 @@ use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
-use crate::rtp::quality::Change;
+use crate::ledger::id_map::IdMap;
+use crate::rtp::quality::{Change, Sounding};
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -67,14 +69,16 @@ pub struct Plane {
     /// Open sockets, wherever they are.
     sockets: usize,
     crew: Crew,
-    places: HashMap<LegId, Place>,
+    places: IdMap<LegId, Place>,
     bridges: Bridges,
     /// Of the bridges that are mixed.
-    rooms: HashMap<BridgeId, RoomPlace>,
+    rooms: IdMap<BridgeId, RoomPlace>,
     studio: Studio,
     /// Transcoders made so far.
     transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
+    /// How legs sound that were asked about.
+    soundings: VecDeque<(LegId, Box<Sounding>)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
@@ -112,12 +116,13 @@ impl Plane {
             ports,
             sockets: 0,
             crew,
-            places: HashMap::new(),
+            places: IdMap::default(),
             bridges: Bridges::default(),
-            rooms: HashMap::new(),
+            rooms: IdMap::default(),
             studio: Studio::default(),
             transcoders: 0,
             reports: VecDeque::new(),
+            soundings: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
@@ -232,6 +237,7 @@ impl Plane {
         self.bridges = Bridges::default();
         self.rooms.clear();
         self.reports.clear();
+        self.soundings.clear();
         self.sockets = 0;
     }
 
@@ -269,12 +275,14 @@ impl Plane {
             generation: 0,
             beats: false,
             leaves: false,
+            moves: false,
             detaching: 0,
             held: Held::EMPTY,
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
-        self.crew.order(worker, slot, Order::Insert(port));
+        // It has nothing to do before it has agreed on a codec.
+        self.crew.order_in_time(worker, slot, Order::Insert(port));
         self.places
             .insert(leg, Place::new(worker, slot, number, local));
         self.reports.push_back((leg, MediaEvent::Opened { local }));
@@ -310,9 +318,14 @@ impl Plane {
 
     /// Takes in what the workers reported.
     fn collect(&mut self) {
+        // Asked first: what it reported before its end is taken in first.
+        let dead = self.crew.next_dead();
         while let Some((worker, report)) = self.crew.next_report() {
             match report {
-                Report::Ready(leg) => self.tell(leg, MediaEvent::Ready),
+                Report::Ready(leg) => {
+                    self.became_ready(leg);
+                    self.tell(leg, MediaEvent::Ready);
+                }
                 Report::Key(leg, key) => self.tell(leg, MediaEvent::Key(key)),
                 Report::Silent(leg) => self.tell(leg, MediaEvent::Silent),
                 Report::Played(leg, token, clip) => {
@@ -341,7 +354,12 @@ impl Plane {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
+                Report::Measured(leg, sounding) => self.soundings.push_back((leg, sounding)),
+                Report::KeyLife(leg, life) => self.tell(leg, MediaEvent::KeyLife(life)),
             }
+        }
+        if let Some(worker) = dead {
+            self.bury(worker);
         }
     }
 
@@ -376,9 +394,9 @@ fn of_family(bind: IpAddr, v4: bool) -> IpAddr {
     }
 }
 
+/// A socket that still blocks: which way is right is known to the worker's backend.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
     if address.is_ipv4()
         && let Err(error) = SockRef::from(&socket).set_tos_v4(EXPEDITED)
     {

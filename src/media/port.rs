@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
+use super::load::Effort;
 use super::room::seat::Seat;
 use super::stream::Stream;
 use super::tap::TapWriter;
@@ -33,6 +34,8 @@ pub struct MediaPort {
     pub beats: bool,
     /// Whether it is about to be given back.
     pub leaves: bool,
+    /// Whether it goes to another worker then.
+    pub moves: bool,
     /// Sockets of it that something may still come from.
     pub detaching: u8,
     /// What came meanwhile, for the worker that has it next.
@@ -87,6 +90,14 @@ impl Held {
 }
 
 impl MediaPort {
+    /// Opus makes this effort from now on in all that is encoded for the leg.
+    pub fn set_effort(&mut self, effort: Effort) {
+        self.leg.set_complexity(effort.complexity());
+        if let Some(seat) = &mut self.seat {
+            seat.set_complexity(effort.complexity());
+        }
+    }
+
     /// Carries out an order; what is left over must go back to the signalling task.
     pub fn carry_out(&mut self, order: Order) -> Option<Report> {
         match order {
@@ -134,13 +145,18 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Measure(mut sounding) => {
+                sounding.overall = self.stream.overall();
+                sounding.latest = self.stream.latest();
+                Some(Report::Measured(self.leg.id(), sounding))
+            }
             Order::Transcode(transcoder) => self
                 .leg
                 .hear_through(transcoder)
                 .map(Report::SpentTranscoder),
             // These are about the slot, not the port.
             Order::Insert(_)
-            | Order::Remove
+            | Order::Remove { .. }
             | Order::OpenRoom(_)
             | Order::CloseRoom
             | Order::Announce(_) => None,

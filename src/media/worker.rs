@@ -22,7 +22,7 @@ use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
 use super::io::{Backend, Io, Told};
 use super::leg::{BEAT, ROOM, Scratch};
-use super::load::{Load, LoadMeter};
+use super::load::{Effort, LoadMeter};
 use super::port::MediaPort;
 use super::room::Room;
 use crate::ledger::clock::Mono;
@@ -38,8 +38,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
-    /// How busy it is.
-    pub load: Load,
+    /// Whether it works no more: what it had is gone.
+    pub ended: AtomicBool,
 }
 
 impl Shared {
@@ -50,7 +50,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
-            load: Load::default(),
+            ended: AtomicBool::new(false),
         })
     }
 
@@ -83,6 +83,8 @@ pub struct Worker {
     next_beat: Option<Mono>,
     next_look: Mono,
     meter: LoadMeter,
+    /// Of Opus.
+    effort: Effort,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -92,7 +94,10 @@ struct Reports {
     ring: Producer<Report>,
     /// Rung when there are reports.
     bell: Arc<Bell>,
+    /// There are some that the signalling task should be woken for.
     pushed: bool,
+    /// There are others, which it takes when it is awake, or after the next look.
+    waiting: bool,
 }
 
 impl Reports {
@@ -117,6 +122,14 @@ impl Reports {
         if !self.has_room() || self.push(report).is_err() {
             counters.ring_full.count();
         }
+    }
+
+    /// For leftovers that nobody waits for; `has_room` was true before.
+    fn put_down(&mut self, report: Report, counters: &Counters) {
+        let pushed = self.pushed;
+        self.give_back(report, counters);
+        self.pushed = pushed;
+        self.waiting = true;
     }
 
     /// For leftovers; `has_room` was true before.
@@ -149,6 +162,7 @@ impl Worker {
                 ring: reports,
                 bell,
                 pushed: false,
+                waiting: false,
             },
             io,
             ports: std::iter::repeat_with(|| None).take(slots).collect(),
@@ -160,6 +174,7 @@ impl Worker {
             next_beat: None,
             next_look: Mono::ZERO,
             meter: LoadMeter::default(),
+            effort: Effort::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -171,7 +186,8 @@ impl Worker {
         loop {
             let timeout = self.timeout();
             self.io.wait(timeout, &self.shared.counters)?;
-            if self.shared.rung.load(Ordering::SeqCst) {
+            let heard = self.shared.rung.load(Ordering::SeqCst);
+            if heard {
                 self.hear_bell();
             }
             // Before the packets: what was agreed before a packet was sent holds for it.
@@ -194,7 +210,7 @@ impl Worker {
                     Some(Told::Detached(token)) => self.detached(token),
                 }
             }
-            if is_rung {
+            if is_rung && !heard {
                 self.hear_bell();
                 if !self.take_commands()? {
                     return Ok(());
@@ -225,8 +241,7 @@ impl Worker {
 
     /// Takes the ringing back, before the commands are looked at, so that no ring is missed.
     fn hear_bell(&self) {
-        // Not rung after all is as good.
-        let _silent = self.shared.wake.clear();
+        self.io.silence(&self.shared.wake);
         self.shared.rung.store(false, Ordering::SeqCst);
     }
 
@@ -332,8 +347,13 @@ impl Worker {
             return;
         }
         self.next_look = now + LOOK;
-        self.meter.look(now, &self.shared.load);
+        self.reports.pushed |= std::mem::take(&mut self.reports.waiting);
+        let load = self.meter.look(now);
+        let effort_changed = load.is_some_and(|permille| self.effort.follow(permille));
         for port in self.ports.iter_mut().flatten() {
+            if effort_changed {
+                port.set_effort(self.effort);
+            }
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);

@@ -42,6 +42,8 @@ struct Inner {
     voice: Option<Voice>,
     keys: VecDeque<char>,
     heard: Vec<Packet>,
+    /// Packets of sound sent.
+    said: usize,
 }
 
 /// The peer. It sends to where the first packet came from, or where `send_to` says. Stops when dropped.
@@ -94,6 +96,11 @@ impl RtpPeer {
     /// Presses a key for 100 ms.
     pub fn press(&self, key: char) {
         self.inner.lock().unwrap().keys.push_back(key);
+    }
+
+    /// Seconds of sound sent so far.
+    pub fn said(&self) -> f64 {
+        self.inner.lock().unwrap().said as f64 * 0.02
     }
 
     /// Everything heard so far, in order of arrival.
@@ -211,6 +218,7 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
         packet.extend(payload);
         sequence = sequence.wrapping_add(1);
         socket.send_to(&packet, target).await.ok();
+        inner.lock().unwrap().said += usize::from(kind != EVENTS);
     }
 }
 

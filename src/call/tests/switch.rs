@@ -113,12 +113,21 @@ impl World {
                     EndReason::AnsweredElsewhere => "end elsewhere".into(),
                     EndReason::Normal => "end".into(),
                     EndReason::Cause(cause) => format!("end {cause:?}"),
+                    EndReason::Soundless(why) => format!("end: {why}"),
                 }
             }
             LegAct::Keep => {
                 assert_eq!(far.state, FarState::GivenUp);
                 far.state = FarState::Up;
                 "keep".into()
+            }
+            LegAct::Offer { sdp } => {
+                assert_eq!(far.state, FarState::Up, "{:?}", far.said);
+                far.negotiation.answer(&sdp).unwrap();
+                "offer".into()
+            }
+            LegAct::AnswerOffer { sdp } if sdp.windows(10).any(|part| part == b"m=audio 0 ") => {
+                "decline".into()
             }
             LegAct::AnswerOffer { sdp } => {
                 if far.negotiation.accept_answer(&sdp).is_err() {

@@ -77,12 +77,19 @@ pub struct Readiness {
     next: usize,
 }
 
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Backend {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Backend::Epoll => "epoll",
             Backend::Uring => "io_uring",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -159,6 +166,18 @@ impl Io {
         match self {
             Io::Epoll(readiness) => readiness.wait(timeout),
             Io::Uring(uring) => uring.wait(timeout, counters),
+        }
+    }
+
+    /// The ringing was heard: the bell is not told again before it is rung again.
+    pub fn silence(&self, bell: &Bell) {
+        match self {
+            // Not rung after all is as good.
+            Io::Epoll(_) => {
+                let _silent = bell.clear();
+            }
+            // Each ringing is told once, silenced or not.
+            Io::Uring(_) => {}
         }
     }
 

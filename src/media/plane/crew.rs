@@ -45,6 +45,21 @@ struct Hand {
     fresh_room: u32,
     legs: usize,
     thread: Option<JoinHandle<()>>,
+    /// It ended by itself, and that was told.
+    is_buried: bool,
+}
+
+/// Tells that a thread ends, also by a panic.
+struct LastWord {
+    shared: Arc<Shared>,
+    bell: Arc<Bell>,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
 }
 
 impl Crew {
@@ -87,13 +102,6 @@ impl Crew {
     #[cfg(test)]
     pub fn loads(&self) -> Vec<usize> {
         self.hands.iter().map(|hand| hand.legs).collect()
-    }
-
-    /// How busy a worker is, from 0 to 1,000.
-    pub fn load_permille(&self, worker: usize) -> u32 {
-        self.hands
-            .get(worker)
-            .map_or(0, |hand| hand.shared.load.permille())
     }
 
     /// Counts a leg to a worker or off it. A leg on its way counts where it goes.
@@ -144,6 +152,14 @@ impl Crew {
     pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.push(Command { slot, order });
+            hand.news.set(true);
+        }
+    }
+
+    /// Sends an order that has time until the next one, or until the worker looks by itself.
+    pub fn order_in_time(&mut self, worker: usize, slot: u32, order: Order) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.push(Command { slot, order });
         }
     }
 
@@ -179,6 +195,21 @@ impl Crew {
             self.turn = (worker + 1) % self.hands.len();
         }
         None
+    }
+
+    /// A worker that has ended by itself; each is told once.
+    pub fn next_dead(&mut self) -> Option<usize> {
+        let mut hands = self.hands.iter_mut();
+        let worker = hands.position(|hand| !hand.is_buried && !hand.is_running())?;
+        self.hands.get_mut(worker)?.is_buried = true;
+        Some(worker)
+    }
+
+    /// Has a worker end as if by itself.
+    #[cfg(test)]
+    pub fn lose(&mut self, worker: usize) {
+        self.hands[worker].commands = None;
+        self.hands[worker].shared.wake.ring();
     }
 
     /// Adds all workers' counters.
@@ -232,9 +263,16 @@ impl Hand {
             Arc::clone(bell),
             backend,
         )?;
+        let last_word = LastWord {
+            shared: Arc::clone(&shared),
+            bell: Arc::clone(bell),
+        };
         let thread = std::thread::Builder::new()
             .name(format!("media-{number}"))
-            .spawn(move || run(worker))?;
+            .spawn(move || {
+                let _told_last = last_word;
+                run(worker);
+            })?;
         Ok(Hand {
             shared,
             commands: Some(commands),
@@ -247,16 +285,18 @@ impl Hand {
             fresh_room: 0,
             legs: 0,
             thread: Some(thread),
+            is_buried: false,
         })
     }
 
     fn is_running(&self) -> bool {
-        self.thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
+        self.thread.is_some() && !self.shared.ended.load(Ordering::SeqCst)
     }
 
     fn push(&mut self, command: Command) {
+        if !self.is_running() {
+            return;
+        }
         let Some(commands) = &mut self.commands else {
             return;
         };
@@ -271,8 +311,8 @@ impl Hand {
         if let Some(command) = left {
             self.backlog.push_back(command);
             self.shared.starved.store(true, Ordering::SeqCst);
+            self.news.set(true);
         }
-        self.news.set(true);
     }
 
     fn flush(&mut self) {

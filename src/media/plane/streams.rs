@@ -12,6 +12,8 @@ use crate::media::command::Order;
 use crate::media::leg::ROOM;
 use crate::media::port::MediaPort;
 use crate::media::stream::Security;
+use crate::rtp::quality::Sounding;
+use crate::sdp::codec::Codec;
 use crate::sdp::crypto::CryptoAgreed;
 use crate::sdp::negotiate::Agreed;
 
@@ -21,8 +23,12 @@ pub struct Made {
     /// The keys of the contexts made last.
     keys: Option<Box<CryptoAgreed>>,
     protected: bool,
-    /// It has a socket for reports.
-    reports: bool,
+    /// Its reports do not come with the media.
+    wants_reports: bool,
+    /// It has a socket for them.
+    has_reports: bool,
+    /// Its far side has sent media.
+    is_ready: bool,
 }
 
 impl Plane {
@@ -32,10 +38,8 @@ impl Plane {
         let Some(place) = self.places.get_mut(&leg) else {
             return false;
         };
-        let local = place.local;
         let made = &mut place.made;
-        let needs_socket = !agreed.rtcp_mux && !made.reports;
-        made.reports |= needs_socket;
+        made.wants_reports = !agreed.rtcp_mux;
         let keys = agreed.crypto.take();
         let protected = keys.is_some();
         let is_new = protected && keys != made.keys;
@@ -57,10 +61,55 @@ impl Plane {
             };
             self.order(leg, Order::Secure(protected, security));
         }
-        if needs_socket && let Some(socket) = self.bind_reports(local) {
+        self.open_for_reports(leg);
+        true
+    }
+
+    /// The leg's far side has begun to send media.
+    pub(super) fn became_ready(&mut self, leg: LegId) {
+        if let Some(place) = self.places.get_mut(&leg) {
+            place.made.is_ready = true;
+            self.open_for_reports(leg);
+        }
+    }
+
+    /// Gives a leg the port for its reports, once it needs one: most legs of a hunt never hear a packet, and an answered
+    /// one has the port before its first report is due.
+    fn open_for_reports(&mut self, leg: LegId) {
+        let Some(place) = self.places.get_mut(&leg) else {
+            return;
+        };
+        let (local, made) = (place.local, &mut place.made);
+        if !made.wants_reports || !made.is_ready || made.has_reports {
+            return;
+        }
+        made.has_reports = true;
+        if let Some(socket) = self.bind_reports(local) {
             self.order(leg, Order::Reports(socket));
         }
-        true
+    }
+
+    /// Asks how a leg sounds: its worker tells, and goes on. `false` when nobody has it now, as it is on its way to another
+    /// worker or not open; nothing is told then.
+    pub fn measure(&mut self, leg: LegId) -> bool {
+        let is_there = self
+            .places
+            .get(&leg)
+            .is_some_and(|place| place.settled_on().is_some());
+        if is_there {
+            self.order(leg, Order::Measure(Box::default()));
+        }
+        is_there
+    }
+
+    /// How a leg sounds that [`Plane::measure`] asked about; drain it when [`Plane::poll_report`] has no more.
+    pub fn poll_sounding(&mut self) -> Option<(LegId, Box<Sounding>)> {
+        self.soundings.pop_front()
+    }
+
+    /// What a leg speaks, once that is agreed.
+    pub fn codec_of(&self, leg: LegId) -> Option<Codec> {
+        self.places.get(&leg)?.codec
     }
 
     /// The port above the media's. Without it the leg has no reports, and nothing else suffers.

@@ -50,8 +50,8 @@ impl Worker {
         };
         let order = match order {
             Order::Insert(port) => return self.insert(slot, port),
-            Order::Remove => {
-                self.remove(slot);
+            Order::Remove { moves } => {
+                self.remove(slot, moves);
                 return Ok(());
             }
             order => order,
@@ -68,7 +68,11 @@ impl Worker {
         {
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
+        let brings_coder = matches!(order, Order::Transcode(_) | Order::Sit(_));
         let left = port.carry_out(order);
+        if brings_coder {
+            port.set_effort(self.effort);
+        }
         enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
@@ -96,6 +100,7 @@ impl Worker {
         port.generation = self.generation;
         port.beats = false;
         port.leaves = false;
+        port.set_effort(self.effort);
         let token = media_token(self.generation, slot);
         if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
@@ -129,7 +134,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32, moves: bool) {
         let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
             return;
         };
@@ -138,6 +143,7 @@ impl Worker {
             port.beats = false;
         }
         port.leaves = true;
+        port.moves = moves;
         port.detaching = 0;
         let media = (media_token(port.generation, slot), Some(&port.socket));
         let reports = (reports_token(port.generation, slot), port.reports.as_ref());
@@ -173,8 +179,14 @@ impl Worker {
         {
             if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
                 port.link = Link::Nobody;
-                self.reports
-                    .give_back(Report::Removed(slot, port), &self.shared.counters);
+                // One that moves on is awaited, and so is the end of a recording.
+                let is_awaited = port.moves || port.tap.is_some();
+                let report = Report::Removed(slot, port);
+                if is_awaited {
+                    self.reports.give_back(report, &self.shared.counters);
+                } else {
+                    self.reports.put_down(report, &self.shared.counters);
+                }
             }
         }
     }
