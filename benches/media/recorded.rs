@@ -6,9 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use vats::clock::Clock;
 use vats::ledger::call::CallRecord;
-use vats::ledger::cause::Direction;
-use vats::ledger::clock::Wall;
-use vats::ledger::id::{CallId, RecordingId, Tenant};
+use vats::ledger::id::{CallId, RecordingId};
 use vats::ledger::journal::RecordingKind;
 use vats::ledger::recording::Side;
 use vats::media::Plane;
@@ -43,7 +41,7 @@ impl Recording {
                 mailbox: None,
                 wideband: false,
                 opus: false,
-                call: call_record(CallId::from_u128(call as u128 + 1), clock.now().wall),
+                call: CallRecord::begun(CallId::from_u128(call as u128 + 1), clock.now().wall),
             });
             for (leg, side) in [
                 (leg(2 * call), Side::Left),
@@ -62,37 +60,5 @@ impl Recording {
 
     pub fn end(self) {
         self.recorder.shutdown();
-    }
-}
-
-fn call_record(call_id: CallId, arrived_at: Wall) -> CallRecord {
-    CallRecord {
-        tenant: Tenant::default(),
-        call_id,
-        direction: Direction::Inbound,
-        caller: None,
-        number: None,
-        party: None,
-        landing_page: None,
-        trunk: None,
-        arrived_at,
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
-        path: Vec::new(),
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
-        plan_version: 1,
-        sequence: 1,
     }
 }

@@ -37,6 +37,7 @@ use crate::ledger::clock::Now;
 use crate::ledger::id::{LegId, Name, RecordingId};
 use crate::ledger::journal::{Entry, RecordingKind, RecordingRecord};
 use crate::ledger::recording::Side;
+use crate::media::io::priority;
 use crate::media::tap::TapReader;
 
 /// Reads both clocks; the monotonic one must be the one that taps' arrivals are stamped with.
@@ -120,6 +121,10 @@ impl Recorder {
             .spawn(move || disk::run(files, &disk_inbox))?;
         let clock = Arc::clone(&settings.clock);
         let thread = Builder::new().name("recorder".into()).spawn(move || {
+            // The media threads fill the taps at a higher priority, and a tap holds a second.
+            if let Err(error) = priority::favour() {
+                tracing::debug!(%error, "taps are emptied at normal priority");
+            }
             writer::run(Writer::new(disk, backlog), &inbox, &clock);
             // The writer is dropped, so the other threads end after their last file.
             if writing.join().is_err() {

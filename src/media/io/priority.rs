@@ -1,4 +1,4 @@
-//! Raising a media thread above the rest of the machine, where that is allowed.
+//! Raising a media thread above the rest of the machine, where that is allowed, and stepping back.
 
 use std::io;
 
@@ -22,6 +22,14 @@ pub fn raise() -> Priority {
     } else {
         Priority::Normal
     }
+}
+
+/// Puts the calling thread before ordinary ones, and behind those that are raised.
+///
+/// # Errors
+/// That is not allowed.
+pub fn favour() -> io::Result<()> {
+    renice(NICE)
 }
 
 /// Lowers the calling thread below everything else: it runs when nothing else wants to.
