@@ -472,7 +472,7 @@ async fn a_trunk_over_ipv6() {
             "+74951000001",
             FROM,
             media.place(),
-            Then::HangUpAfter(2_500),
+            Then::HangUpAfter(5_000),
         );
         let four = *near.all("udp").iter().find(|one| one.is_ipv4()).unwrap();
         let mut caller = Sipp::start(&Run::once(call.xml(), CALLER, four));
