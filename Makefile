@@ -69,10 +69,10 @@ fuzz: build-packages fuzz-packages ## Fuzz every parser and the SIP endpoint, a 
 bench: build-packages ## Speed and size against the budgets, a quarter of an hour after the build
 	cargo build --release --locked
 	cargo bench --locked --bench sip
-	cargo bench --locked --bench relay
-	cargo bench --locked --bench recorder
-	cargo bench --locked --bench room
 	cargo bench --locked --bench codec
+	cargo bench --locked --bench media
+	cargo bench --locked --bench recorder
+	cargo bench --locked --bench routing
 	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 

@@ -354,6 +354,7 @@ async fn sound_is_served_by_ranges() {
         segments: Vec::new(),
         pauses: Vec::new(),
         copy_due: false,
+        fault: None,
     };
     let entries = [(5, "default/2026/x.wav"), (6, "../vats.db")]
         .map(|(n, path)| Entry::RecordingEnded(recording(n, path)));

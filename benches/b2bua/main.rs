@@ -46,7 +46,15 @@ fn main() -> std::io::Result<()> {
     one_core(&server, &mut rows);
     many(&server, &mut rows);
     budget::report("b2bua", &rows)?;
-    budget::summary(&["sip", "relay", "registrations", "b2bua"]);
+    budget::summary(&[
+        "sip",
+        "codec",
+        "media",
+        "recorder",
+        "routing",
+        "registrations",
+        "b2bua",
+    ]);
     Ok(())
 }
 

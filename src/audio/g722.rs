@@ -6,7 +6,7 @@ use std::fmt;
 /// Encodes 16-bit samples at 16 kHz.
 #[derive(Clone)]
 pub struct Encoder {
-    filter: [i32; 24],
+    mirror: Mirror,
     low: Band,
     high: Band,
     /// A sample that waits for its partner.
@@ -16,7 +16,7 @@ pub struct Encoder {
 /// Decodes to 16-bit samples at 16 kHz.
 #[derive(Clone)]
 pub struct Decoder {
-    filter: [i32; 24],
+    mirror: Mirror,
     low: Band,
     high: Band,
 }
@@ -35,7 +35,7 @@ struct Band {
     a: [i32; 2],
     /// Zero coefficients.
     b: [i32; 6],
-    /// Quantized differences, six values back.
+    /// Quantized differences, six values back: twice each, as they are needed.
     d: [i32; 6],
     /// The logarithm of the step, and the step.
     nb: i32,
@@ -45,7 +45,7 @@ struct Band {
 impl Default for Encoder {
     fn default() -> Encoder {
         Encoder {
-            filter: [0; 24],
+            mirror: Mirror::default(),
             low: Band::new(DET_LOW),
             high: Band::new(DET_HIGH),
             odd: None,
@@ -56,7 +56,7 @@ impl Default for Encoder {
 impl Default for Decoder {
     fn default() -> Decoder {
         Decoder {
-            filter: [0; 24],
+            mirror: Mirror::default(),
             low: Band::new(DET_LOW),
             high: Band::new(DET_HIGH),
         }
@@ -96,10 +96,7 @@ impl Encoder {
     }
 
     fn pair(&mut self, first: i16, second: i16) -> u8 {
-        self.filter.copy_within(2.., 0);
-        self.filter[22] = i32::from(first);
-        self.filter[23] = i32::from(second);
-        let (odd, even) = qmf(&self.filter);
+        let (odd, even) = self.mirror.take(first, second);
         // 12 bits are the filters' gain, one is for the sum of both, one for the band's 15 bits.
         let low = ((even + odd) >> 14).clamp(MIN_15, MAX_15);
         let high = ((even - odd) >> 14).clamp(MIN_15, MAX_15);
@@ -112,10 +109,9 @@ impl Encoder {
         let band = &mut self.low;
         let difference = saturate(low - band.s);
         let size = magnitude(difference);
-        let level = DECISIONS
-            .iter()
-            .position(|&decision| size < (decision * band.det) >> 12)
-            .unwrap_or(DECISIONS.len());
+        // So many decision levels, scaled by the step, are not above the size.
+        let scaled = (((size + 1) << 12) - 1) / band.det.max(1);
+        let level = usize::from(LEVELS[(scaled as usize).min(LEVELS.len() - 1)]);
         // QUANTL: codes go down from 61 (positive) and 31 (negative); the two smallest negative steps are 63 and 62.
         let code = match (difference < 0, level) {
             (false, _) => 61 - level,
@@ -161,10 +157,8 @@ impl Decoder {
         let high = self.high.s + ((self.high.det * INVERSE_2[high_code]) >> 15);
         let high = high.clamp(MIN_15, MAX_15);
         self.high.adapt_high(high_code);
-        self.filter.copy_within(2.., 0);
-        self.filter[22] = low + high;
-        self.filter[23] = low - high;
-        let (odd, even) = qmf(&self.filter);
+        // Both bands have 15 bits, so their sum has 16.
+        let (odd, even) = self.mirror.take((low + high) as i16, (low - high) as i16);
         [saturate(even >> 11) as i16, saturate(odd >> 11) as i16]
     }
 }
@@ -215,14 +209,14 @@ impl Band {
         let p = saturate(self.sz + d);
         self.adapt_poles(p);
         self.adapt_zeros(d);
-        self.d.copy_within(0..5, 1);
-        self.d[0] = d;
+        let [d0, d1, d2, d3, d4, _] = self.d;
+        self.d = [saturate(2 * d), d0, d1, d2, d3, d4];
         self.r = [r, self.r[0]];
         self.p = [p, self.p[0]];
         let poles = self.a.iter().zip(&self.r);
         let sp = poles.map(|(a, &r)| (a * saturate(2 * r)) >> 15).sum();
         let zeros = self.b.iter().zip(&self.d);
-        let sz = zeros.map(|(b, &d)| (b * saturate(2 * d)) >> 15).sum();
+        let sz = zeros.map(|(b, d)| (b * d) >> 15).sum();
         self.sz = saturate(sz);
         self.s = saturate(saturate(sp) + self.sz);
     }
@@ -249,21 +243,49 @@ impl Band {
     fn adapt_zeros(&mut self, d: i32) {
         let step = if d == 0 { 0 } else { 128 };
         for (b, &old) in self.b.iter_mut().zip(&self.d) {
-            let toward = if (old < 0) == (d < 0) { step } else { -step };
-            *b = saturate(toward + ((*b * 32_640) >> 15));
+            // -1 where the signs differ: without branches.
+            let other = (old ^ d) >> 31;
+            // Stays within 16 bits by itself: 32,767 is where it stands still.
+            *b = ((step ^ other) - other) + ((*b * 32_640) >> 15);
         }
     }
 }
 
-/// The two halves of the quadrature mirror filter over the last 24 values.
-fn qmf(values: &[i32; 24]) -> (i32, i32) {
-    let mut odd = 0;
-    let mut even = 0;
-    for (pair, (forth, back)) in values.chunks_exact(2).zip(QMF.iter().zip(QMF.iter().rev())) {
-        odd += pair[0] * forth;
-        even += pair[1] * back;
+/// The quadrature mirror filter over the last 24 values. They lie twice in a row, so that the last of them always lie together.
+#[derive(Clone)]
+struct Mirror {
+    first: [i16; 2 * ROW],
+    second: [i16; 2 * ROW],
+    /// Where the oldest are.
+    at: usize,
+}
+
+impl Default for Mirror {
+    fn default() -> Mirror {
+        Mirror {
+            first: [0; 2 * ROW],
+            second: [0; 2 * ROW],
+            at: 0,
+        }
     }
-    (odd, even)
+}
+
+impl Mirror {
+    /// Takes two values; both halves' sums.
+    fn take(&mut self, first: i16, second: i16) -> (i32, i32) {
+        for (values, value) in [(&mut self.first, first), (&mut self.second, second)] {
+            values[self.at] = value;
+            values[self.at + ROW] = value;
+        }
+        self.at = (self.at + 1) % ROW;
+        let sum = |values: &[i16; 2 * ROW], factors: &[i16; ROW]| -> i32 {
+            let values = values[self.at..].iter().zip(factors);
+            values
+                .map(|(&value, &factor)| i32::from(value) * i32::from(factor))
+                .sum()
+        };
+        (sum(&self.first, &FORTH), sum(&self.second, &BACK))
+    }
 }
 
 fn saturate(value: i32) -> i32 {
@@ -285,14 +307,35 @@ const MAX_15: i32 = 16_383;
 const DET_LOW: i32 = 32;
 const DET_HIGH: i32 = 8;
 
-/// One half of the filter's coefficients; the other half mirrors it.
-const QMF: [i32; 12] = [3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11];
+/// Values of a half of the filter: 12, and four that count nothing, for the sake of whole vectors.
+const ROW: usize = 16;
+/// One half of the filter's coefficients, for the oldest value first; the other half mirrors it.
+const FORTH: [i16; ROW] = [
+    0, 0, 0, 0, 3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11,
+];
+const BACK: [i16; ROW] = [
+    0, 0, 0, 0, -11, 53, -156, 362, -805, 3876, 951, -210, 32, 12, -11, 3,
+];
 
 /// Decision levels of the lower band's quantizer.
 const DECISIONS: [i32; 29] = [
     35, 72, 110, 150, 190, 233, 276, 323, 370, 422, 473, 530, 587, 650, 714, 786, 858, 940, 1023,
     1121, 1219, 1339, 1458, 1612, 1765, 1980, 2195, 2557, 2919,
 ];
+
+/// For each scaled size, how many of them it has reached.
+static LEVELS: [u8; 2_920] = {
+    let mut levels = [0; 2_920];
+    let (mut size, mut level) = (0, 0);
+    while size < levels.len() {
+        while level < DECISIONS.len() && DECISIONS[level] as usize <= size {
+            level += 1;
+        }
+        levels[size] = level as u8;
+        size += 1;
+    }
+    levels
+};
 
 /// Output levels for the lower band's 6-bit codes.
 const INVERSE_6: [i32; 64] = [

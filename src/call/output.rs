@@ -168,6 +168,17 @@ pub enum RecordAct {
         /// A copy in Opus is to replace the file.
         opus: bool,
     },
+    /// Begin the recording of a conference: it is complete when nobody feeds it any more.
+    StartConference {
+        /// The recording.
+        recording: RecordingId,
+        /// The record of the first one's call, for the path.
+        call: Box<crate::ledger::call::CallRecord>,
+        /// The first one speaks a wideband codec.
+        wideband: bool,
+        /// A copy in Opus is to replace the file.
+        opus: bool,
+    },
     /// Begin a voicemail message.
     StartMessage {
         /// The recording.

@@ -198,6 +198,13 @@ impl Leg {
         std::mem::replace(&mut self.transcoder, transcoder)
     }
 
+    /// Changes Opus's effort in what it hears through, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        if let Some(transcoder) = &mut self.transcoder {
+            transcoder.set_complexity(complexity);
+        }
+    }
+
     /// Puts a key in line to be sent; `false` when it is no key or the line is full.
     pub fn press(&mut self, key: char) -> bool {
         self.keys_out.press(key)

@@ -394,9 +394,9 @@ fn of_family(bind: IpAddr, v4: bool) -> IpAddr {
     }
 }
 
+/// A socket that still blocks: which way is right is known to the worker's backend.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
-    socket.set_nonblocking(true)?;
     if address.is_ipv4()
         && let Err(error) = SockRef::from(&socket).set_tos_v4(EXPEDITED)
     {

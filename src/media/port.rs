@@ -4,6 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use super::command::{Order, Report};
 use super::leg::Leg;
+use super::load::Effort;
 use super::room::seat::Seat;
 use super::stream::Stream;
 use super::tap::TapWriter;
@@ -89,6 +90,14 @@ impl Held {
 }
 
 impl MediaPort {
+    /// Opus makes this effort from now on in all that is encoded for the leg.
+    pub fn set_effort(&mut self, effort: Effort) {
+        self.leg.set_complexity(effort.complexity());
+        if let Some(seat) = &mut self.seat {
+            seat.set_complexity(effort.complexity());
+        }
+    }
+
     /// Carries out an order; what is left over must go back to the signalling task.
     pub fn carry_out(&mut self, order: Order) -> Option<Report> {
         match order {

@@ -152,6 +152,11 @@ impl Transcoder {
         self.number
     }
 
+    /// Changes Opus's effort, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.encoder.set_complexity(complexity);
+    }
+
     /// Takes a packet of voice and hands on the packets that it completes.
     pub fn take(
         &mut self,
@@ -341,15 +346,6 @@ impl Transcoder {
     fn target_ticks(&self, samples: usize) -> u32 {
         (samples as u64 * u64::from(self.recipe.to.clock_rate() / 1000) / u64::from(self.rate_khz))
             as u32
-    }
-}
-
-/// Opus's complexity for one more stream, by how busy its worker is: from 0 (idle) to 1,000.
-pub const fn complexity(load_permille: u32) -> u8 {
-    match load_permille {
-        0..400 => 5,
-        400..700 => 3,
-        _ => 0,
     }
 }
 

@@ -22,7 +22,7 @@ use super::counters::{Counters, Reason};
 use super::io::epoll::Bell;
 use super::io::{Backend, Io, Told};
 use super::leg::{BEAT, ROOM, Scratch};
-use super::load::{Load, LoadMeter};
+use super::load::{Effort, LoadMeter};
 use super::port::MediaPort;
 use super::room::Room;
 use crate::ledger::clock::Mono;
@@ -38,8 +38,6 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
-    /// How busy it is.
-    pub load: Load,
     /// Whether it works no more: what it had is gone.
     pub ended: AtomicBool,
 }
@@ -52,7 +50,6 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
-            load: Load::default(),
             ended: AtomicBool::new(false),
         })
     }
@@ -86,6 +83,8 @@ pub struct Worker {
     next_beat: Option<Mono>,
     next_look: Mono,
     meter: LoadMeter,
+    /// Of Opus.
+    effort: Effort,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -175,6 +174,7 @@ impl Worker {
             next_beat: None,
             next_look: Mono::ZERO,
             meter: LoadMeter::default(),
+            effort: Effort::default(),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -348,8 +348,12 @@ impl Worker {
         }
         self.next_look = now + LOOK;
         self.reports.pushed |= std::mem::take(&mut self.reports.waiting);
-        self.meter.look(now, &self.shared.load);
+        let load = self.meter.look(now);
+        let effort_changed = load.is_some_and(|permille| self.effort.follow(permille));
         for port in self.ports.iter_mut().flatten() {
+            if effort_changed {
+                port.set_effort(self.effort);
+            }
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);

@@ -118,6 +118,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Recordings that are not complete yet.
     pub recordings: usize,
+    /// Recordings that could not be kept, since the start.
+    pub recordings_failed: usize,
     /// SIP connections, registered phones' among them.
     pub connections: usize,
 }

@@ -217,6 +217,7 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            recordings_failed: self.recorder.failed(),
             connections: self.hub.len(),
         }
     }
@@ -294,6 +295,19 @@ impl Task {
                 wideband,
                 opus,
             } => self.recorder.begin(Begin {
+                recording,
+                kind: RecordingKind::Conversation,
+                mailbox: None,
+                call: *call,
+                wideband,
+                opus,
+            }),
+            RecordAct::StartConference {
+                recording,
+                call,
+                wideband,
+                opus,
+            } => self.recorder.begin_shared(Begin {
                 recording,
                 kind: RecordingKind::Conversation,
                 mailbox: None,

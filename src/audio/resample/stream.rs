@@ -195,7 +195,9 @@ fn dot(window: &[f32], coefficients: &[f32]) -> f32 {
             *lane += sample * factor;
         }
     }
-    lanes.iter().sum::<f32>().round()
+    let sum = lanes.iter().sum::<f32>();
+    // Rounds as it is cut off afterwards; `round` is a call on processors without SSE 4.1.
+    sum + 0.5f32.copysign(sum)
 }
 
 fn sinc(x: f64) -> f64 {

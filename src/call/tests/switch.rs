@@ -235,6 +235,11 @@ impl World {
                 assert!(self.recordings.insert(recording, true).is_none());
                 "start".into()
             }
+            RecordAct::StartConference { recording, .. } => {
+                assert!(self.recordings.insert(recording, true).is_none());
+                self.shared.push(recording);
+                "share".into()
+            }
             RecordAct::StartMessage { recording, .. } => {
                 assert!(self.recordings.insert(recording, true).is_none());
                 "message".into()
@@ -253,6 +258,10 @@ impl World {
             RecordAct::Detach { recording, leg } => {
                 let far = self.legs.get_mut(&leg).unwrap();
                 assert_eq!(far.tapped.take(), Some(recording));
+                let is_fed = self.legs.values().any(|far| far.tapped == Some(recording));
+                if self.shared.contains(&recording) && !is_fed {
+                    self.recordings.insert(recording, false);
+                }
                 "detach".into()
             }
             RecordAct::Pause { recording, paused } => {

@@ -8,7 +8,8 @@ use crate::audio::clip::Clip;
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::media::command::Order;
-use crate::media::transcode::{Recipe, Transcoder, complexity};
+use crate::media::load::Effort;
+use crate::media::transcode::{Recipe, Transcoder};
 use crate::sdp::negotiate::Agreed;
 
 /// What is known of a leg's sound.
@@ -67,10 +68,6 @@ impl Plane {
             return;
         };
         let recipe = Recipe::between(from, to);
-        let load = self
-            .places
-            .get(&listener)
-            .map_or(0, |place| self.crew.load_permille(place.bound_for()));
         let Some(place) = self.places.get_mut(&listener) else {
             return;
         };
@@ -79,7 +76,9 @@ impl Plane {
         }
         place.sound.recipe = recipe;
         self.transcoders += 1;
-        let made = recipe.map(|recipe| Transcoder::new(recipe, self.transcoders, complexity(load)));
+        // The worker lowers it when it is busy.
+        let complexity = Effort::default().complexity();
+        let made = recipe.map(|recipe| Transcoder::new(recipe, self.transcoders, complexity));
         let transcoder = match made.transpose() {
             Ok(transcoder) => transcoder.map(Box::new),
             Err(error) => {

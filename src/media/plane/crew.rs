@@ -104,13 +104,6 @@ impl Crew {
         self.hands.iter().map(|hand| hand.legs).collect()
     }
 
-    /// How busy a worker is, from 0 to 1,000.
-    pub fn load_permille(&self, worker: usize) -> u32 {
-        self.hands
-            .get(worker)
-            .map_or(0, |hand| hand.shared.load.permille())
-    }
-
     /// Counts a leg to a worker or off it. A leg on its way counts where it goes.
     pub fn recount(&mut self, worker: usize, by: isize) {
         if let Some(hand) = self.hands.get_mut(worker) {

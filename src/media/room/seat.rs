@@ -185,6 +185,11 @@ impl Seat {
         (bytes > 0).then(|| (bytes, self.codec.clock_rate() / 1000 * packet_ms))
     }
 
+    /// Changes Opus's effort, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.encoder.set_complexity(complexity);
+    }
+
     /// Forgets what was to be heard: the leg hears something else.
     pub fn discard(&mut self) {
         self.waiting = 0;

@@ -290,7 +290,6 @@ fn a_listeners_wishes_count() {
         Recipe::between(&listener, &speaker).unwrap().rate_hz(),
         16_000
     );
-    assert_eq!([complexity(0), complexity(500), complexity(900)], [5, 3, 0]);
 }
 
 #[test]

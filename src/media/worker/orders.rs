@@ -68,7 +68,11 @@ impl Worker {
         {
             self.shared.counters.drop(Reason::ReceiveFailed);
         }
+        let brings_coder = matches!(order, Order::Transcode(_) | Order::Sit(_));
         let left = port.carry_out(order);
+        if brings_coder {
+            port.set_effort(self.effort);
+        }
         enter_room(&mut self.rooms, slot, port, &self.shared.counters);
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
@@ -96,6 +100,7 @@ impl Worker {
         port.generation = self.generation;
         port.beats = false;
         port.leaves = false;
+        port.set_effort(self.effort);
         let token = media_token(self.generation, slot);
         if self.io.attach(token, &port.socket).is_err() {
             // The leg stays: it can still play, and its silence will be told.
