@@ -72,6 +72,7 @@ bench: build-packages ## Speed and size against the budgets, a quarter of an hou
 	cargo bench --locked --bench codec
 	cargo bench --locked --bench media
 	cargo bench --locked --bench recorder
+	cargo bench --locked --bench routing
 	cargo bench --locked --bench registrations
 	cargo bench --locked --bench b2bua
 

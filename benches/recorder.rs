@@ -1,4 +1,4 @@
-//! CPU, memory and loss of recording many G.711 calls at once: synthetic taps, 50 packets a second each way, no sockets.
+//! CPU, memory, loss and writes of recording 2,000 G.711 calls at once: synthetic taps, 50 packets a second each way, no sockets.
 //! `cargo bench --bench recorder [-- RECORDINGS SECONDS FOLDER]`.
 //!
 //! CPU is that of the threads that record, as the kernel accounts it. What the disk costs the kernel later is left out.
@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 
 use vats::clock::Clock;
 use vats::ledger::call::CallRecord;
-use vats::ledger::cause::Direction;
-use vats::ledger::clock::Wall;
-use vats::ledger::id::{CallId, LegId, RecordingId, Tenant};
+use vats::ledger::id::{CallId, LegId, RecordingId};
 use vats::ledger::journal::{Entry, RecordingKind};
 use vats::ledger::recording::Side;
 use vats::media::tap::{TapHeader, TapWriter, tap};
@@ -39,16 +37,17 @@ fn main() -> io::Result<()> {
     std::fs::remove_dir_all(&root)?;
     let found = found?;
     println!(
-        "{recordings} recordings for {seconds} s: {:.1} % of a core, {} of {} packets dropped, {} files of the right length, {:.1} KiB each\n",
+        "{recordings} recordings for {seconds} s: {:.1} % of a core, {} of {} packets dropped, {} files of the right length, {:.1} KiB each, {} writes\n",
         found.cpu * 100.0,
         found.dropped,
         found.packets,
         found.whole,
         found.memory / 1_024.0,
+        found.writes,
     );
-    assert_eq!(found.dropped, 0, "taps were full");
-    assert_eq!(found.whole, recordings, "files are short");
     let per_call = found.cpu / recordings as f64 * 1e6;
+    // Sound and header are a write each.
+    let turns = found.writes as f64 / 2.0;
     budget::report(
         "recorder",
         &[
@@ -58,12 +57,35 @@ fn main() -> io::Result<()> {
                 Limit::AtMost(100.0),
             ),
             Row::new(
+                "recorder: % of a core, 2,000 recordings",
+                found.cpu * 100.0,
+                Limit::AtMost(20.0),
+            ),
+            Row::new(
+                "recorder: packets dropped, 2,000 recordings",
+                found.dropped as f64,
+                Limit::AtMost(0.0),
+            ),
+            Row::new(
+                "recorder: writes per second of a call",
+                found.writes as f64 / (recordings * seconds) as f64,
+                Limit::AtMost(6.0),
+            ),
+            Row::new(
+                "recorder: KiB in one write of sound",
+                found.written as f64 / turns / 1_024.0,
+                Limit::AtLeast(8.0),
+            ),
+            Row::new(
                 "recorder: KiB per recording",
                 found.memory / 1_024.0,
                 Limit::AtMost(50.0),
             ),
         ],
-    )
+    )?;
+    assert_eq!(found.dropped, 0, "taps were full");
+    assert_eq!(found.whole, recordings, "files are short");
+    Ok(())
 }
 
 struct Found {
@@ -75,6 +97,10 @@ struct Found {
     whole: usize,
     /// Bytes per recording.
     memory: f64,
+    /// Calls of the kernel that wrote.
+    writes: u64,
+    /// Bytes that they wrote.
+    written: u64,
 }
 
 fn record(root: &std::path::Path, recordings: usize, length: Duration) -> io::Result<Found> {
@@ -101,7 +127,7 @@ fn record(root: &std::path::Path, recordings: usize, length: Duration) -> io::Re
             recording,
             kind: RecordingKind::Conversation,
             mailbox: None,
-            call: call_record(CallId::from_u128(number), clock.now().wall),
+            call: CallRecord::begun(CallId::from_u128(number), clock.now().wall),
             wideband: false,
             opus: false,
         });
@@ -138,6 +164,7 @@ fn record(root: &std::path::Path, recordings: usize, length: Duration) -> io::Re
     let (cpu, since) = warm.unwrap_or((Duration::ZERO, begun));
     let cpu = (spent()? - cpu).as_secs_f64() / since.elapsed().as_secs_f64();
     let memory = (resident()? - before) / recordings as f64;
+    let (writes, written) = writes_of("record-disk")?;
     recorder.shutdown();
     let shortest = length.as_millis() as u64 - 100;
     let ended = ended
@@ -150,6 +177,8 @@ fn record(root: &std::path::Path, recordings: usize, length: Duration) -> io::Re
         dropped,
         whole,
         memory,
+        writes,
+        written,
     })
 }
 
@@ -168,38 +197,6 @@ fn id(number: u128) -> RecordingId {
     RecordingId::from_u128(number << 64 | number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7 & 0xffff)
 }
 
-fn call_record(call: CallId, now: Wall) -> CallRecord {
-    CallRecord {
-        tenant: Tenant::default(),
-        call_id: call,
-        direction: Direction::Inbound,
-        caller: Some("+79160000000".to_owned()),
-        number: Some("+74951000001".to_owned()),
-        party: None,
-        landing_page: None,
-        trunk: None,
-        arrived_at: now,
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
-        path: Vec::new(),
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
-        plan_version: 1,
-        sequence: 1,
-    }
-}
-
 /// CPU time of the threads that record.
 fn spent() -> io::Result<Duration> {
     Ok(cpu_of("recorder")? + cpu_of("record-disk")?)
@@ -207,12 +204,27 @@ fn spent() -> io::Result<Duration> {
 
 /// CPU time of this process's thread of a name.
 fn cpu_of(name: &str) -> io::Result<Duration> {
+    let stat = std::fs::read_to_string(thread(name)?.join("schedstat"))?;
+    let spent = stat.split(' ').next().and_then(|text| text.parse().ok());
+    Ok(Duration::from_nanos(spent.unwrap_or(0)))
+}
+
+/// How often this process's thread of a name wrote, and how many bytes.
+fn writes_of(name: &str) -> io::Result<(u64, u64)> {
+    let counts = std::fs::read_to_string(thread(name)?.join("io"))?;
+    let count = |key: &str| {
+        let line = counts.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|text| text.trim().parse().ok())
+            .ok_or_else(|| io::Error::other(format!("no {key} of {name}")))
+    };
+    Ok((count("syscw:")?, count("wchar:")?))
+}
+
+fn thread(name: &str) -> io::Result<PathBuf> {
     for task in std::fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         if std::fs::read_to_string(task.join("comm"))?.trim() == name {
-            let stat = std::fs::read_to_string(task.join("schedstat"))?;
-            let spent = stat.split(' ').next().and_then(|text| text.parse().ok());
-            return Ok(Duration::from_nanos(spent.unwrap_or(0)));
+            return Ok(task);
         }
     }
     Err(io::Error::other(format!("no thread is called {name}")))

@@ -166,6 +166,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
             Ask::Unban { reply, .. } => reply.send(false).unwrap(),
             // Not asked for here.
             Ask::PauseRecording { reply, .. } => drop(reply),
+            Ask::Listen { reply, .. } => drop(reply),
             Ask::MessageHeard { reply, .. } => drop(reply),
             Ask::Supervise { reply, .. } => drop(reply),
             Ask::Install { .. } | Ask::Drain { .. } => {}
@@ -353,6 +354,7 @@ async fn sound_is_served_by_ranges() {
         segments: Vec::new(),
         pauses: Vec::new(),
         copy_due: false,
+        fault: None,
     };
     let entries = [(5, "default/2026/x.wav"), (6, "../vats.db")]
         .map(|(n, path)| Entry::RecordingEnded(recording(n, path)));

@@ -1,5 +1,7 @@
 //! The house rules, held by reading the sources: floors, purity, lengths, names, `unsafe`, and that `docs/architecture.md` lists what exists.
 
+mod media_threads;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -329,17 +331,22 @@ fn what_decides_is_pure() {
         if rank(&source.module()) >= 10 {
             continue;
         }
-        for (number, line) in source.shipped.lines().enumerate() {
-            let names = |word: &&&str| {
-                line.match_indices(**word)
-                    .any(|(i, _)| !line[..i].ends_with(is_word))
-            };
-            for word in IMPURE.iter().filter(names) {
-                problems.push(format!("{}:{}: names {word}", source.name(), number + 1));
-            }
-        }
+        names_of(source, &IMPURE, &mut problems);
     }
     report(&problems);
+}
+
+/// Where a source names one of the words.
+fn names_of(source: &Source, words: &[&str], problems: &mut Vec<String>) {
+    for (number, line) in source.shipped.lines().enumerate() {
+        let names = |word: &&&str| {
+            line.match_indices(**word)
+                .any(|(i, _)| !line[..i].ends_with(is_word))
+        };
+        for word in words.iter().filter(names) {
+            problems.push(format!("{}:{}: names {word}", source.name(), number + 1));
+        }
+    }
 }
 
 #[test]

@@ -489,3 +489,48 @@ async fn a_trunk_over_ipv6() {
         );
     }
 }
+
+/// RFC 3261 §13.2.1: what comes as an offer in a 200 is answered in the ACK, and in a reliable 183 in the PRACK, also when
+/// nothing of it can be taken; then the call ends and says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_of_no_use_is_answered_before_its_call_ends() {
+    for early in [false, true] {
+        let lines = "offer = \"delayed\"\nreliable = true";
+        let (pbx, carrier) = start("", lines, "").await;
+        let call = Caller::new("+74951000001", FROM, MEDIA, Then::Refused(488));
+        let mut caller = Sipp::call(pbx.sip, &call);
+        block_in_place(|| {
+            let peer = &carrier.peer;
+            let offer = carrier.sdp().replace("RTP/AVP 0", "RTP/AVP 18");
+            let declined = |message: &Message| {
+                let text = String::from_utf8_lossy(&message.body()).into_owned();
+                assert!(text.contains("m=audio 0 RTP/AVP 18\r\n"), "{text}");
+            };
+            let contact = format!("Contact: <sip:far@{}>\r\n", peer.at);
+            let invite = peer.request_within(LIMIT, Method::Invite);
+            assert!(invite.body().is_empty());
+            if early {
+                let reliable = contact + "Require: 100rel\r\nRSeq: 7\r\n";
+                peer.respond_with(&invite, 183, "far", &reliable, &offer);
+                let prack = peer.request(Method::Prack);
+                declined(&prack);
+                peer.respond_with(&prack, 200, "far", "", "");
+                let cancel = peer.request(Method::Cancel);
+                let reason = cancel.header(Name::Reason).unwrap();
+                assert!(reason.contains("SIP;cause=488"), "{reason}");
+                peer.respond_with(&cancel, 200, "far", "", "");
+                peer.respond_with(&invite, 487, "far", "", "");
+            } else {
+                peer.respond_with(&invite, 200, "far", &contact, &offer);
+                declined(&peer.request(Method::Ack));
+                let bye = peer.request(Method::Bye);
+                let reason = bye.header(Name::Reason).unwrap();
+                assert!(reason.contains("SIP;cause=488"), "{reason}");
+                peer.respond_with(&bye, 200, "far", "", "");
+            }
+        });
+        caller.finished(LIMIT).await;
+        let row = pbx.ended_call(FROM).await;
+        assert_eq!(row["cause"], "no_codec", "{row}");
+    }
+}

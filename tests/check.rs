@@ -263,6 +263,9 @@ fn values() {
             "[trunks.acme]" => "[trunks.acme]\nnumber_format = «\"nationl\"", "takes \"international\"", "did you mean \"national\"?";
             "[trunks.acme]" => "[trunks.acme]\ndiversion = [«\"divert\"]", "not \"divert\"", "\"history-info\"";
             "[trunks.acme]" => "[trunks.acme]\noptions = «\"1s\"", "must be from 5s", "";
+            "[server]" => "[server]\nmedia_io = «\"iouring\"", "takes \"auto\" or \"epoll\" or \"io_uring\"", "did you mean \"io_uring\"?";
+            "[trunks.acme]" => "[trunks.acme]\nsrtp = «\"always\"", "takes \"off\" or \"offered\" or \"required\"", "";
+            "extension = \"101\"" => "extension = \"101\"\nsrtp = «\"offer\"", "takes \"off\"", "did you mean \"offered\"?";
             "[server]" => "[server]\ndns = [«\"dns.example\"]", "no name server", "127.0.0.1:5353";
             "\"secret-of-anna\"" => "«\"env:VATS_NOT_SET\"", "VATS_NOT_SET is not set", "in its environment";
             "\"mon-fri 09:00-21:00\"" => "«\"mon-fre 09:00-21:00\"", "\"fre\" is no day", "mon-fri 09:00-21:00";
@@ -318,6 +321,7 @@ fn warnings_do_not_fail() {
         faults! {
             "[hunts.sales]" => "[hunts.«more]\nmembers = [\"anna\"]\nwait = \"15s\"\notherwise = \"hunt:sales\"\n[hunts.sales]", "can wait 35s in hunt:more and hunt:sales", "give up after 20s";
             "caller_id = \"+74951000001\"" => "caller_id = «\"+74957000000\"", "none of [numbers.*]", "numbers of your own";
+            "[trunks.acme]" => "[trunks.acme]\nsrtp = «\"offered\"", "travel readable", "tls://sip.provider.example";
             "http = \"127.0.0.1:0\"" => "http = «\"0.0.0.0:0\"", "only this machine", "api_token";
         },
         true,

@@ -5,8 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::by_hand::{Peer, sdp};
+use crate::support::noise;
 use crate::support::pbx::{self, Pbx};
 use crate::support::phone::{self, Vats};
+use crate::support::receiver::Receiver;
 use crate::support::rtp_peer::{Packet, RtpPeer};
 use crate::support::sound::{self, Law};
 use crate::support::{eventually, pause};
@@ -15,6 +17,7 @@ use vats::sip::wire::{Message, Method};
 
 const DAILY: &str = "+74951000001";
 const BOARD: &str = "+74951000002";
+const BOOK: &str = "+74951000003";
 const TONES: [f64; 3] = [440.0, 1_000.0, 1_500.0];
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 5));
 
@@ -29,6 +32,12 @@ accept = ["127.0.0.5/32"]
 to = "conference:daily"
 [numbers."{BOARD}"]
 to = "conference:board"
+[numbers."{BOOK}"]
+to = "conference:book"
+record = false
+[conferences.book]
+extension = "801"
+record = true
 [conferences.daily]
 extension = "800"
 max_members = 3
@@ -248,5 +257,92 @@ async fn check_and_route_know_conferences() {
     assert!(
         said.contains("nothing asks the caller for the pin"),
         "{said}"
+    );
+}
+
+/// A caller who comes in with noise.
+async fn comes_in(pbx: &Pbx, salt: u64) -> Member {
+    let member = Member::new(pbx, BOOK, Law::A, TONES[0]).await;
+    member.voice.noise(Some(salt));
+    member
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_a_recorded_conference_are_in_one_file() {
+    let receiver = Receiver::start(&[]).await;
+    let pbx = Pbx::start(&(plan() + &receiver.section(&["recording.ready"]))).await;
+    let sent = [1, 2, 3].map(|salt| noise::samples(salt, 60 * 8_000));
+    sound::write_wav(&pbx.folder().join("anna.wav"), &sent[2][..20 * 8_000]);
+    let mut first = comes_in(&pbx, 1).await;
+    pause(1_500).await;
+    let mut second = comes_in(&pbx, 2).await;
+    pause(1_000).await;
+    let options =
+        "--from sip:anna@pbx.test --password secret-anna --play anna.wav --codec pcma --for 2s";
+    let options: Vec<&str> = options.split(' ').collect();
+    let anna = Vats::dial(pbx.folder(), pbx.sip, "801", &options);
+    let (code, said) = anna.ended().await;
+    assert_eq!(code, 0, "{said}");
+    let calls = pbx.items("/api/v1/calls/live").await;
+    first.hang_up();
+    pause(1_500).await;
+    assert!(
+        receiver.deliveries().is_empty(),
+        "the second one is still there"
+    );
+    second.hang_up();
+    pbx.wait_until_idle(Duration::from_secs(10)).await;
+    let limit = Duration::from_secs(20);
+    let event = receiver
+        .accepted("recording.ready", "+79160000001", limit)
+        .await;
+    let files = pbx.recordings();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let id = event.event["data"]["recording_id"].clone();
+    for call in &calls {
+        let call = call["call_id"].as_str().unwrap();
+        let row = pbx.json(&format!("/api/v1/calls/{call}")).await;
+        assert_eq!(row["recording_id"], id, "{row}");
+        assert_eq!(row["recordings"][0]["recording_id"], id, "{row}");
+    }
+    let row = pbx
+        .json(&format!("/api/v1/recordings/{}", id.as_str().unwrap()))
+        .await;
+    assert_eq!(
+        (&row["state"], &row["segments"].as_array().unwrap().len()),
+        (&"complete".into(), &3)
+    );
+
+    let (sides, _) = sound::read_wav(&std::fs::read(&files[0]).unwrap());
+    // The operator alone is on the right.
+    let right = noise::runs(&sides[1], &sent[2]).unwrap();
+    assert!(noise::stored(&right) > 8_000, "{right:?}");
+    // Of the callers each is where he alone is heard, and the sum of both where both are.
+    let left = &sides[0];
+    let alone = |part: &[i16], sent: &[i16]| noise::runs(part, sent).unwrap()[0];
+    let begin = alone(&left[..8_000], &sent[0]);
+    let end = alone(&left[left.len() - 6_400..], &sent[1]);
+    let of_first = |at: usize| sent[0][at + begin.place - begin.at];
+    let end_at = left.len() - 6_400 + end.at;
+    let mut counts = [0; 4];
+    for (at, &sample) in left.iter().enumerate().skip(begin.at) {
+        let (one, other) = (
+            of_first(at),
+            (at + end.place).checked_sub(end_at).map(|at| sent[1][at]),
+        );
+        let kind = match (sample, other) {
+            (0, _) => 0,
+            (sample, _) if sample == one => 1,
+            (sample, Some(other)) if sample == other => 2,
+            (sample, Some(other)) if sample == one + other => 3,
+            _ => panic!("sample {at} is of nobody"),
+        };
+        counts[kind] += 1;
+    }
+    let [silent, first, second, both] = counts;
+    assert!(silent < 4_000, "{counts:?}");
+    assert!(
+        first > 8_000 && second > 8_000 && both > 16_000,
+        "{counts:?}"
     );
 }

@@ -19,7 +19,7 @@ fn the_reference_page_is_the_declaration() {
     let written = std::fs::read_to_string(path).unwrap();
     assert!(
         written == schema::reference(),
-        "docs/configuration.md is out of date: run `VATS_WRITE_DOCS=1 cargo test --test plan`"
+        "docs/configuration.md is out of date: run `VATS_WRITE_DOCS=1 cargo test --test in_process plan::`"
     );
 }
 

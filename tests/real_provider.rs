@@ -154,18 +154,31 @@ async fn a_long_call_through_a_proxy_that_challenges_everything() {
     there.tone(Some(1_000.0));
     caller.finished(LIMIT).await;
     called.finished(LIMIT).await;
-    for (media, hertz) in [(&near, 1_000.0), (&there, 440.0)] {
-        let seconds = sound::seconds_of(&media.audio(), hertz);
-        assert!(seconds > 12.0, "{hertz} Hz for {seconds} s");
+    // When each begins to speak is the harness's business; from then on nothing of it is missing.
+    for (from, to, hertz) in [(&there, &near, 1_000.0), (&near, &there, 440.0)] {
+        let audio = to.audio();
+        let (said, heard) = (from.said(), sound::seconds_of(&audio, hertz));
+        assert!(
+            heard > said - 2.0,
+            "{hertz} Hz: {said} s said, {heard} s heard"
+        );
+        assert!(heard > 6.0, "{hertz} Hz for {heard} s");
+        let gap = sound::longest_gap(&audio, hertz);
+        assert!(gap < 0.1, "{hertz} Hz missing for {gap} s");
     }
     let log = provider.log();
     for (method, least) in [("INVITE", 1), ("UPDATE", 4), ("BYE", 1)] {
         let times = log
             .matches(&format!("PROVIDER challenges {method}"))
             .count();
-        assert!(times >= least, "{method} was challenged {times} times");
         // Each is challenged once: a stale nonce is no wrong password, and costs one round.
         let came = log.matches(&format!("PROVIDER {method} ")).count();
+        // The nonce of an UPDATE that was late is still fresh for the BYE.
+        let is_fresh = method == "BYE" && came == 1;
+        assert!(
+            times >= least || is_fresh,
+            "{method} was challenged {times} times"
+        );
         assert!(came <= 2 * (times + 1), "{method}: {came} for {times}");
     }
     assert_eq!(pbx.ended_call(FROM).await["result"], "answered");

@@ -51,6 +51,7 @@ fn main() -> std::io::Result<()> {
         "codec",
         "media",
         "recorder",
+        "routing",
         "registrations",
         "b2bua",
     ]);

@@ -12,7 +12,7 @@ use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
 use vats::media::{Plane, PlaneSettings};
 use vats::rtp::srtp::{LONGEST_MATERIAL, MasterKey, Mki, Suite};
-use vats::sdp::crypto::CryptoAgreed;
+use vats::sdp::crypto::{CryptoAgreed, LONGEST_LIFE};
 use vats::sdp::negotiate::{Agreed, Codec, Direction};
 use vats::sdp::opus_format::OpusFormat;
 
@@ -136,6 +136,7 @@ impl Scenario {
             send: key(2 * phone),
             receive: key(2 * phone + 1),
             mki: Mki::new(&[])?,
+            lifetime: LONGEST_LIFE,
         })
     }
 

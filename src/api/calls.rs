@@ -18,7 +18,8 @@ use super::query::Parameters;
 use super::recordings;
 use crate::dialplan::features::Supervision;
 use crate::ledger::call::CallRecord;
-use crate::ledger::id::{CallId, Name, Tenant};
+use crate::ledger::id::{CallId, LegId, Name, Tenant};
+use crate::ledger::quality::LegMedia;
 use crate::switch::handle::Ask;
 
 /// `GET /api/v1/calls`
@@ -62,14 +63,40 @@ pub(super) async fn one(
     {
         detail.call.record = live.value().clone();
     }
+    let mut media = Vec::new();
+    if detail.call.record.ended_at.is_none() {
+        media = sounding(&api, call).await;
+    }
+    for leg in &mut detail.legs {
+        let now = media.iter().find(|(id, _)| *id == leg.leg_id);
+        if let Some(quality) = now.and_then(|(_, media)| media.quality.clone()) {
+            leg.quality.get_or_insert(Box::new(quality));
+        }
+    }
+    let mut legs = json!(detail.legs);
+    for (shown, leg) in legs.as_array_mut().into_iter().flatten().zip(&detail.legs) {
+        let now = media.iter().find(|(id, _)| *id == leg.leg_id);
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("media".to_owned(), json!(now.map(|(_, media)| media)));
+        }
+    }
     let recordings: Vec<Value> = detail.recordings.iter().map(recordings::shown).collect();
     let mut shown = json!(detail.call);
     if let Some(shown) = shown.as_object_mut() {
-        shown.insert("legs".to_owned(), json!(detail.legs));
+        shown.insert("legs".to_owned(), legs);
         shown.insert("trace".to_owned(), json!(detail.trace));
         shown.insert("recordings".to_owned(), json!(recordings));
     }
     Ok(Json(shown))
+}
+
+/// How the legs of a running call sound now; none when that cannot be told in time, which is no reason to show nothing else.
+async fn sounding(api: &Api, call: CallId) -> Vec<(LegId, LegMedia)> {
+    let asked = ask(api, |reply| Ask::Listen { call, reply });
+    match timeout(MOMENT, asked).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -238,4 +265,6 @@ fn not_running() -> Refusal {
     Refusal::missing("running call", "GET /api/v1/calls/live lists them.")
 }
 
+/// How long a media thread may take to tell.
+const MOMENT: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(5);

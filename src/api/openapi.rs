@@ -71,9 +71,19 @@ mod tests {
         };
         let mut leg = crate::store::accounting::tests::leg(1, 0);
         leg.quality = Some(Box::default());
+        // What the API adds for a running call's legs.
+        let mut leg = serde_json::json!(leg);
+        leg["media"] = serde_json::json!(crate::ledger::quality::LegMedia {
+            codec: Some("PCMU"),
+            io: "epoll",
+            quality: None,
+            lately: None,
+        });
         for (schema, value) in [
             ("Call", serde_json::json!(row)),
-            ("Leg", serde_json::json!(leg)),
+            ("LegMedia", leg["media"].clone()),
+            ("LegQuality", leg["quality"].clone()),
+            ("Leg", leg),
         ] {
             let document = document();
             let schema = &document["components"]["schemas"][schema]["properties"];

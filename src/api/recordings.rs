@@ -47,7 +47,10 @@ pub(super) fn shown(recording: &RecordingRecord) -> Value {
         "kind": kind,
         "voicemail_id": voicemail,
         "voicemail_box": recording.voicemail_box,
+        "state": recording.state(),
+        "fault": recording.fault,
         "path": recording.path,
+        "format": recording.format(),
         "started_at": recording.started_at,
         "duration_ms": recording.duration_ms,
         "bytes": recording.bytes,
@@ -68,22 +71,20 @@ pub(super) async fn audio(
     let recording = find(&api, &recording).await?;
     let mut path = inside(&api.recordings, &recording.path).ok_or_else(no_file)?;
     let mut opened = open(&path).await;
+    let mut sha256 = recording.sha256;
     if opened.is_err() {
         // Between the moment when the copy stands alone and that when the row says so.
         let copy = opus_copy::beside(&path);
         let other = open(&copy).await;
         if other.is_ok() {
-            (path, opened) = (copy, other);
+            (path, opened, sha256) = (copy, other, None);
         }
     }
     let (mut file, length) = opened.map_err(|error| {
         tracing::warn!(%error, path = %path.display(), "a recording's file cannot be opened");
         no_file()
     })?;
-    let tag = recording
-        .sha256
-        .as_ref()
-        .map(|sha256| format!("\"{sha256}\""));
+    let tag = sha256.map(|sha256| format!("\"{sha256}\""));
     let extent = match extent(text(&headers, header::RANGE), length) {
         // A range of another version of the file is no use (RFC 9110 §13.1.5).
         Extent::Part(..)

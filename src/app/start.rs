@@ -328,6 +328,7 @@ pub(super) fn switch(
         recorder,
         journal: accounts.journal.clone(),
         clock,
+        listening: Default::default(),
         asks: asked,
         dns: server.dns.clone(),
     };

@@ -33,9 +33,9 @@ impl Typed {
 }
 
 impl Call {
-    /// The recording of the conversation, once there is one.
+    /// The recording of the conversation, once there is one. A conference's is not this call's to pause.
     pub fn recording(&self) -> Option<RecordingId> {
-        self.state.record.recording_id
+        self.state.own_recording()
     }
 
     /// A key of somebody who talks: it may complete an operator's code.

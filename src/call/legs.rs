@@ -270,8 +270,14 @@ impl State {
         let mut answer = None;
         let agreed = match (leg.negotiation.as_mut(), sdp) {
             (Some(negotiation), Some(offer)) if leg.asks && negotiation.agreed().is_none() => {
-                answer = negotiation.answer(offer).ok().map(|(answer, _)| answer);
-                answer.is_some()
+                let answered = negotiation.answer(offer);
+                let agreed = answered.is_ok();
+                answer = match answered {
+                    Ok((answer, _)) => Some(answer),
+                    // The ACK must answer it all the same.
+                    Err(_) => negotiation.decline(offer),
+                };
+                agreed
             }
             // What a provisional response offered has our answer already.
             (Some(negotiation), _) if leg.asks => negotiation.agreed().is_some(),
@@ -281,6 +287,9 @@ impl State {
             (None, _) => false,
         };
         if !agreed {
+            if let Some(sdp) = answer {
+                self.act(id, LegAct::AnswerOffer { sdp });
+            }
             return false;
         }
         leg.state = LegState::Connected;

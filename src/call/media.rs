@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::audio::clip::Clip;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::rtp::quality::Summary;
+use crate::rtp::srtp::Life;
 use crate::sdp::negotiate::Agreed;
 
 /// What a call wants of the media plane.
@@ -136,4 +137,6 @@ pub enum MediaEvent {
     Poor(Summary),
     /// The leg's port is closed: how it sounded all in all. The last thing told of it, after `MediaAct::Close`.
     Measured(Summary),
+    /// The key that the far side protects its audio with comes to its end, or has: then nothing of it is heard any more.
+    KeyLife(Life),
 }

@@ -73,6 +73,11 @@ pub enum LegAct {
         /// 488 or 491.
         code: u16,
     },
+    /// Send a re-INVITE with this offer; answered by `LegEvent::Refreshed` if it is accepted.
+    Offer {
+        /// Our offer.
+        sdp: Bytes,
+    },
     /// Send an OPTIONS within the dialog; answered by `LegEvent::Alive`.
     Probe,
     /// How the REFER of the leg's far side goes; a final status is the last.
@@ -103,6 +108,8 @@ pub enum EndReason {
     Normal,
     /// For a cause of ours.
     Cause(Cause),
+    /// Its sound cannot go on: `SIP;cause=500` with this sentence.
+    Soundless(&'static str),
 }
 
 /// An outgoing leg.
@@ -157,6 +164,17 @@ pub enum RecordAct {
         /// The call's record now, for the path.
         call: Box<crate::ledger::call::CallRecord>,
         /// Somebody on it speaks a wideband codec.
+        wideband: bool,
+        /// A copy in Opus is to replace the file.
+        opus: bool,
+    },
+    /// Begin the recording of a conference: it is complete when nobody feeds it any more.
+    StartConference {
+        /// The recording.
+        recording: RecordingId,
+        /// The record of the first one's call, for the path.
+        call: Box<crate::ledger::call::CallRecord>,
+        /// The first one speaks a wideband codec.
         wideband: bool,
         /// A copy in Opus is to replace the file.
         opus: bool,

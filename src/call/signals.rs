@@ -18,6 +18,7 @@ use crate::ledger::cause::{Cause, EndedBy};
 use crate::ledger::clock::Now;
 use crate::ledger::id::LegId;
 use crate::ledger::leg::LegOutcome;
+use crate::rtp::srtp::Life;
 use crate::sdp::negotiate::Negotiation;
 
 impl Call {
@@ -283,6 +284,19 @@ impl Call {
                 self.state.refresh_hold();
                 self.state.watch_held(now);
             }
+            Some(Err(why)) if is_first => {
+                let declined = sdp.and_then(|sdp| negotiation.decline(sdp));
+                self.state
+                    .note(now, format!("The offer is of no use: {why}"));
+                self.state.act(
+                    id,
+                    match declined {
+                        Some(sdp) => LegAct::AnswerOffer { sdp },
+                        None => LegAct::RefuseMedia { why },
+                    },
+                );
+                self.useless_answer(now, id);
+            }
             Some(Err(why)) => {
                 self.state
                     .note(now, format!("A new offer is refused: {why}"));
@@ -340,7 +354,15 @@ impl Call {
                 (Port::Opening, _) => self.guest_opened(now, local),
                 _ => {}
             },
+            MediaEvent::Failed { .. } if leg.is_connected() => {
+                self.sound_ends(now, id, "The media of this leg has failed");
+            }
             MediaEvent::Failed { why } => self.no_port(now, id, &why),
+            MediaEvent::KeyLife(Life::Lasting) => {}
+            MediaEvent::KeyLife(Life::Ending) => self.ask_for_a_key(now, id),
+            MediaEvent::KeyLife(Life::Ended) => {
+                self.sound_ends(now, id, "The key of the encrypted audio is used up");
+            }
             // How it sounds is told past the call: the journal has it from the switch.
             MediaEvent::Ready | MediaEvent::Poor(_) | MediaEvent::Measured(_) => {}
             MediaEvent::Key(key) => self.key(now, id, key, KeySource::Media),
@@ -364,6 +386,36 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// Offers what was said before once more: who has to bring a new key does so with his answer.
+    fn ask_for_a_key(&mut self, now: Now, id: LegId) {
+        let leg = self.state.leg_mut(id);
+        let leg = leg.filter(|leg| leg.is_connected() && !leg.awaits_answer);
+        if let Some(negotiation) = leg.and_then(|leg| leg.negotiation.as_mut()) {
+            let sdp = negotiation.offer();
+            self.state
+                .note(now, "A leg's key is soon used up: asks for a new one");
+            self.state.act(id, LegAct::Offer { sdp });
+        }
+    }
+
+    /// A connected leg can be heard no more, whatever its far side does: it is ended, and told why.
+    fn sound_ends(&mut self, now: Now, id: LegId, why: &'static str) {
+        self.state.note(now, why);
+        self.state.act(id, LegAct::End(EndReason::Soundless(why)));
+        if self.state.guest != Some(id) {
+            return self.leg_gone(now, id, true);
+        }
+        if self.stage.abandoned(&self.state).is_some() {
+            self.state.failure = Some(Cause::SystemError);
+            self.leave_stage(now, Leaving::Over);
+        }
+        let goodbye = Goodbye::Gone {
+            outcome: None,
+            code: None,
+        };
+        self.hang_up(now, EndedBy::System, goodbye);
     }
 
     fn guest_opened(&mut self, now: Now, local: std::net::SocketAddr) {

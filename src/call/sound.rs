@@ -13,6 +13,7 @@ use crate::audio::clip::Clip;
 use crate::dialplan::plan::{AnswerPolicy, RecordingFormat};
 use crate::ledger::clock::Now;
 use crate::ledger::id::{BridgeId, LegId, RecordingId};
+use crate::ledger::recording::Side;
 use crate::sdp::negotiate::{Agreed, Codec, Negotiation, SdpError};
 
 impl State {
@@ -287,7 +288,7 @@ impl State {
         if !self.is_recorded {
             return;
         }
-        let recording = match self.record.recording_id {
+        let recording = match self.own_recording() {
             Some(recording) => recording,
             None => {
                 let parties = self.guest.into_iter().chain([person]);
@@ -313,13 +314,71 @@ impl State {
         }
     }
 
+    /// The recording of this call alone.
+    pub(crate) fn own_recording(&self) -> Option<RecordingId> {
+        let named = self.record.recording_id;
+        named.filter(|recording| self.shared_recording != Some(*recording))
+    }
+
+    /// The guest feeds a conference's recording, instead of his own. `begins`: he is the first.
+    pub(crate) fn share_recording(&mut self, recording: RecordingId, begins: bool) {
+        let Some(guest) = self.guest else { return };
+        if begins {
+            let wideband = self.codec_of(guest).is_some_and(Codec::is_wideband);
+            let opus = self.plan.recordings.format == RecordingFormat::Opus;
+            let call = Box::new(self.record.clone());
+            self.out
+                .push_back(Output::Record(RecordAct::StartConference {
+                    recording,
+                    call,
+                    wideband,
+                    opus,
+                }));
+        }
+        if self.own_recording().is_none() {
+            self.record.recording_id = Some(recording);
+        }
+        self.shared_recording = Some(recording);
+        let is_operator = |leg: &Leg| leg.record.operator.is_some();
+        let side = if self.leg(guest).is_some_and(is_operator) {
+            Side::Right
+        } else {
+            Side::Left
+        };
+        self.attach_to(recording, guest, side);
+        self.changed();
+    }
+
+    /// The guest leaves the conference: he feeds his own recording again, if he has one.
+    pub(crate) fn leave_shared_recording(&mut self) {
+        let (Some(shared), Some(guest)) = (self.shared_recording, self.guest) else {
+            return;
+        };
+        if self
+            .leg(guest)
+            .is_none_or(|leg| leg.recorded != Some(shared))
+        {
+            return;
+        }
+        self.detach(guest);
+        if let Some(own) = self.own_recording().filter(|_| !self.is_closing) {
+            self.attach(own, guest);
+        }
+    }
+
     /// Feeds a recording from a leg.
     pub(crate) fn attach(&mut self, recording: RecordingId, id: LegId) {
+        if let Some(side) = self.leg(id).map(|leg| leg.side) {
+            self.attach_to(recording, id, side);
+        }
+    }
+
+    fn attach_to(&mut self, recording: RecordingId, id: LegId, side: Side) {
         let Some(leg) = self.leg_mut(id) else { return };
         if leg.recorded == Some(recording) {
             return;
         }
-        let (side, operator) = (leg.side, leg.record.operator.clone());
+        let operator = leg.record.operator.clone();
         let codec = self.codec_of(id);
         self.detach(id);
         if let Some(leg) = self.leg_mut(id) {
@@ -354,7 +413,7 @@ impl State {
         for id in ids {
             self.detach(id);
         }
-        if let Some(recording) = self.record.recording_id {
+        if let Some(recording) = self.own_recording() {
             self.out
                 .push_back(Output::Record(RecordAct::Stop { recording }));
         }

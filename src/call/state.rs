@@ -19,7 +19,7 @@ use crate::ledger::call::{CallRecord, TraceLine};
 use crate::ledger::cause::{CallResult, Cause, Direction, Flag};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
-use crate::ledger::id::{BridgeId, CallId, LegId, Name, Tenant};
+use crate::ledger::id::{BridgeId, CallId, LegId, Name, RecordingId};
 use crate::ledger::journal;
 use crate::ledger::leg::LegRecord;
 use crate::sdp::negotiate::SdpError;
@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) is_recorded: bool,
     /// Nothing is stored at the moment.
     pub(crate) recording_paused: bool,
+    /// The recording of the conference that the guest is in, or was in.
+    pub(crate) shared_recording: Option<RecordingId>,
     /// Members that this call has seen decline.
     pub(crate) declined: Vec<Member>,
     /// Why the last person-seeking destination failed.
@@ -189,6 +191,7 @@ impl State {
             passing: None,
             told_later: None,
             recording_paused: false,
+            shared_recording: None,
             referred_by: None,
             supervisors: Vec::new(),
             redirects: Vec::new(),
@@ -372,32 +375,8 @@ impl State {
 /// A record of which nothing is known yet.
 fn blank(now: Now, call: CallId, plan: &Plan) -> CallRecord {
     CallRecord {
-        tenant: Tenant::default(),
-        call_id: call,
-        direction: Direction::Inbound,
-        caller: None,
-        number: None,
-        party: None,
-        landing_page: None,
-        trunk: None,
-        arrived_at: now.wall,
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
-        path: Vec::new(),
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
         plan_version: plan.version,
         sequence: 0,
+        ..CallRecord::begun(call, now.wall)
     }
 }

@@ -1,8 +1,8 @@
-//! Which calls are in which conference. The first one brings the bridge, the last one takes it away.
+//! Which calls are in which conference. The first one brings the bridge and the recording, the last one takes them away.
 
 use std::collections::HashMap;
 
-use crate::ledger::id::{BridgeId, CallId, Name};
+use crate::ledger::id::{BridgeId, CallId, Name, RecordingId};
 
 /// All conferences that somebody is in.
 #[derive(Debug, Default)]
@@ -12,29 +12,36 @@ pub(super) struct Conferences {
 
 #[derive(Debug)]
 struct Room {
-    bridge: BridgeId,
+    place: Place,
     calls: Vec<CallId>,
 }
 
+/// Where those who are in one conference hear each other, and are recorded.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    pub(super) bridge: BridgeId,
+    pub(super) recording: Option<RecordingId>,
+}
+
 impl Conferences {
-    /// A call comes in, and brings `bridge` if it is the first: the conference's bridge; `None` when `most` are there.
+    /// A call comes in, and brings `place` if it is the first: the conference's place; `None` when `most` are there.
     pub(super) fn enter(
         &mut self,
         call: CallId,
         conference: Name,
-        bridge: BridgeId,
+        place: Place,
         most: u32,
-    ) -> Option<BridgeId> {
+    ) -> Option<Place> {
         self.leave(call);
         let room = self.rooms.entry(conference).or_insert_with(|| Room {
-            bridge,
+            place,
             calls: Vec::new(),
         });
         if room.calls.len() >= most as usize {
             return None;
         }
         room.calls.push(call);
-        Some(room.bridge)
+        Some(room.place)
     }
 
     /// A call leaves whichever conference it is in.
@@ -58,7 +65,11 @@ mod tests {
 
     #[test]
     fn the_first_brings_the_bridge_and_the_last_takes_it_away() {
-        let (call, bridge) = (CallId::from_u128, BridgeId::from_u128);
+        let call = CallId::from_u128;
+        let bridge = |n| Place {
+            bridge: BridgeId::from_u128(n),
+            recording: Some(RecordingId::from_u128(n)),
+        };
         let daily = || Name::from("daily");
         let mut conferences = Conferences::default();
         assert_eq!(

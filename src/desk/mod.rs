@@ -23,7 +23,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::conferences::Conferences;
+use self::conferences::{Conferences, Place};
 use self::line::{Line, Outlook, Waiting};
 use self::notice::{Notice, OperatorState, Phone, Refusal};
 use self::operators::Operators;
@@ -107,10 +107,16 @@ impl Desk {
                 call,
                 conference,
                 bridge,
+                recording,
                 most,
             } => {
-                let notice = match self.conferences.enter(call, conference, bridge, most) {
-                    Some(bridge) => Notice::ConferenceEntered { call, bridge },
+                let place = Place { bridge, recording };
+                let notice = match self.conferences.enter(call, conference, place, most) {
+                    Some(Place { bridge, recording }) => Notice::ConferenceEntered {
+                        call,
+                        bridge,
+                        recording,
+                    },
                     None => Notice::ConferenceFull { call },
                 };
                 self.notices.push_back(notice);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::dialplan::plan::Member;
-use crate::ledger::id::{BridgeId, CallId, Name};
+use crate::ledger::id::{BridgeId, CallId, Name, RecordingId};
 use crate::sip::registrar::split_place;
 
 /// A notice for a call, or about an operator.
@@ -51,6 +51,8 @@ pub enum Notice {
         call: CallId,
         /// The conference's bridge.
         bridge: BridgeId,
+        /// Its recording, which all who are there feed.
+        recording: Option<RecordingId>,
     },
     /// The conference is full.
     ConferenceFull {

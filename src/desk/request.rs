@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::dialplan::plan::{Member, Strategy};
-use crate::ledger::id::{BridgeId, CallId, Name};
+use crate::ledger::id::{BridgeId, CallId, Name, RecordingId};
 
 /// A request of a call.
 #[derive(Clone, PartialEq, Debug)]
@@ -83,6 +83,8 @@ pub enum Request {
         conference: Name,
         /// Its bridge, if nobody else is there.
         bridge: BridgeId,
+        /// Its recording, if it is recorded and nobody else is there.
+        recording: Option<RecordingId>,
         /// Parties at once.
         most: u32,
     },

@@ -12,7 +12,7 @@ use crate::desk::request::Request;
 use crate::dialplan::dry_run::PIN_ATTEMPTS;
 use crate::dialplan::plan;
 use crate::ledger::clock::Now;
-use crate::ledger::id::{BridgeId, Name};
+use crate::ledger::id::{BridgeId, Name, RecordingId};
 
 /// A caller in a conference, or at its door.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Conference {
     /// Pins typed wrong, or not at all.
     failed: u32,
     bridge: Option<BridgeId>,
+    /// What the conference's recording is if he is the first.
+    brings: Option<RecordingId>,
 }
 
 impl Conference {
@@ -37,6 +39,7 @@ impl Conference {
             typed: String::new(),
             failed: 0,
             bridge: None,
+            brings: None,
         };
         // He must be heard, so early media is not enough.
         state.connect(now);
@@ -54,8 +57,13 @@ impl Conference {
             }
             Happening::Key(key) if self.bridge.is_none() => self.key(state, now, key),
             Happening::Timer(Timer::Key) => self.refuse(state, now),
-            Happening::Notice(Notice::ConferenceEntered { bridge, .. }) => {
+            Happening::Notice(Notice::ConferenceEntered {
+                bridge, recording, ..
+            }) => {
                 self.come_in(state, now, bridge);
+                if let Some(recording) = recording {
+                    state.share_recording(recording, self.brings == Some(recording));
+                }
                 Next::Stay
             }
             Happening::Notice(Notice::ConferenceFull { .. }) => {
@@ -71,6 +79,7 @@ impl Conference {
             return;
         };
         state.leave_guest_bridge();
+        state.leave_shared_recording();
         let call = state.id;
         state.ask(Request::LeaveConference { call });
         self.tone(state, bridge, false);
@@ -138,13 +147,16 @@ impl Conference {
     }
 
     fn ask_in(&mut self, state: &mut State, now: Now) -> Next {
-        let Some(most) = self.settings(state).map(|settings| settings.max_members) else {
+        let settings = self.settings(state);
+        let Some((most, record)) = settings.map(|one| (one.max_members, one.record)) else {
             return Next::fault();
         };
+        self.brings = record.then(|| RecordingId::new(now.wall, &mut state.entropy));
         let request = Request::EnterConference {
             call: state.id,
             conference: self.name.clone(),
             bridge: BridgeId::new(now.wall, &mut state.entropy),
+            recording: self.brings,
             most,
         };
         state.ask(request);

@@ -46,4 +46,6 @@ pub struct Conference {
     pub tones: Option<(Arc<Clip>, Arc<Clip>)>,
     /// What operators dial.
     pub extension: Option<String>,
+    /// Whether what is said is recorded.
+    pub record: bool,
 }

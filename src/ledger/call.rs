@@ -65,6 +65,41 @@ pub struct CallRecord {
     pub sequence: u32,
 }
 
+impl CallRecord {
+    /// An inbound call of the plan's first version of which nothing else is known yet.
+    pub fn begun(call_id: CallId, arrived_at: Wall) -> CallRecord {
+        CallRecord {
+            tenant: Tenant::default(),
+            call_id,
+            direction: Direction::Inbound,
+            caller: None,
+            number: None,
+            party: None,
+            landing_page: None,
+            trunk: None,
+            arrived_at,
+            connected_at: None,
+            answered_at: None,
+            ended_at: None,
+            result: None,
+            cause: None,
+            flags: Vec::new(),
+            wait_total_ms: None,
+            wait_hunt_ms: None,
+            talk_ms: None,
+            operator: None,
+            hunt: None,
+            path: Vec::new(),
+            recording_id: None,
+            voicemail_id: None,
+            ended_by: None,
+            sip_code: None,
+            plan_version: 1,
+            sequence: 1,
+        }
+    }
+}
+
 /// A line of a call's trace: what was decided and why.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TraceLine {

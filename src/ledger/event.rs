@@ -23,7 +23,7 @@ pub enum EventType {
     /// A caller with open missed calls was reached.
     #[serde(rename = "call.recovered")]
     CallRecovered,
-    /// A recording is complete on disk.
+    /// A recording is complete on disk, in the file that stays.
     #[serde(rename = "recording.ready")]
     RecordingReady,
     /// A caller left a message.
@@ -50,11 +50,14 @@ pub enum EventType {
     /// A ban is over.
     #[serde(rename = "security.unbanned")]
     SecurityUnbanned,
+    /// A recording cannot be kept: the disk is full, or fails.
+    #[serde(rename = "recording.failed")]
+    RecordingFailed,
 }
 
 impl EventType {
     /// All types, in the contract's order.
-    pub const ALL: [EventType; 14] = [
+    pub const ALL: [EventType; 15] = [
         EventType::CallStarted,
         EventType::CallAnswered,
         EventType::CallEnded,
@@ -69,6 +72,7 @@ impl EventType {
         EventType::SecurityOutboundLimit,
         EventType::MediaQuality,
         EventType::SecurityUnbanned,
+        EventType::RecordingFailed,
     ];
 
     /// The name on the wire.
@@ -88,6 +92,7 @@ impl EventType {
             EventType::SecurityOutboundLimit => "security.outbound_limit",
             EventType::MediaQuality => "media.quality",
             EventType::SecurityUnbanned => "security.unbanned",
+            EventType::RecordingFailed => "recording.failed",
         }
     }
 

@@ -1,5 +1,5 @@
 //! Maps by identifiers of our own making. Nobody outside chooses them and most of their bits are random, so a hash need
-//! only fold them: an eighth of what a hash that withstands chosen keys costs, hundreds of times in a call.
+//! only fold them, which is worth it where it happens hundreds of times in a call.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

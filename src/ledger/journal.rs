@@ -39,7 +39,8 @@ pub enum Entry {
     RecordingStarted(RecordingRecord),
     /// What a recording's row says has changed: who is heard, a pause, its copy in another format. Raises nothing.
     RecordingChanged(RecordingRecord),
-    /// A recording or a message is complete on disk: raise `recording.ready`, or `voicemail.left` for a message.
+    /// A recording or a message is complete on disk: raise `recording.ready`, or `voicemail.left` for a message; with `copy_due`
+    /// that waits for `RecordingCopied`, so that the event names the file that stays.
     RecordingEnded(RecordingRecord),
     /// An operator's state changed: raise `operator.state`.
     OperatorState {
@@ -141,6 +142,15 @@ pub enum Entry {
         /// When.
         at: Wall,
     },
+    /// The copy that was due stands instead of the file, or cannot be made and the file stays: raise what `RecordingEnded` put off.
+    RecordingCopied(RecordingRecord),
+    /// A recording cannot be kept from now on, its record says why (`fault`): raise `recording.failed`.
+    RecordingFailed {
+        /// As it stands.
+        recording: Box<RecordingRecord>,
+        /// When.
+        at: Wall,
+    },
 }
 
 /// Why a ban is over.
@@ -220,6 +230,33 @@ pub struct RecordingRecord {
     /// The WAV file is to be replaced by a copy in Opus.
     #[serde(default)]
     pub copy_due: bool,
+    /// Why it ends before the conversation does, or is not there at all.
+    #[serde(default)]
+    pub fault: Option<String>,
+}
+
+impl RecordingRecord {
+    /// The format of its file: `wav` or `opus`.
+    pub fn format(&self) -> &'static str {
+        if self.path.ends_with(".opus") {
+            "opus"
+        } else {
+            "wav"
+        }
+    }
+
+    /// `running`, `paused`, `complete`, or `failed` when it ended before the conversation did.
+    pub fn state(&self) -> &'static str {
+        if self.fault.is_some() {
+            "failed"
+        } else if self.duration_ms.is_some() {
+            "complete"
+        } else if self.pauses.last().is_some_and(|last| last.to_ms.is_none()) {
+            "paused"
+        } else {
+            "running"
+        }
+    }
 }
 
 const fn narrowband() -> u32 {

@@ -25,6 +25,20 @@ pub struct LegQuality {
     pub srtp: Option<String>,
 }
 
+/// The media of a running leg, as it is now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LegMedia {
+    /// What it speaks; `None` before that is agreed.
+    pub codec: Option<&'static str>,
+    /// How its packets come and go: `epoll` or `io_uring`.
+    pub io: &'static str,
+    /// How it sounds so far, as it will be kept.
+    #[serde(skip)]
+    pub quality: Option<LegQuality>,
+    /// The last few seconds that could be judged.
+    pub lately: Option<LegQuality>,
+}
+
 /// A number with two decimals, written as such.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Hundredths(pub u32);

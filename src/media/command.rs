@@ -13,7 +13,8 @@ use crate::audio::clip::Clip;
 use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
-use crate::rtp::quality::{Change, Summary};
+use crate::rtp::quality::{Change, Sounding, Summary};
+use crate::rtp::srtp::Life;
 use crate::sdp::negotiate::Agreed;
 
 /// To a worker.
@@ -62,6 +63,8 @@ pub enum Order {
     Secure(bool, Option<Box<Security>>),
     /// Receive reports on this socket.
     Reports(UdpSocket),
+    /// Say how the leg sounds.
+    Measure(Box<Sounding>),
     /// Hear others through this, or as they are.
     Transcode(Option<Box<Transcoder>>),
 }
@@ -93,6 +96,10 @@ pub enum Report {
     ClosedRoom(u32, Box<Room>),
     /// A leg stays bad, or has recovered; and how the last few seconds were.
     Sounds(LegId, Change, Summary),
+    /// The key of the far side's protection comes to its end, or has.
+    KeyLife(LegId, Life),
+    /// How the leg sounds, as was asked.
+    Measured(LegId, Box<Sounding>),
     /// Contexts that are no longer needed, to be dropped.
     SpentSecurity(Box<Security>),
     /// A socket that is not needed, to be closed.

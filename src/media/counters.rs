@@ -38,6 +38,8 @@ pub enum Reason {
     Replayed,
     /// In another codec than the listener's, with nothing to convert it.
     NotConverted,
+    /// Protected with a key that has reached the end of its lifetime.
+    KeyUsedUp,
 }
 
 impl Reason {
@@ -59,6 +61,7 @@ impl Reason {
         (Reason::Forged, "forged"),
         (Reason::Replayed, "replayed"),
         (Reason::NotConverted, "not_converted"),
+        (Reason::KeyUsedUp, "key_used_up"),
     ];
 }
 
@@ -169,7 +172,7 @@ impl Census {
 }
 
 /// How many reasons there are.
-const REASONS: usize = 16;
+const REASONS: usize = 17;
 
 #[cfg(test)]
 mod tests {

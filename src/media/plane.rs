@@ -7,6 +7,7 @@
 
 mod converting;
 mod crew;
+mod losing;
 mod placing;
 mod rooms;
 mod streams;
@@ -41,7 +42,7 @@ use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::ledger::id_map::IdMap;
-use crate::rtp::quality::Change;
+use crate::rtp::quality::{Change, Sounding};
 
 /// How a plane is set up.
 pub struct PlaneSettings {
@@ -76,6 +77,8 @@ pub struct Plane {
     /// Transcoders made so far.
     transcoders: u64,
     reports: VecDeque<(LegId, MediaEvent)>,
+    /// How legs sound that were asked about.
+    soundings: VecDeque<(LegId, Box<Sounding>)>,
     bell: Arc<Bell>,
     awaited: Arc<OnceLock<AsyncFd<Arc<Bell>>>>,
     backend: Backend,
@@ -119,6 +122,7 @@ impl Plane {
             studio: Studio::default(),
             transcoders: 0,
             reports: VecDeque::new(),
+            soundings: VecDeque::new(),
             bell,
             awaited: Arc::new(OnceLock::new()),
             backend,
@@ -233,6 +237,7 @@ impl Plane {
         self.bridges = Bridges::default();
         self.rooms.clear();
         self.reports.clear();
+        self.soundings.clear();
         self.sockets = 0;
     }
 
@@ -313,6 +318,8 @@ impl Plane {
 
     /// Takes in what the workers reported.
     fn collect(&mut self) {
+        // Asked first: what it reported before its end is taken in first.
+        let dead = self.crew.next_dead();
         while let Some((worker, report)) = self.crew.next_report() {
             match report {
                 Report::Ready(leg) => {
@@ -347,7 +354,12 @@ impl Plane {
                     tracing::debug!(%leg, "the leg sounds well again");
                 }
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
+                Report::Measured(leg, sounding) => self.soundings.push_back((leg, sounding)),
+                Report::KeyLife(leg, life) => self.tell(leg, MediaEvent::KeyLife(life)),
             }
+        }
+        if let Some(worker) = dead {
+            self.bury(worker);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Playing a clip, frame by frame: a copy of bytes encoded at load.
+//! Playing a clip, frame by frame: a copy of bytes that are encoded already.
 
 use std::sync::Arc;
 
@@ -46,47 +46,59 @@ impl Player {
         self.mode == PlayMode::Once && self.position >= self.clip.pcmu().len()
     }
 
-    /// Writes what comes next, `length` eighths of a millisecond of it, into `room`; gives its bytes. `None` while the clip is
-    /// not encoded for this codec. The last frame of `Once` is filled up with silence, a loop goes on from its start.
+    /// Writes what comes next, `length` eighths of a millisecond of it, into `room`; gives its bytes. `None` while that part of the
+    /// clip is not encoded for this codec. The last frame of `Once` is filled up with silence, a loop goes on from its start.
     pub fn fill(&mut self, codec: Codec, length: usize, room: &mut [u8]) -> Option<usize> {
-        let (sound, silence) = match codec {
-            Codec::Pcmu => (self.clip.pcmu(), ULAW_SILENCE),
-            Codec::Pcma => (self.clip.pcma(), ALAW_SILENCE),
-            Codec::G722 => (self.clip.g722()?, G722_SILENCE),
+        let silence = match codec {
+            Codec::Pcmu => ULAW_SILENCE,
+            Codec::Pcma => ALAW_SILENCE,
+            Codec::G722 => G722_SILENCE,
             Codec::Opus => return self.fill_packet(room),
         };
         let frame = room.get_mut(..length)?;
-        let mut filled = 0;
+        let (mut filled, mut position) = (0, self.position);
         while filled < frame.len() {
-            let rest = sound.get(self.position..).unwrap_or_default();
+            let rest = self.rest(codec, position)?;
             let length = rest.len().min(frame.len() - filled);
             frame[filled..filled + length].copy_from_slice(&rest[..length]);
             filled += length;
-            self.position += length;
-            if self.position < sound.len() {
-                continue;
-            }
-            if self.mode == PlayMode::Once || sound.is_empty() {
+            if length > 0 {
+                position += length;
+            } else if self.mode == PlayMode::Loop && position > 0 {
+                position = 0;
+            } else {
                 frame[filled..].fill(silence);
                 // Should G.722 be shorter than G.711, the rest is not waited for.
-                self.position = self.position.max(self.clip.pcmu().len());
+                position = position.max(self.clip.pcmu().len());
                 break;
             }
-            self.position = 0;
         }
+        self.position = position;
         Some(frame.len())
+    }
+
+    /// The sound from a position on, as far as it lies together; none at its end.
+    fn rest(&self, codec: Codec, position: usize) -> Option<&[u8]> {
+        let sound = match codec {
+            Codec::Pcmu => self.clip.pcmu(),
+            Codec::Pcma => self.clip.pcma(),
+            Codec::G722 | Codec::Opus => return self.clip.g722(position),
+        };
+        Some(sound.get(position..).unwrap_or_default())
     }
 
     /// One packet of Opus.
     fn fill_packet(&mut self, room: &mut [u8]) -> Option<usize> {
-        let packets = self.clip.opus()?;
         let mut number = self.position / PACKET_LENGTH;
-        if number >= packets.len() && self.mode == PlayMode::Loop {
+        if number >= self.clip.packets() && self.mode == PlayMode::Loop {
             number = 0;
         }
+        let packet = match self.clip.opus(number)? {
+            // Nothing encoded is silence: a frame that says nothing (RFC 6716 §3.1, a packet of one byte).
+            [] => OPUS_SILENCE,
+            packet => packet,
+        };
         self.position = (number + 1) * PACKET_LENGTH;
-        // Nothing encoded is silence: a frame that says nothing (RFC 6716 §3.1, a packet of one byte).
-        let packet = packets.packet(number).unwrap_or(OPUS_SILENCE);
         room.get_mut(..packet.len())?.copy_from_slice(packet);
         Some(packet.len())
     }
@@ -102,6 +114,7 @@ const OPUS_SILENCE: &[u8] = &[0x08];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::clip::Encoding;
 
     const FRAME: usize = 160;
 
@@ -155,9 +168,9 @@ mod tests {
         clip.encode(Codec::G722);
         clip.encode(Codec::Opus);
         assert_eq!(player.fill(Codec::G722, FRAME, &mut frame), Some(FRAME));
-        assert_eq!(frame[..FRAME], clip.g722().unwrap()[..FRAME]);
+        assert_eq!(frame[..FRAME], clip.g722(0).unwrap()[..FRAME]);
         // The codec changes in the middle.
-        let last = clip.opus().unwrap().packet(1).unwrap();
+        let last = clip.opus(1).unwrap();
         assert_eq!(
             player.fill(Codec::Opus, FRAME, &mut frame),
             Some(last.len())
@@ -172,10 +185,35 @@ mod tests {
         clip.encode(Codec::Opus);
         let mut player = Player::new(Arc::clone(&clip), PlayMode::Loop, 0, 0);
         let mut frame = [0; 2_000];
-        let packets = clip.opus().unwrap();
         for number in [0, 1, 0, 1, 0] {
             let length = player.fill(Codec::Opus, FRAME, &mut frame).unwrap();
-            assert_eq!(&frame[..length], packets.packet(number).unwrap());
+            assert_eq!(&frame[..length], clip.opus(number).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_played_and_the_rest_is_waited_for() {
+        let clip = Clip::from_samples("x", &[1000; 16_000]);
+        for (codec, frames) in [(Codec::G722, 33), (Codec::Opus, 50)] {
+            let mut encoding = Encoding::new(&clip, codec).unwrap();
+            encoding.step();
+            let mut player = Player::new(Arc::clone(&clip), PlayMode::Once, 0, 0);
+            let mut frame = [0; 1_500];
+            // Frames of 30 ms of G.722 lie across the seconds.
+            let fill = |player: &mut Player, frame: &mut [u8]| player.fill(codec, 240, frame);
+            for _ in 0..frames {
+                assert!(fill(&mut player, &mut frame).is_some());
+            }
+            assert_eq!(fill(&mut player, &mut frame), None);
+            encoding.step();
+            assert!(fill(&mut player, &mut frame).is_some());
+            if codec == Codec::G722 {
+                assert_eq!(frame[..80], clip.g722(33 * 240).unwrap()[..80]);
+                assert_eq!(frame[80..240], clip.g722(8_000).unwrap()[..160]);
+            } else {
+                let packet = clip.opus(50).unwrap();
+                assert_eq!(&frame[..packet.len()], packet);
+            }
         }
     }
 }

@@ -145,6 +145,11 @@ impl MediaPort {
                 }
                 None
             }
+            Order::Measure(mut sounding) => {
+                sounding.overall = self.stream.overall();
+                sounding.latest = self.stream.latest();
+                Some(Report::Measured(self.leg.id(), sounding))
+            }
             Order::Transcode(transcoder) => self
                 .leg
                 .hear_through(transcoder)

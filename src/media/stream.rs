@@ -13,7 +13,7 @@ use crate::media::leg::{Accepted, Sound};
 use crate::rtp::demux::{Kind, classify};
 use crate::rtp::quality::{self, Change, Judge, Summary};
 use crate::rtp::rtcp::Session;
-use crate::rtp::srtp::{Protect, SrtpError, Suite, Unprotect};
+use crate::rtp::srtp::{Life, Protect, SrtpError, Suite, Unprotect};
 use crate::sdp::crypto::CryptoAgreed;
 use crate::sdp::negotiate::{Agreed, Codec};
 
@@ -26,6 +26,8 @@ pub struct Stream {
     /// Kept while the stream is plain, so that no number is protected twice with one key.
     security: Option<Box<Security>>,
     protected: bool,
+    /// What was told last of the far side's key.
+    told: Life,
     reports: Reports,
 }
 
@@ -69,7 +71,7 @@ impl Security {
     pub fn new(crypto: &CryptoAgreed) -> Result<Security, SrtpError> {
         Ok(Security {
             protect: Protect::new(&crypto.send)?,
-            unprotect: Unprotect::new(&crypto.receive, &crypto.mki)?,
+            unprotect: Unprotect::new(&crypto.receive, &crypto.mki)?.lasting(crypto.lifetime),
         })
     }
 
@@ -87,6 +89,7 @@ impl Stream {
             codec: quality::Codec::G711,
             security: None,
             protected: false,
+            told: Life::Lasting,
             reports: Reports::default(),
         }
     }
@@ -96,6 +99,7 @@ impl Stream {
     pub fn secure(&mut self, on: bool, new: Option<Box<Security>>) -> Option<Box<Security>> {
         self.protected = on;
         let mut new = new?;
+        self.told = Life::Lasting;
         let before = self.security.take();
         if let Some(before) = &before {
             new.protect.follow(&before.protect);
@@ -134,7 +138,8 @@ impl Stream {
         let length = opened.map_err(|error| match error {
             SrtpError::Malformed | SrtpError::NoRoom => Reason::Malformed,
             SrtpError::Replayed => Reason::Replayed,
-            SrtpError::Forged | SrtpError::OtherKey | SrtpError::UsedUp => Reason::Forged,
+            SrtpError::Forged | SrtpError::OtherKey => Reason::Forged,
+            SrtpError::UsedUp => Reason::KeyUsedUp,
         })?;
         Ok(match kind {
             Kind::Rtcp => Came::Report(length),
@@ -227,6 +232,15 @@ impl Stream {
     /// Judges how the leg sounds, if it is time.
     pub fn judge(&mut self, now: Mono) -> Option<Change> {
         self.judge.look(now, &self.session, self.codec)
+    }
+
+    /// That the far side's key comes to its end, or has: each is told once for a key.
+    pub fn key_life(&mut self) -> Option<Life> {
+        let security = self.security.as_ref().filter(|_| self.protected)?;
+        let life = security.unprotect.life();
+        let is_news = life != Life::Lasting && life != self.told;
+        self.told = life;
+        is_news.then_some(life)
     }
 
     /// The last few seconds.

@@ -38,6 +38,8 @@ pub struct Shared {
     pub starved: AtomicBool,
     /// Counted by the worker.
     pub counters: Counters,
+    /// Whether it works no more: what it had is gone.
+    pub ended: AtomicBool,
 }
 
 impl Shared {
@@ -48,6 +50,7 @@ impl Shared {
             rung: AtomicBool::new(false),
             starved: AtomicBool::new(false),
             counters: Counters::default(),
+            ended: AtomicBool::new(false),
         })
     }
 

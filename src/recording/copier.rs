@@ -36,12 +36,18 @@ pub fn run(
             return;
         }
         match replace(&root, &record, &stop) {
-            Ok(copied) => journal(Entry::RecordingChanged(copied)),
+            Ok(copied) => journal(Entry::RecordingCopied(copied)),
             Err(CopyError::Stopped) => return,
-            Err(error) => tracing::error!(
-                recording = %record.recording_id, path = record.path, %error,
-                "the recording stays a WAV file: its copy in Opus cannot be made"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    recording = %record.recording_id, path = record.path, %error,
+                    "the recording stays a WAV file: its copy in Opus cannot be made"
+                );
+                journal(Entry::RecordingCopied(RecordingRecord {
+                    copy_due: false,
+                    ..*record
+                }));
+            }
         }
     }
 }

@@ -46,10 +46,8 @@ pub type Backlog = Arc<AtomicUsize>;
 
 struct Target {
     file: WavFile,
-    /// Relative to the root, as it was taken.
-    path: String,
-    /// The disk failed: the file ends here.
-    failed: bool,
+    /// As it was told last, with the path that was taken. Once the disk failed it says so, and the file ends there.
+    record: RecordingRecord,
 }
 
 /// Runs until the writer is gone.
@@ -96,18 +94,14 @@ impl Disk {
         let layout = Layout::of(record.kind);
         match WavFile::create(&self.root, &record.path, layout, record.rate_hz) {
             Ok((file, path)) => {
-                let target = Target {
-                    file,
-                    path,
-                    failed: false,
-                };
-                self.files.insert(record.recording_id, target);
+                let mut record = record.clone();
+                record.path = path;
+                let id = record.recording_id;
+                self.files.insert(id, Target { file, record });
             }
             Err(error) => {
-                tracing::error!(
-                    call = %record.call_id, recording = %record.recording_id, path = record.path, %error,
-                    "the call is not recorded: its file cannot be created"
-                );
+                let fault = format!("Its file cannot be created: {error}.");
+                self.send(Seal::Failed(nothing(record, fault)));
                 self.send(Seal::Gone);
             }
         }
@@ -119,36 +113,40 @@ impl Disk {
         write: impl FnOnce(&mut WavFile) -> io::Result<()>,
     ) {
         let target = self.files.get_mut(&recording);
-        let Some(target) = target.filter(|target| !target.failed) else {
+        let Some(target) = target.filter(|target| target.record.fault.is_none()) else {
             return;
         };
         if let Err(error) = write(&mut target.file) {
             // What is there is kept, the call goes on without.
-            target.failed = true;
-            tracing::error!(
-                %recording, path = target.path, %error,
-                "the recording ends early: its file cannot be written"
-            );
+            target.record.fault = Some(format!("Its file cannot be written: {error}."));
+            let record = target.record.clone();
+            self.send(Seal::Failed(record));
         }
     }
 
-    /// Passes a record on with the path that its file has.
-    fn tell(&self, mut record: Box<RecordingRecord>, what: fn(RecordingRecord) -> Seal) {
-        if let Some(target) = self.files.get(&record.recording_id) {
-            record.path.clone_from(&target.path);
+    /// Passes a record on with what only its file knows.
+    fn tell(&mut self, mut record: Box<RecordingRecord>, what: fn(RecordingRecord) -> Seal) {
+        if let Some(target) = self.files.get_mut(&record.recording_id) {
+            record.path.clone_from(&target.record.path);
+            record.fault.clone_from(&target.record.fault);
+            target.record.clone_from(&record);
             self.send(what(*record));
         }
     }
 
     fn discard(&mut self, recording: RecordingId) {
-        let Some(target) = self.files.remove(&recording) else {
+        let Some(Target { file, record }) = self.files.remove(&recording) else {
             return;
         };
-        if let Err(error) = target.file.remove() {
+        if let Err(error) = file.remove() {
             tracing::warn!(
-                %recording, path = target.path, %error,
+                %recording, path = record.path, %error,
                 "a discarded recording's file cannot be removed"
             );
+        }
+        if let Some(fault) = record.fault.clone() {
+            // The journal knows of it already.
+            self.send(Seal::Changed(nothing(&record, fault)));
         }
         self.send(Seal::Gone);
     }
@@ -157,6 +155,17 @@ impl Disk {
         if self.seal.send(message).is_err() {
             tracing::error!("the thread that completes recordings is gone");
         }
+    }
+}
+
+/// The row of a recording of which nothing was kept.
+fn nothing(record: &RecordingRecord, fault: String) -> RecordingRecord {
+    RecordingRecord {
+        duration_ms: Some(0),
+        bytes: Some(0),
+        copy_due: false,
+        fault: Some(fault),
+        ..record.clone()
     }
 }
 

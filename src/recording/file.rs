@@ -51,8 +51,14 @@ impl WavFile {
                         rate_hz,
                         data_bytes: 0,
                     };
-                    file.write_header()?;
-                    return Ok((file, taken));
+                    return match file.write_header() {
+                        Ok(()) => Ok((file, taken)),
+                        Err(error) => {
+                            // A full disk has room for a name and for nothing else. Should it stay, it does no harm.
+                            let _left = file.remove();
+                            Err(error)
+                        }
+                    };
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < MAX_NAMESAKES => {
                     taken = numbered(relative, n);

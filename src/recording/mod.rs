@@ -22,7 +22,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -30,6 +30,7 @@ use std::thread::{Builder, JoinHandle};
 use self::copier::Work;
 use self::disk::{Backlog, Disk};
 use self::open::Feed;
+use self::seal::{Counts, Sealer};
 use self::writer::{Message, Writer};
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Now;
@@ -73,19 +74,20 @@ pub struct Recorder {
     sender: Sender<Message>,
     clock: Clock,
     copies: Sender<Work>,
-    census: Arc<AtomicUsize>,
+    counts: Counts,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl Recorder {
-    /// Starts the writer. `journal` is called with `RecordingStarted` and `RecordingEnded`, in this order for each recording,
-    /// from a thread of the recorder's own; a message begins in the journal when it is 2 s long or ends. Fails when the folder cannot be made or no thread can be had.
+    /// Starts the writer. `journal` is called with `RecordingStarted` and `RecordingEnded`, in this order for each recording, and
+    /// with `RecordingFailed` when one cannot be kept, from threads of the recorder's own; a message begins in the journal when it
+    /// is 2 s long or ends. Fails when the folder cannot be made or no thread can be had.
     pub fn start(
         settings: RecorderSettings,
         journal: Box<dyn Fn(Entry) + Send + Sync>,
     ) -> io::Result<Recorder> {
         std::fs::create_dir_all(&settings.root)?;
-        let census = Arc::new(AtomicUsize::new(0));
+        let counts = Counts::default();
         let (seal, seal_inbox) = channel();
         let (sender, inbox) = channel();
         let journal: Arc<dyn Fn(Entry) + Send + Sync> = Arc::from(journal);
@@ -99,10 +101,16 @@ impl Recorder {
         let copying = Builder::new()
             .name("record-copy".into())
             .spawn(move || copier::run(root, copies_inbox, told, halt))?;
-        let (root, counted, done) = (settings.root.clone(), Arc::clone(&census), copies.clone());
+        let sealer = Sealer {
+            root: settings.root.clone(),
+            clock: Arc::clone(&settings.clock),
+            journal,
+            copies: copies.clone(),
+            counts: counts.clone(),
+        };
         let sealing = Builder::new()
             .name("record-seal".into())
-            .spawn(move || seal::run(root, seal_inbox, journal, done, counted))?;
+            .spawn(move || sealer.run(seal_inbox))?;
         let last = copies.clone();
         let backlog = Backlog::default();
         let (disk, disk_inbox) = channel();
@@ -131,18 +139,28 @@ impl Recorder {
             sender,
             clock: settings.clock,
             copies,
-            census,
+            counts,
             thread: Arc::new(Mutex::new(Some(thread))),
         })
     }
 
-    /// Begins a recording: this moment is its file's time 0. When the file cannot be created that is logged, and the
-    /// recording's other commands do nothing.
+    /// Begins a recording: this moment is its file's time 0. When the file cannot be created the journal hears that it failed, and
+    /// the recording's other commands do nothing.
     pub fn begin(&self, begin: Begin) {
-        self.census.fetch_add(1, Ordering::Relaxed);
+        self.begin_as(begin, false);
+    }
+
+    /// The same for a recording that several calls feed: it needs no `stop`, as none of them knows whether it is the last, and is
+    /// complete when nobody feeds it any more.
+    pub fn begin_shared(&self, begin: Begin) {
+        self.begin_as(begin, true);
+    }
+
+    fn begin_as(&self, begin: Begin, shared: bool) {
+        self.counts.alive.fetch_add(1, Ordering::Relaxed);
         let now = (self.clock)();
-        if !self.tell(Message::Begin(Box::new(begin), now)) {
-            self.census.fetch_sub(1, Ordering::Relaxed);
+        if !self.tell(Message::Begin(Box::new(begin), shared, now)) {
+            self.counts.alive.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -198,7 +216,12 @@ impl Recorder {
 
     /// Recordings begun and not yet complete in the journal.
     pub fn census(&self) -> usize {
-        self.census.load(Ordering::Relaxed)
+        self.counts.alive.load(Ordering::Relaxed)
+    }
+
+    /// Recordings that could not be kept, or not to their end, since the start.
+    pub fn failed(&self) -> usize {
+        self.counts.failed.load(Ordering::Relaxed)
     }
 
     /// Ends all files at this moment and waits until they are complete and in the journal.

@@ -30,6 +30,8 @@ pub struct Open {
     taps: Vec<Tap>,
     /// Whether the journal knows of it.
     announced: bool,
+    /// It ends when nobody feeds it any more.
+    shared: bool,
     /// Packets lost in taps that are detached.
     lost: u64,
     /// Milliseconds that are silent because the disk was too slow.
@@ -67,8 +69,9 @@ impl Room {
 
 impl Open {
     /// A recording that begins.
-    pub fn new(record: RecordingRecord, timeline: Timeline) -> Open {
+    pub fn new(record: RecordingRecord, timeline: Timeline, shared: bool) -> Open {
         Open {
+            shared,
             record,
             timeline,
             taps: Vec::with_capacity(2),
@@ -123,6 +126,11 @@ impl Open {
             self.timeline.exchange(&mut room.bench);
             self.forget(leg);
         }
+    }
+
+    /// Whether somebody has fed it and nobody does any more, so that nobody will end it.
+    pub fn is_left(&self) -> bool {
+        self.shared && self.taps.is_empty() && !self.record.segments.is_empty()
     }
 
     /// Nothing is stored from `at` on, or everything again.

@@ -1,7 +1,6 @@
 //! Records for this module's tests.
 
 use crate::ledger::call::CallRecord;
-use crate::ledger::cause::Direction;
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, RecordingId, Tenant};
 use crate::ledger::journal::{RecordingKind, RecordingRecord};
@@ -9,33 +8,13 @@ use crate::ledger::journal::{RecordingKind, RecordingRecord};
 /// A running inbound call.
 pub fn call(id: u128, caller: Option<&str>, number: Option<&str>) -> CallRecord {
     CallRecord {
-        tenant: Tenant::default(),
-        call_id: CallId::from_u128(id),
-        direction: Direction::Inbound,
         caller: caller.map(str::to_owned),
         number: number.map(str::to_owned),
         party: caller.map(str::to_owned),
-        landing_page: None,
-        trunk: None,
-        arrived_at: Wall::from_micros(1_772_960_700_000_000),
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
-        path: Vec::new(),
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
-        plan_version: 1,
-        sequence: 1,
+        ..CallRecord::begun(
+            CallId::from_u128(id),
+            Wall::from_micros(1_772_960_700_000_000),
+        )
     }
 }
 
@@ -56,6 +35,7 @@ pub fn record(path: &str) -> RecordingRecord {
         segments: Vec::new(),
         pauses: Vec::new(),
         copy_due: false,
+        fault: None,
     }
 }
 

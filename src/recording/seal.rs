@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::Clock;
 use super::copier::Work;
 use super::repair::complete;
 use crate::ledger::journal::{Entry, RecordingRecord};
@@ -18,41 +19,75 @@ pub enum Seal {
     Changed(RecordingRecord),
     /// Its file is closed and as long as it will be.
     Closed(RecordingRecord),
+    /// Nothing more of it can be stored; its record says why.
+    Failed(RecordingRecord),
     /// It was thrown away, or could not be begun.
     Gone,
 }
 
-/// Runs until the writer is gone.
-pub fn run(
-    root: PathBuf,
-    inbox: Receiver<Seal>,
-    journal: Arc<dyn Fn(Entry) + Send + Sync>,
-    copies: Sender<Work>,
-    census: Arc<AtomicUsize>,
-) {
-    for message in inbox {
-        match message {
-            Seal::Begun(record) => journal(Entry::RecordingStarted(record)),
-            Seal::Changed(record) => journal(Entry::RecordingChanged(record)),
-            Seal::Closed(record) => {
-                let record = complete(&root, &record).unwrap_or_else(|error| {
-                    tracing::error!(
-                        recording = %record.recording_id, path = record.path, %error,
-                        "the recording's file cannot be completed"
-                    );
-                    record
-                });
-                journal(Entry::RecordingEnded(record.clone()));
-                let is_complete = record.sha256.is_some();
-                if record.copy_due && is_complete && copies.send(Work::Copy(record.into())).is_err()
-                {
-                    tracing::warn!("a recording is copied after the next start");
+/// What is counted of all recordings.
+#[derive(Clone, Default)]
+pub struct Counts {
+    /// Begun and not yet complete in the journal.
+    pub alive: Arc<AtomicUsize>,
+    /// Not kept, or not to their end.
+    pub failed: Arc<AtomicUsize>,
+}
+
+/// Completes recordings.
+pub struct Sealer {
+    /// The folder that paths are relative to.
+    pub root: PathBuf,
+    /// The clocks.
+    pub clock: Clock,
+    /// Where entries go.
+    pub journal: Arc<dyn Fn(Entry) + Send + Sync>,
+    /// Where copies are asked for.
+    pub copies: Sender<Work>,
+    /// What is counted.
+    pub counts: Counts,
+}
+
+impl Sealer {
+    /// Runs until the writer is gone.
+    pub fn run(self, inbox: Receiver<Seal>) {
+        for message in inbox {
+            match message {
+                Seal::Begun(record) => (self.journal)(Entry::RecordingStarted(record)),
+                Seal::Changed(record) => (self.journal)(Entry::RecordingChanged(record)),
+                Seal::Failed(record) => self.fail(record),
+                Seal::Closed(record) => {
+                    self.close(record);
+                    self.counts.alive.fetch_sub(1, Ordering::Relaxed);
                 }
-                census.fetch_sub(1, Ordering::Relaxed);
-            }
-            Seal::Gone => {
-                census.fetch_sub(1, Ordering::Relaxed);
+                Seal::Gone => {
+                    self.counts.alive.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
+    }
+
+    fn close(&self, mut record: RecordingRecord) {
+        match complete(&self.root, &record) {
+            Ok(record) => {
+                (self.journal)(Entry::RecordingEnded(record.clone()));
+                if record.copy_due && self.copies.send(Work::Copy(record.into())).is_err() {
+                    tracing::warn!("a recording is copied after the next start");
+                }
+            }
+            Err(error) => {
+                // Its row stays open: the next start tries again.
+                record.fault = Some(format!("Its file cannot be completed: {error}."));
+                self.fail(record);
+            }
+        }
+    }
+
+    fn fail(&self, record: RecordingRecord) {
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        (self.journal)(Entry::RecordingFailed {
+            recording: record.into(),
+            at: (self.clock)().wall,
+        });
     }
 }

@@ -19,8 +19,8 @@ use crate::ledger::journal::{RecordingKind, RecordingRecord};
 
 /// What is asked of the writer; times are read by the asker.
 pub enum Message {
-    /// A new file, whose time 0 is then.
-    Begin(Box<Begin>, Now),
+    /// A new file, whose time 0 is then; it ends when nobody feeds it any more (`true`), or by `Stop`.
+    Begin(Box<Begin>, bool, Now),
     /// A leg feeds a side from then on.
     Attach(RecordingId, Feed, Mono),
     /// A leg feeds no side any more.
@@ -95,12 +95,16 @@ impl Writer {
     /// done on the disk before `hand_over`.
     pub fn take(&mut self, message: Message) {
         match message {
-            Message::Begin(begin, at) => self.begin(*begin, at),
+            Message::Begin(begin, shared, at) => self.begin(*begin, shared, at),
             Message::Attach(recording, feed, at) => {
                 self.change(recording, |open, room| open.attach(feed, at, room));
             }
             Message::Detach(recording, leg, at) => {
                 self.change(recording, |open, room| open.detach(leg, at, room));
+                let open = self.slices[place(recording)].open.get(&recording);
+                if open.is_some_and(Open::is_left) {
+                    self.stop(recording, at);
+                }
             }
             Message::Pause(recording, paused, at) => {
                 self.change(recording, |open, _| open.pause(paused, at));
@@ -129,15 +133,22 @@ impl Writer {
 
     /// Takes what the taps hold and writes everything that nothing earlier can precede any more, for all whose turn it is.
     pub fn poll(&mut self, now: Mono) {
+        let mut left = Vec::new();
         for (index, slice) in (0u64..).zip(&mut self.slices) {
             if slice.open.is_empty() || now < slice.due {
                 continue;
             }
             slice.due = turn_after(now, index);
-            for open in slice.open.values_mut() {
+            for (recording, open) in &mut slice.open {
                 open.turn(now, &mut self.room);
                 open.announce_when_long(&mut self.room.tasks);
+                if open.is_left() {
+                    left.push(*recording);
+                }
             }
+        }
+        for recording in left {
+            self.stop(recording, now);
         }
     }
 
@@ -153,7 +164,7 @@ impl Writer {
         }
     }
 
-    fn begin(&mut self, begin: Begin, at: Now) {
+    fn begin(&mut self, begin: Begin, shared: bool, at: Now) {
         let layout = Layout::of(begin.kind);
         let rate_hz = if begin.wideband { WIDE_HZ } else { NARROW_HZ };
         let record = RecordingRecord {
@@ -171,10 +182,11 @@ impl Writer {
             segments: Vec::new(),
             pauses: Vec::new(),
             copy_due: begin.opus,
+            fault: None,
         };
         let timeline = Timeline::new(at.mono, layout, rate_hz);
         self.room.tasks.push(Task::Create(record.clone().into()));
-        let open = Open::new(record, timeline);
+        let open = Open::new(record, timeline, shared);
         let index = place(begin.recording);
         let slice = &mut self.slices[index];
         if slice.open.is_empty() {

@@ -89,6 +89,15 @@ pub struct Summary {
     pub suite: Option<Suite>,
 }
 
+/// How a running leg sounds.
+#[derive(Copy, Clone, PartialEq, Debug, Default)]
+pub struct Sounding {
+    /// So far.
+    pub overall: Summary,
+    /// In the last few seconds that could be judged.
+    pub latest: Summary,
+}
+
 /// Judges a leg every few seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {

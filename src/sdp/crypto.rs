@@ -30,6 +30,8 @@ pub struct CryptoAgreed {
     pub receive: MasterKey,
     /// The name that the far side's packets give their key; empty as a rule.
     pub mki: Mki,
+    /// How many packets, of audio as of reports, the far side's key may protect.
+    pub lifetime: u64,
 }
 
 /// An `a=crypto` line that can be used.
@@ -41,6 +43,8 @@ pub struct CryptoLine {
     pub key: MasterKey,
     /// The name that its writer's packets give their key.
     pub mki: Mki,
+    /// How many packets the key may protect.
+    pub lifetime: u64,
 }
 
 /// What is wrong with an `a=crypto` line.
@@ -75,6 +79,7 @@ impl CryptoLine {
             tag,
             key,
             mki: Mki::default(),
+            lifetime: LONGEST_LIFE,
         }
     }
 
@@ -106,7 +111,12 @@ impl CryptoLine {
         let can_be_met = count == 1 && fields.all(is_harmless);
         Ok(read
             .filter(|_| can_be_met)
-            .map(|(key, mki)| CryptoLine { tag, key, mki }))
+            .map(|(key, mki, lifetime)| CryptoLine {
+                tag,
+                key,
+                mki,
+                lifetime,
+            }))
     }
 
     /// The attribute's value.
@@ -138,35 +148,34 @@ pub fn choose(values: &[String]) -> Result<Option<CryptoLine>, CryptoError> {
 }
 
 /// `key-and-salt["|"lifetime]["|"value":"length]`; `None` with a name of the key that is too long for us.
-fn inline(suite: Suite, text: &str) -> Result<Option<(MasterKey, Mki)>, CryptoError> {
+fn inline(suite: Suite, text: &str) -> Result<Option<(MasterKey, Mki, u64)>, CryptoError> {
     let mut parts = text.split('|');
     let material = parts.next().unwrap_or_default();
     let material = BASE64.decode(material).map_err(|_| CryptoError::Base64)?;
     let key = MasterKey::new(suite, &material).ok_or(CryptoError::Length)?;
     let mut next = parts.next();
-    if let Some(lifetime) = next.filter(|part| !part.contains(':')) {
-        check_lifetime(lifetime)?;
+    let mut lifetime = LONGEST_LIFE;
+    if let Some(told) = next.filter(|part| !part.contains(':')) {
+        lifetime = read_lifetime(told)?;
         next = parts.next();
     }
     let mki = next.map(read_mki).transpose()?.unwrap_or_default();
     match parts.next() {
         Some(_) => Err(CryptoError::Mki),
-        None => Ok(Mki::new(&mki).map(|mki| (key, mki))),
+        None => Ok(Mki::new(&mki).map(|mki| (key, mki, lifetime))),
     }
 }
 
-/// Packets that the key may protect: checked and then left to its writer, who brings a new key when it ends.
-fn check_lifetime(text: &str) -> Result<(), CryptoError> {
-    let most = 1u64 << LONGEST_LIFE;
+/// Packets that the key may protect.
+fn read_lifetime(text: &str) -> Result<u64, CryptoError> {
     let lifetime = match text.strip_prefix("2^") {
         Some(power) => number(power, 2)
-            .filter(|power| *power <= LONGEST_LIFE)
+            .filter(|power| *power <= LONGEST_POWER)
             .map(|power| 1 << power),
         None => number(text, 15),
     };
     lifetime
-        .filter(|lifetime| (1..=most).contains(lifetime))
-        .map(drop)
+        .filter(|lifetime| (1..=LONGEST_LIFE).contains(lifetime))
         .ok_or(CryptoError::Lifetime)
 }
 
@@ -219,7 +228,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 /// An SRTP key protects 2^48 packets at most (RFC 3711 §9.2).
-const LONGEST_LIFE: u64 = 48;
+pub const LONGEST_LIFE: u64 = 1 << LONGEST_POWER;
+const LONGEST_POWER: u64 = 48;
 /// Digits of a value of 128 bytes.
 const LONGEST_VALUE: usize = 309;
 
@@ -247,7 +257,13 @@ mod tests {
             parse(&format!("{KEY}|1066:4")).unwrap().unwrap().mki,
             Mki::new(&[0, 0, 4, 42]).unwrap()
         );
-        assert!(parse(KEY).unwrap().unwrap().mki == Mki::default());
+        assert_eq!(line.lifetime, 1 << 20);
+        let bare = parse(KEY).unwrap().unwrap();
+        assert_eq!((bare.mki, bare.lifetime), (Mki::default(), 1 << 48));
+        assert_eq!(
+            parse(&format!("{KEY}|5000")).unwrap().unwrap().lifetime,
+            5000
+        );
         let f8 =
             format!("2 F8_128_HMAC_SHA1_80 inline:{KEY}|2^20|1:4;inline:{KEY}|2^20|2:4 KDR=23");
         assert_eq!(CryptoLine::parse(&f8), Ok(None));

@@ -260,6 +260,14 @@ impl Negotiation {
         Ok((self.say(medias), agreed))
     }
 
+    /// Answers an offer that nothing can be agreed on: each stream with port 0 in its place (RFC 3264 §6). For offers that
+    /// cannot be refused, as they come in a response (RFC 3261 §13.2.1). `None` when it cannot even be read.
+    pub fn decline(&mut self, offer: &[u8]) -> Option<Bytes> {
+        let description = Description::parse(offer).ok()?;
+        let medias = description.streams.iter().map(declined).collect();
+        Some(self.say(medias))
+    }
+
     /// The codecs that the offer answered last has in common with us, in our order.
     pub fn choices(&self) -> impl Iterator<Item = Codec> + '_ {
         self.choices.iter().map(|choice| choice.codec)

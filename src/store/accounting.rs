@@ -56,7 +56,13 @@ impl Questions {
                             .insert((call.tenant.clone(), party.clone()));
                     }
                 }
-                Entry::RecordingEnded(recording) if !begun.contains(&recording.call_id) => {
+                Entry::RecordingEnded(RecordingRecord { call_id, .. })
+                | Entry::RecordingCopied(RecordingRecord { call_id, .. })
+                    if !begun.contains(call_id) =>
+                {
+                    questions.rows.insert(*call_id);
+                }
+                Entry::RecordingFailed { recording, .. } if !begun.contains(&recording.call_id) => {
                     questions.rows.insert(recording.call_id);
                 }
                 _ => {}

@@ -163,6 +163,7 @@ impl Core {
                 code,
                 headers: reasons::refused_offer(code, &self.plan.server.domain),
             },
+            LegAct::Offer { sdp } => Command::Offer { session, sdp },
             LegAct::Probe => Command::Probe { session },
             LegAct::ReferNotice { code, phrase } => {
                 if code >= 300 {

@@ -443,7 +443,7 @@ impl Core {
             Event::OfferAnswered { session, sdp } => {
                 self.on_leg(now, session, LegEvent::Refreshed { sdp }, false);
             }
-            // Nothing here sends offers of its own within a dialog: the description that a far side sees does not change.
+            // What we offer within a dialog was said before, so that nothing changes by its refusal.
             Event::OfferRefused { .. } => {}
             Event::Probed { session, alive } => {
                 self.on_leg(now, session, LegEvent::Alive(alive), false)

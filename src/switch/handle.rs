@@ -11,8 +11,9 @@ use crate::dialplan::features::Supervision;
 use crate::dialplan::plan::Plan;
 use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
-use crate::ledger::id::{CallId, Name, RecordingId};
+use crate::ledger::id::{CallId, LegId, Name, RecordingId};
 use crate::ledger::journal::BanRecord;
+use crate::ledger::quality::LegMedia;
 use crate::net::access::source::Source;
 
 /// A request to the signalling task.
@@ -84,6 +85,13 @@ pub enum Ask {
         /// When the lamps know.
         reply: oneshot::Sender<()>,
     },
+    /// How the legs of a running call sound now.
+    Listen {
+        /// The call.
+        call: CallId,
+        /// Its legs that could be asked; none if it is not running.
+        reply: oneshot::Sender<Vec<(LegId, LegMedia)>>,
+    },
     /// Counts what is alive now.
     Census {
         /// Where the answer goes.
@@ -110,6 +118,8 @@ pub struct Census {
     pub media_sessions: usize,
     /// Recordings that are not complete yet.
     pub recordings: usize,
+    /// Recordings that could not be kept, since the start.
+    pub recordings_failed: usize,
     /// SIP connections, registered phones' among them.
     pub connections: usize,
 }

@@ -9,6 +9,7 @@ pub mod defence;
 pub mod effect;
 pub mod handle;
 pub mod intake;
+pub mod listening;
 pub mod overload;
 pub mod reach;
 pub mod task;

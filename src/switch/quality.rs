@@ -47,6 +47,12 @@ impl Core {
         }
     }
 
+    /// The legs of a running call; none if it is not running.
+    pub fn legs_of(&self, call: CallId) -> &[LegId] {
+        let running = self.calls.get(&call);
+        running.map_or(&[], |running| &running.legs)
+    }
+
     /// A leg has been bad for a while.
     pub(super) fn leg_is_poor(&mut self, now: Now, leg: LegId, summary: Summary) {
         let Some(place) = self.legs.get(&leg) else {
@@ -63,7 +69,7 @@ impl Core {
     }
 }
 
-fn quality_of(summary: Summary) -> LegQuality {
+pub(super) fn quality_of(summary: Summary) -> LegQuality {
     let percent = |share: f64| Hundredths::of(share * 100.0);
     let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     LegQuality {

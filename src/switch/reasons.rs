@@ -26,6 +26,7 @@ pub fn end_reason(reason: EndReason) -> String {
                 cause.sentence()
             )
         }
+        EndReason::Soundless(why) => format!("SIP;cause=500;text=\"{why}\""),
     }
 }
 

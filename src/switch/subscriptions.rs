@@ -84,6 +84,7 @@ impl Watch {
                 }
             }
             RecordAct::StartConversation { .. }
+            | RecordAct::StartConference { .. }
             | RecordAct::Attach { .. }
             | RecordAct::Pause { .. }
             | RecordAct::Detach { .. } => {}

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::core::Core;
 use super::effect::{Effect, Lookup};
 use super::handle::{Ask, Census};
+use super::listening::Listening;
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
 use crate::clock::{Clock, Load};
@@ -55,6 +56,8 @@ pub struct Task {
     pub journal: Journal,
     /// The clocks.
     pub clock: Clock,
+    /// Who waits to be told how calls sound.
+    pub listening: Listening,
     /// From the outside floor; closed: the process ends.
     pub asks: mpsc::Receiver<Ask>,
     /// Name servers; empty: those of the system.
@@ -138,6 +141,10 @@ impl Task {
                     // An asker that went away needs no answer.
                     let _ = reply.send(self.census());
                 }
+                Wake::Ask(Some(Ask::Listen { call, reply })) => {
+                    let legs = self.core.legs_of(call);
+                    self.listening.ask(&mut self.plane, legs, reply);
+                }
                 Wake::Ask(Some(ask)) => self.core.handle_ask(self.clock.now(), ask),
                 Wake::Ask(None) => return (self.plane, self.recorder),
                 Wake::Located(what, servers) => {
@@ -210,6 +217,7 @@ impl Task {
             transactions: sip.transactions,
             media_sessions: self.plane.census().legs,
             recordings: self.recorder.census(),
+            recordings_failed: self.recorder.failed(),
             connections: self.hub.len(),
         }
     }
@@ -219,6 +227,7 @@ impl Task {
             self.hear(leg, event);
             self.carry_out(names);
         }
+        self.listening.hear(&mut self.plane);
     }
 
     fn hear(&mut self, leg: LegId, event: MediaEvent) {
@@ -286,6 +295,19 @@ impl Task {
                 wideband,
                 opus,
             } => self.recorder.begin(Begin {
+                recording,
+                kind: RecordingKind::Conversation,
+                mailbox: None,
+                call: *call,
+                wideband,
+                opus,
+            }),
+            RecordAct::StartConference {
+                recording,
+                call,
+                wideband,
+                opus,
+            } => self.recorder.begin_shared(Begin {
                 recording,
                 kind: RecordingKind::Conversation,
                 mailbox: None,

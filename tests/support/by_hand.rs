@@ -1,6 +1,8 @@
 //! SIP and RTP by hand, on raw sockets: for messages that no well-behaved peer sends.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -24,6 +26,8 @@ pub struct Peer {
     /// Where it is.
     pub at: SocketAddr,
     count: u32,
+    /// What has its final response.
+    answered: Mutex<HashSet<String>>,
 }
 
 impl Peer {
@@ -35,6 +39,7 @@ impl Peer {
             pbx: pbx.sip,
             at,
             count: 0,
+            answered: Mutex::default(),
         }
     }
 
@@ -45,6 +50,7 @@ impl Peer {
             pbx: pbx.sip,
             at,
             count: 0,
+            answered: Mutex::default(),
         }
     }
 
@@ -105,14 +111,18 @@ impl Peer {
         self.all().iter().map(Message::status).collect()
     }
 
-    /// The next final response.
+    /// The next final response that has not come before: refusals are not acknowledged here, and so come again.
     pub fn answer(&self) -> Message {
         let end = Instant::now() + SOON;
         while Instant::now() < end {
             if let Some(message) = self.hear(SOON)
                 && message.status() >= 200
             {
-                return message;
+                let via = message.header(Name::Via);
+                let what = format!("{} {via:?} {}", message.call_id(), message.status());
+                if self.answered.lock().unwrap().insert(what) {
+                    return message;
+                }
             }
         }
         panic!("no answer");

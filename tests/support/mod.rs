@@ -11,6 +11,7 @@ pub mod kamailio;
 pub mod linphone;
 pub mod media_peer;
 pub mod name_server;
+pub mod noise;
 pub mod pbx;
 pub mod phone;
 pub mod provider;

@@ -33,7 +33,9 @@ static RTP_RANGE: AtomicU16 = AtomicU16::new(0);
 
 /// The beginning of a configuration: `[server]` on free ports and the trunk `acme`, which accepts callers' addresses.
 pub fn server() -> String {
-    let range = RTP_RANGE.fetch_add(1, Ordering::Relaxed);
+    // Test binaries that run side by side begin apart.
+    let first = (std::process::id() % 12) as u16;
+    let range = first + RTP_RANGE.fetch_add(1, Ordering::Relaxed);
     // Below the range from which the system gives ports of its own.
     let base = 20_000 + range % 12 * 1_000;
     let sip = free_port("127.0.0.1".parse().unwrap());

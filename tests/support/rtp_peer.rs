@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::free_port;
+use super::noise;
 use super::sound::{Law, tone_sample};
 
 const EVENTS: u8 = 101;
@@ -28,12 +29,21 @@ pub struct Packet {
     pub payload: Vec<u8>,
 }
 
+/// What it says.
+#[derive(Copy, Clone)]
+enum Voice {
+    Tone(f64),
+    Noise(u64),
+}
+
 #[derive(Default)]
 struct Inner {
     target: Option<SocketAddr>,
-    tone: Option<f64>,
+    voice: Option<Voice>,
     keys: VecDeque<char>,
     heard: Vec<Packet>,
+    /// Packets of sound sent.
+    said: usize,
 }
 
 /// The peer. It sends to where the first packet came from, or where `send_to` says. Stops when dropped.
@@ -75,12 +85,22 @@ impl RtpPeer {
 
     /// The tone to send from now on; `None`: nothing at all is sent.
     pub fn tone(&self, hertz: Option<f64>) {
-        self.inner.lock().unwrap().tone = hertz;
+        self.inner.lock().unwrap().voice = hertz.map(Voice::Tone);
+    }
+
+    /// The noise to send from now on, A-law at the places that its timestamps name; `None`: nothing at all is sent.
+    pub fn noise(&self, salt: Option<u64>) {
+        self.inner.lock().unwrap().voice = salt.map(Voice::Noise);
     }
 
     /// Presses a key for 100 ms.
     pub fn press(&self, key: char) {
         self.inner.lock().unwrap().keys.push_back(key);
+    }
+
+    /// Seconds of sound sent so far.
+    pub fn said(&self) -> f64 {
+        self.inner.lock().unwrap().said as f64 * 0.02
     }
 
     /// Everything heard so far, in order of arrival.
@@ -149,10 +169,7 @@ async fn receive(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>) {
 }
 
 async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
-    let table: Vec<u8> = (i16::MIN..=i16::MAX)
-        .step_by(16)
-        .map(|s| law.encode(s))
-        .collect();
+    let table = codes(law);
     let mut clock = tokio::time::interval(Duration::from_millis(20));
     let ssrc = std::process::id() ^ u32::from(socket.local_addr().unwrap().port()) << 8;
     let (mut sequence, mut timestamp) = (0u16, 0u32);
@@ -160,13 +177,13 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
     let mut pressing: Option<(u8, u32, u16)> = None;
     loop {
         clock.tick().await;
-        let (target, tone) = {
+        let (target, voice) = {
             let mut inner = inner.lock().unwrap();
             if inner.target.is_some() && pressing.is_none() {
                 let key = inner.keys.pop_front();
                 pressing = key.map(|key| (event_code(key), timestamp, 0));
             }
-            (inner.target, inner.tone)
+            (inner.target, inner.voice)
         };
         let (marker, kind, at, payload) = match &mut pressing {
             Some((code, began, count)) => {
@@ -175,10 +192,15 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
                 (*count == 1, EVENTS, *began, payload)
             }
             None => {
-                let samples = (0..160).map(|i| tone_sample(tone.unwrap_or(0.0), timestamp + i));
-                let payload = samples
-                    .map(|s| table[usize::from((i32::from(s) + 32_768) as u16 / 16)])
-                    .collect();
+                let code = |at| match voice {
+                    Some(Voice::Noise(salt)) => noise::octet(salt, at),
+                    Some(Voice::Tone(hertz)) => {
+                        let sample = i32::from(tone_sample(hertz, at));
+                        table[usize::from((sample + 32_768) as u16 / 16)]
+                    }
+                    None => 0,
+                };
+                let payload = (timestamp..timestamp + 160).map(code).collect();
                 (false, law.payload_type(), timestamp, payload)
             }
         };
@@ -186,7 +208,7 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
             pressing = None;
         }
         timestamp = timestamp.wrapping_add(160);
-        let Some(target) = target.filter(|_| tone.is_some() || kind == EVENTS) else {
+        let Some(target) = target.filter(|_| voice.is_some() || kind == EVENTS) else {
             continue;
         };
         let mut packet = vec![0x80, kind | u8::from(marker) << 7];
@@ -196,7 +218,17 @@ async fn send(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>, law: Law) {
         packet.extend(payload);
         sequence = sequence.wrapping_add(1);
         socket.send_to(&packet, target).await.ok();
+        inner.lock().unwrap().said += usize::from(kind != EVENTS);
     }
+}
+
+/// A law's octets for samples in steps of 16, reckoned once.
+fn codes(law: Law) -> &'static [u8] {
+    static CODES: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+    CODES[usize::from(law == Law::A)].get_or_init(|| {
+        let samples = (i16::MIN..=i16::MAX).step_by(16);
+        samples.map(|sample| law.encode(sample)).collect()
+    })
 }
 
 /// RFC 4733 §2.3: five packets of a growing event, then its end three times.

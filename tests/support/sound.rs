@@ -77,8 +77,15 @@ pub fn tone_sample(hertz: f64, index: u32) -> i16 {
     (16_000.0 * (TAU * hertz * f64::from(index) / RATE).sin()) as i16
 }
 
-/// Writes a mono WAV of 16 bits at 8 kHz.
+/// Writes a tone as a mono WAV of 16 bits at 8 kHz.
 pub fn write_tone(path: &Path, hertz: f64, seconds: f64) {
+    let count = (seconds * RATE) as u32;
+    let samples: Vec<i16> = (0..count).map(|at| tone_sample(hertz, at)).collect();
+    write_wav(path, &samples);
+}
+
+/// Writes a mono WAV of 16 bits at 8 kHz.
+pub fn write_wav(path: &Path, samples: &[i16]) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: 8_000,
@@ -86,8 +93,8 @@ pub fn write_tone(path: &Path, hertz: f64, seconds: f64) {
         sample_format: hound::SampleFormat::Int,
     };
     let mut writer = hound::WavWriter::create(path, spec).unwrap();
-    for index in 0..(seconds * RATE) as u32 {
-        writer.write_sample(tone_sample(hertz, index)).unwrap();
+    for sample in samples {
+        writer.write_sample(*sample).unwrap();
     }
     writer.finalize().unwrap();
 }

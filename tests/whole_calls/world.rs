@@ -402,6 +402,7 @@ impl World {
     fn record(&mut self, act: RecordAct) {
         match act {
             RecordAct::StartConversation { recording, .. }
+            | RecordAct::StartConference { recording, .. }
             | RecordAct::StartMessage { recording, .. } => {
                 if self.recordings.insert(recording, true).is_some() {
                     self.outcome.faults.push(format!("{recording} began twice"));

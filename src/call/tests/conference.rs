@@ -89,3 +89,50 @@ fn who_leaves_for_another_destination_leaves_the_room() {
     w.bye(b);
     w.assert_empty();
 }
+
+#[test]
+fn all_who_are_there_share_a_recording() {
+    let mut w = World::new(plan(|_| {}));
+    let (first, a) = w.call("+74950000033");
+    let (second, b) = w.call("+74950000033");
+    assert_eq!(w.tape, ["share", "attach Left", "attach Left"]);
+    let shared = w.legs[&a].tapped;
+    assert!(shared.is_some() && w.legs[&b].tapped == shared);
+    // The first one leaves, and it goes on.
+    w.bye(a);
+    assert_eq!(w.legs[&b].tapped, shared);
+    let (third, c) = w.call("+74950000033");
+    assert_eq!(w.legs[&c].tapped, shared);
+    w.tape.clear();
+    w.bye(b);
+    w.bye(c);
+    assert_eq!(w.tape, ["detach", "detach"], "nobody ends it");
+    for call in [first, second, third] {
+        assert_eq!(w.record(call).recording_id, shared);
+    }
+    // The next conference is another one.
+    let (_, d) = w.call("+74950000033");
+    assert_ne!(w.legs[&d].tapped, shared);
+    w.bye(d);
+    w.assert_empty();
+}
+
+#[test]
+fn a_recorded_call_is_in_one_file_at_a_time() {
+    let mut w = World::new(plan(|_| {}));
+    w.register("anna", 1);
+    let (call, a) = w.call("+74950000002");
+    let phone = w.ringing("anna")[0];
+    w.answer(phone);
+    let own = w.legs[&a].tapped;
+    assert!(own.is_some() && w.legs[&phone].tapped == own);
+    w.transfer(call, Destination::Conference(name("recorded")));
+    let shared = w.legs[&a].tapped;
+    assert!(shared.is_some() && shared != own);
+    w.transfer(call, Destination::Announcement(name("closed")));
+    assert_eq!(w.legs[&a].tapped, own);
+    w.transfer(call, Destination::Conference(name("recorded")));
+    w.bye(a);
+    assert_eq!(w.record(call).recording_id, own);
+    w.assert_empty();
+}

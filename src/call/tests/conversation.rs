@@ -8,6 +8,7 @@ use crate::desk::notice::OperatorState;
 use crate::dialplan::plan::Destination;
 use crate::ledger::cause::{CallResult, Cause, EndedBy};
 use crate::ledger::id::{CallId, LegId};
+use crate::rtp::srtp::Life;
 
 /// A caller talks with anna.
 fn talking() -> (World, CallId, LegId, LegId) {
@@ -96,6 +97,47 @@ fn a_phone_that_vanishes_gives_the_caller_back() {
             "stop"
         ]
     );
+    w.assert_empty();
+}
+
+#[test]
+fn a_leg_whose_key_comes_to_its_end_is_asked_for_a_new_one_and_then_ended() {
+    let (mut w, _, caller, anna) = talking();
+    w.media(anna, MediaEvent::KeyLife(Life::Ending));
+    assert_eq!(w.said(anna), ["dial", "offer"]);
+    assert!(w.joined(caller, anna));
+    w.media(anna, MediaEvent::KeyLife(Life::Ended));
+    assert_eq!(
+        w.said(anna).last().unwrap(),
+        "end: The key of the encrypted audio is used up"
+    );
+    // As if the phone had vanished: the caller waits for somebody again.
+    assert_eq!(w.hears(caller), Some("ringback"));
+    w.bye(caller);
+    w.assert_empty();
+}
+
+#[test]
+fn a_call_whose_media_thread_is_gone_ends() {
+    let (mut w, call, caller, anna) = talking();
+    let why = "its media thread is gone".to_owned();
+    w.media(caller, MediaEvent::Failed { why: why.clone() });
+    assert_eq!(
+        w.said(caller).last().unwrap(),
+        "end: The media of this leg has failed"
+    );
+    assert_eq!(w.said(anna).last().unwrap(), "end");
+    let record = w.record(call);
+    assert_eq!(record.result, Some(CallResult::Answered));
+    assert_eq!(record.ended_by, Some(EndedBy::System));
+    w.assert_empty();
+
+    // A caller who waits for somebody has missed his call by a fault of ours.
+    let (call, caller) = w.call("+74950000001");
+    w.media(caller, MediaEvent::Failed { why });
+    let record = w.record(call);
+    assert_eq!(record.result, Some(CallResult::Missed));
+    assert_eq!(record.cause, Some(Cause::SystemError));
     w.assert_empty();
 }
 

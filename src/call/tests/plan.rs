@@ -100,6 +100,7 @@ pub(super) fn numbers() -> Vec<(&'static str, Destination)> {
         ("+74950000009", Destination::Echo),
         ("+74950000031", Destination::Conference(name("daily"))),
         ("+74950000032", Destination::Conference(name("board"))),
+        ("+74950000033", Destination::Conference(name("recorded"))),
         ("+74950000010", Destination::Hangup),
         ("+74950000011", Destination::Hunt(name("musical"))),
         ("+74950000012", Destination::Hunt(name("circle"))),
@@ -220,6 +221,7 @@ fn add_conferences(plan: &mut Plan) {
     for (id, prompt, pin) in [
         ("daily", None, None),
         ("board", Some("pin, please"), Some("4711")),
+        ("recorded", None, None),
     ] {
         let conference = Conference {
             name: name(id),
@@ -228,6 +230,7 @@ fn add_conferences(plan: &mut Plan) {
             max_members: 3,
             tones: Some((clip("comes", BEEP), clip("leaves", BEEP))),
             extension: None,
+            record: id == "recorded",
         };
         plan.conferences.insert(name(id), conference);
     }

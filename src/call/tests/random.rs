@@ -15,6 +15,7 @@ use crate::dialplan::plan::{Destination, Member};
 use crate::dialplan::routing::Entry;
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId};
+use crate::rtp::srtp::Life;
 
 /// One random thing that happens.
 fn act(w: &mut World, dice: &mut Entropy) {
@@ -132,12 +133,14 @@ fn live_leg(w: &mut World, dice: &mut Entropy) {
     let Some(leg) = pick(w, dice, |state| state == FarState::Up) else {
         return;
     };
-    match dice.below(8) {
+    match dice.below(10) {
         0 | 1 => w.bye(leg),
         2 => w.ended(leg, LegEnd::Lost),
         3 => w.reinvite(leg, "sendonly"),
         4 => w.reinvite(leg, "sendrecv"),
         5 => w.media(leg, MediaEvent::Silent),
+        8 => w.media(leg, MediaEvent::KeyLife(Life::Ending)),
+        9 => w.media(leg, MediaEvent::KeyLife(Life::Ended)),
         6 => {
             let alive = dice.below(2) == 0;
             w.event(leg, LegEvent::Alive(alive));

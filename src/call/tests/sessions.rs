@@ -100,6 +100,27 @@ fn an_offer_of_a_trunk_that_is_of_no_use_ends_its_leg() {
     assert_eq!(w.said(caller), ["reject 488"]);
     assert_eq!(w.record(call).result, Some(CallResult::Missed));
     w.assert_empty();
+
+    // One that can be read is answered: nothing of it is taken.
+    let useless = || {
+        let text = "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 18\r\n";
+        Some(bytes::Bytes::from(text))
+    };
+    let (_, caller) = w.call("+74950000014");
+    let out = w.ringing("acme")[0];
+    w.legs.get_mut(&out).unwrap().state = FarState::Up;
+    let (sdp, late) = (useless(), false);
+    w.event(out, LegEvent::Answered { sdp, late });
+    assert_eq!(w.said(out), ["dial", "decline", "end NoCodec"]);
+    assert_eq!(w.said(caller), ["reject 488"]);
+    w.assert_empty();
+
+    // In a provisional response too, and nobody waits for the rest.
+    let (_, caller) = w.call("+74950000014");
+    let out = w.ringing("acme")[0];
+    w.event(out, LegEvent::Offer { sdp: useless() });
+    assert_eq!(w.said(out), ["dial", "decline", "end NoCodec"]);
+    assert_eq!(w.said(caller), ["reject 488"]);
 }
 
 #[test]

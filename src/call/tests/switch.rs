@@ -113,12 +113,21 @@ impl World {
                     EndReason::AnsweredElsewhere => "end elsewhere".into(),
                     EndReason::Normal => "end".into(),
                     EndReason::Cause(cause) => format!("end {cause:?}"),
+                    EndReason::Soundless(why) => format!("end: {why}"),
                 }
             }
             LegAct::Keep => {
                 assert_eq!(far.state, FarState::GivenUp);
                 far.state = FarState::Up;
                 "keep".into()
+            }
+            LegAct::Offer { sdp } => {
+                assert_eq!(far.state, FarState::Up, "{:?}", far.said);
+                far.negotiation.answer(&sdp).unwrap();
+                "offer".into()
+            }
+            LegAct::AnswerOffer { sdp } if sdp.windows(10).any(|part| part == b"m=audio 0 ") => {
+                "decline".into()
             }
             LegAct::AnswerOffer { sdp } => {
                 if far.negotiation.accept_answer(&sdp).is_err() {
@@ -226,6 +235,11 @@ impl World {
                 assert!(self.recordings.insert(recording, true).is_none());
                 "start".into()
             }
+            RecordAct::StartConference { recording, .. } => {
+                assert!(self.recordings.insert(recording, true).is_none());
+                self.shared.push(recording);
+                "share".into()
+            }
             RecordAct::StartMessage { recording, .. } => {
                 assert!(self.recordings.insert(recording, true).is_none());
                 "message".into()
@@ -244,6 +258,10 @@ impl World {
             RecordAct::Detach { recording, leg } => {
                 let far = self.legs.get_mut(&leg).unwrap();
                 assert_eq!(far.tapped.take(), Some(recording));
+                let is_fed = self.legs.values().any(|far| far.tapped == Some(recording));
+                if self.shared.contains(&recording) && !is_fed {
+                    self.recordings.insert(recording, false);
+                }
                 "detach".into()
             }
             RecordAct::Pause { recording, paused } => {

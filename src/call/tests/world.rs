@@ -36,6 +36,8 @@ pub(super) struct World {
     /// What was asked of recordings, in words.
     pub(super) tape: Vec<String>,
     pub(super) recordings: BTreeMap<RecordingId, bool>,
+    /// Those that are complete when nobody feeds them.
+    pub(super) shared: Vec<RecordingId>,
     /// Clips that whole bridges heard.
     pub(super) announced: Vec<(BridgeId, String)>,
     /// Clips that end: when, in which order, for which leg, with which token.
@@ -95,6 +97,7 @@ impl World {
             told: Vec::new(),
             tape: Vec::new(),
             recordings: BTreeMap::new(),
+            shared: Vec::new(),
             announced: Vec::new(),
             queue: Vec::new(),
             entropy: Entropy::from_number(1),

@@ -77,12 +77,19 @@ pub struct Readiness {
     next: usize,
 }
 
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Backend {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Backend::Epoll => "epoll",
             Backend::Uring => "io_uring",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

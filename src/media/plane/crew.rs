@@ -45,6 +45,21 @@ struct Hand {
     fresh_room: u32,
     legs: usize,
     thread: Option<JoinHandle<()>>,
+    /// It ended by itself, and that was told.
+    is_buried: bool,
+}
+
+/// Tells that a thread ends, also by a panic.
+struct LastWord {
+    shared: Arc<Shared>,
+    bell: Arc<Bell>,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
 }
 
 impl Crew {
@@ -182,6 +197,21 @@ impl Crew {
         None
     }
 
+    /// A worker that has ended by itself; each is told once.
+    pub fn next_dead(&mut self) -> Option<usize> {
+        let mut hands = self.hands.iter_mut();
+        let worker = hands.position(|hand| !hand.is_buried && !hand.is_running())?;
+        self.hands.get_mut(worker)?.is_buried = true;
+        Some(worker)
+    }
+
+    /// Has a worker end as if by itself.
+    #[cfg(test)]
+    pub fn lose(&mut self, worker: usize) {
+        self.hands[worker].commands = None;
+        self.hands[worker].shared.wake.ring();
+    }
+
     /// Adds all workers' counters.
     pub fn add_to(&self, census: &mut Census) {
         for hand in &self.hands {
@@ -233,9 +263,16 @@ impl Hand {
             Arc::clone(bell),
             backend,
         )?;
+        let last_word = LastWord {
+            shared: Arc::clone(&shared),
+            bell: Arc::clone(bell),
+        };
         let thread = std::thread::Builder::new()
             .name(format!("media-{number}"))
-            .spawn(move || run(worker))?;
+            .spawn(move || {
+                let _told_last = last_word;
+                run(worker);
+            })?;
         Ok(Hand {
             shared,
             commands: Some(commands),
@@ -248,16 +285,18 @@ impl Hand {
             fresh_room: 0,
             legs: 0,
             thread: Some(thread),
+            is_buried: false,
         })
     }
 
     fn is_running(&self) -> bool {
-        self.thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
+        self.thread.is_some() && !self.shared.ended.load(Ordering::SeqCst)
     }
 
     fn push(&mut self, command: Command) {
+        if !self.is_running() {
+            return;
+        }
         let Some(commands) = &mut self.commands else {
             return;
         };

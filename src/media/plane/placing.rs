@@ -89,6 +89,23 @@ impl Place {
         self.transit.as_ref().map_or(self.worker, |t| t.to)
     }
 
+    /// Whether its port is with a worker.
+    pub(super) fn is_with(&self, worker: usize) -> bool {
+        self.worker == worker
+    }
+
+    /// Its port's number.
+    pub(super) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Sends it to another worker than the one that it is on its way to.
+    pub(super) fn redirect(&mut self, to: usize) {
+        if let Some(transit) = &mut self.transit {
+            transit.to = to;
+        }
+    }
+
     /// The worker that it is on.
     pub(super) fn settled_on(&self) -> Option<usize> {
         self.transit.is_none().then_some(self.worker)

@@ -12,6 +12,8 @@ use crate::media::command::Order;
 use crate::media::leg::ROOM;
 use crate::media::port::MediaPort;
 use crate::media::stream::Security;
+use crate::rtp::quality::Sounding;
+use crate::sdp::codec::Codec;
 use crate::sdp::crypto::CryptoAgreed;
 use crate::sdp::negotiate::Agreed;
 
@@ -85,6 +87,29 @@ impl Plane {
         if let Some(socket) = self.bind_reports(local) {
             self.order(leg, Order::Reports(socket));
         }
+    }
+
+    /// Asks how a leg sounds: its worker tells, and goes on. `false` when nobody has it now, as it is on its way to another
+    /// worker or not open; nothing is told then.
+    pub fn measure(&mut self, leg: LegId) -> bool {
+        let is_there = self
+            .places
+            .get(&leg)
+            .is_some_and(|place| place.settled_on().is_some());
+        if is_there {
+            self.order(leg, Order::Measure(Box::default()));
+        }
+        is_there
+    }
+
+    /// How a leg sounds that [`Plane::measure`] asked about; drain it when [`Plane::poll_report`] has no more.
+    pub fn poll_sounding(&mut self) -> Option<(LegId, Box<Sounding>)> {
+        self.soundings.pop_front()
+    }
+
+    /// What a leg speaks, once that is agreed.
+    pub fn codec_of(&self, leg: LegId) -> Option<Codec> {
+        self.places.get(&leg)?.codec
     }
 
     /// The port above the media's. Without it the leg has no reports, and nothing else suffers.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audio::clip::Clip;
-use crate::call::media::PlayMode;
+use crate::call::media::{MediaEvent, PlayMode};
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::id::BridgeId;
 use crate::media::tap::tap;
@@ -74,6 +74,60 @@ fn the_signalling_task_may_be_moved_between_threads() {
     let plane = plane(1, 30_100..=30_119);
     is_send(&plane);
     is_send(&plane.ready());
+}
+
+/// Polls until so many legs have failed.
+fn failed(plane: &mut Plane, count: usize) -> Vec<LegId> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut failed = Vec::new();
+    while failed.len() < count {
+        assert!(Instant::now() < deadline, "{plane:?}: {failed:?}");
+        match plane.poll_report() {
+            Some((leg, MediaEvent::Failed { .. })) => failed.push(leg),
+            Some(_) => {}
+            None => std::thread::yield_now(),
+        }
+    }
+    failed.sort();
+    failed
+}
+
+#[test]
+fn the_legs_of_a_thread_that_is_gone_fail_and_others_go_on() {
+    let clip = Clip::from_samples("x", &[1; 1000]);
+    let mut plane = plane(2, 30_120..=30_159);
+    let leg = LegId::from_u128;
+    let bridge = BridgeId::from_u128(1);
+    // Four on the first worker, in a room among them, and the rest on the second.
+    for number in 0..6 {
+        for kind in [0, 2] {
+            act_on(&mut plane, kind, leg(number), bridge, &clip);
+        }
+    }
+    for number in 0..4 {
+        act_on(&mut plane, 3, leg(number), bridge, &clip);
+    }
+    while plane.poll_report().is_some() {}
+    assert_eq!(plane.crew.loads(), [4, 2]);
+    plane.crew.lose(0);
+    assert_eq!(failed(&mut plane, 4), [0, 1, 2, 3].map(leg));
+    let census = plane.census();
+    assert_eq!((census.legs, census.bridges, census.rooms), (2, 0, 0));
+    assert_eq!(census.open_sockets, 2);
+    assert_eq!(census.free_ports, plane.capacity() - 2);
+    assert_eq!(plane.crew.loads(), [0, 2]);
+    // The other one takes new legs; acts for those that are gone do nothing.
+    for kind in [0, 2, 3, 8, 14] {
+        act_on(&mut plane, kind, leg(3), bridge, &clip);
+        act_on(&mut plane, kind, leg(7), bridge, &clip);
+        assert!(plane.crew.loads()[0] == 0);
+    }
+    // With the last one all is over, and a new leg is refused at once.
+    plane.crew.lose(1);
+    assert_eq!(failed(&mut plane, 2), [4, 5].map(leg));
+    act_on(&mut plane, 0, leg(9), bridge, &clip);
+    assert_eq!(failed(&mut plane, 1), [leg(9)]);
+    assert_eq!(plane.census().legs, 0);
 }
 
 proptest! {

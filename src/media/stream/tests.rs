@@ -36,6 +36,7 @@ fn security(send: u8, receive: u8) -> Option<Box<Security>> {
         send: key(send),
         receive: key(receive),
         mki: Mki::default(),
+        lifetime: 8,
     };
     Some(Box::new(Security::new(&crypto).unwrap()))
 }
@@ -100,6 +101,29 @@ fn protection_begins_ends_and_goes_on_without_using_a_number_twice() {
     assert!(b.secure(true, security(4, 3)).is_some());
     assert_eq!(take(&mut b, &renewed), Ok(Came::Media(172)));
     assert_eq!(packet(&mut a, 1, 2), Err(Reason::Replayed));
+}
+
+#[test]
+fn a_key_s_end_is_told_before_it_and_at_it() {
+    let (mut a, mut b) = (stream(1), stream(2));
+    assert_eq!(b.key_life(), None);
+    a.secure(true, security(1, 2));
+    b.secure(true, security(2, 1));
+    let mut told = Vec::new();
+    for n in 0..8 {
+        let sealed = packet(&mut a, 1, n).unwrap();
+        assert!(take(&mut b, &sealed).is_ok());
+        told.extend(b.key_life().map(|life| (n, life)));
+    }
+    assert_eq!(told, [(5, Life::Ending), (7, Life::Ended)]);
+    let sealed = packet(&mut a, 1, 8).unwrap();
+    assert_eq!(take(&mut b, &sealed), Err(Reason::KeyUsedUp));
+    // A new one has a life of its own.
+    a.secure(true, security(3, 4));
+    b.secure(true, security(4, 3));
+    let sealed = packet(&mut a, 1, 9).unwrap();
+    assert!(take(&mut b, &sealed).is_ok());
+    assert_eq!(b.key_life(), None);
 }
 
 #[test]

@@ -32,6 +32,9 @@ impl Worker {
                 }
                 reports.tell(Report::Sounds(port.leg.id(), change, latest), counters);
             }
+            if let Some(life) = port.stream.key_life() {
+                reports.tell(Report::KeyLife(port.leg.id(), life), counters);
+            }
             let target = port.leg.target();
             let Some((length, to)) = port.stream.report(now, target, scratch.room()) else {
                 continue;

@@ -1,8 +1,8 @@
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::audio::{g711, goertzel, tone, wav};
@@ -13,8 +13,8 @@ use crate::ledger::recording::{Pause, Side};
 use crate::media::tap::{TapHeader, TapWriter, tap};
 use crate::recording::disk::{Disk, MOST_BACKLOG};
 use crate::recording::repair::{complete, repair};
+use crate::recording::samples;
 use crate::recording::seal::Seal;
-use crate::recording::{Recorder, RecorderSettings, samples};
 use crate::sdp::negotiate::Codec;
 
 const RECORDING: RecordingId = RecordingId::from_u128(42);
@@ -66,7 +66,7 @@ impl Rig {
     }
 
     fn begin(&mut self, kind: RecordingKind) -> RecordingRecord {
-        self.take(Message::Begin(begin(kind), now(0)));
+        self.take(Message::Begin(begin(kind), false, now(0)));
         self.begun()
     }
 
@@ -291,7 +291,7 @@ fn turns_are_spread_and_regular() {
     for n in 0..64u128 {
         let mut begin = begin(RecordingKind::Conversation);
         begin.recording = RecordingId::from_u128(n);
-        rig.writer.take(Message::Begin(begin, now(0)));
+        rig.writer.take(Message::Begin(begin, false, now(0)));
     }
     let mut turns = Vec::new();
     while turns.len() < 16 {
@@ -310,7 +310,7 @@ fn turns_are_spread_and_regular() {
 fn a_message_is_mono() {
     let mut rig = Rig::new();
     let kind = RecordingKind::Voicemail(VoicemailId::from_u128(5));
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     let mut caller = rig.attach(CALLER, Side::Left);
     rig.talk(0, 400, &mut [(&mut caller, 450.0, Codec::Pcma)]);
     assert!(rig.told.try_recv().is_err());
@@ -335,14 +335,14 @@ fn an_empty_message_leaves_nothing_behind() {
         let folder = rig.root.path().join("default/2026/03/08");
         fs::read_dir(folder).unwrap().count()
     };
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     rig.poll(900);
     assert_eq!(files(&rig), 1);
     rig.take(Message::Discard(RECORDING));
     assert_eq!(files(&rig), 0);
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
 
-    rig.take(Message::Begin(begin(kind), now(0)));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
     rig.poll(2_300);
     assert_eq!(rig.begun().kind, kind);
 }
@@ -385,17 +385,82 @@ fn a_disk_that_fails_ends_the_recording_and_nothing_else() {
     rig.begin(RecordingKind::Conversation);
     let mut caller = rig.attach(CALLER, Side::Left);
     rig.talk(0, 1_000, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    rig.told.try_iter().for_each(drop);
     rig.disk.break_down(RECORDING);
+    let Ok(Seal::Failed(failed)) = rig.told.try_recv() else {
+        panic!("nobody is told");
+    };
+    assert_eq!(failed.state(), "failed");
     rig.talk(1_000, 1_800, &mut [(&mut caller, 450.0, Codec::Pcma)]);
+    rig.take(Message::Pause(RECORDING, true, now(1_900).mono));
     rig.take(Message::Stop(RECORDING, now(2_000).mono));
     let record = rig.closed();
     assert_eq!(record.duration_ms, Some(520));
+    assert_eq!((record.fault, record.path), (failed.fault, failed.path));
     rig.take(Message::Detach(RECORDING, CALLER, now(2_000).mono));
     assert!(rig.told.try_recv().is_err());
 
     fs::remove_dir_all(rig.root.path()).unwrap();
     fs::write(rig.root.path(), "no folder").unwrap();
-    rig.take(Message::Begin(begin(RecordingKind::Conversation), now(0)));
+    rig.take(Message::Begin(
+        begin(RecordingKind::Conversation),
+        false,
+        now(0),
+    ));
+    let Ok(Seal::Failed(failed)) = rig.told.try_recv() else {
+        panic!("nobody is told");
+    };
+    assert_eq!((failed.state(), failed.bytes), ("failed", Some(0)));
+    let fault = failed.fault.unwrap();
+    assert!(fault.starts_with("Its file cannot be created: "), "{fault}");
+    assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
+}
+
+#[test]
+fn a_conference_is_complete_when_the_last_one_leaves() {
+    let mut rig = Rig::new();
+    let begun = begin(RecordingKind::Conversation);
+    rig.take(Message::Begin(begun, true, now(0)));
+    rig.begun();
+    rig.poll(500);
+    let first = rig.attach_at(600, CALLER, Side::Left, None);
+    let second = rig.attach_at(700, OPERATOR, Side::Right, Some("anna"));
+    rig.take(Message::Detach(RECORDING, CALLER, now(1_000).mono));
+    drop(first);
+    let mut third = rig.attach_at(1_200, CALLER, Side::Left, None);
+    rig.take(Message::Detach(RECORDING, OPERATOR, now(1_500).mono));
+    rig.talk(1_500, 2_000, &mut [(&mut third, 450.0, Codec::Pcma)]);
+    assert!(rig.writer.next_turn().is_some());
+    rig.take(Message::Detach(RECORDING, CALLER, now(2_000).mono));
+    drop((second, third));
+    let record = rig.closed();
+    assert_eq!(
+        (record.duration_ms, record.segments.len()),
+        (Some(2_000), 3)
+    );
+    assert!(rig.writer.next_turn().is_none());
+
+    // The last one vanished without being detached.
+    let begun = begin(RecordingKind::Conversation);
+    rig.take(Message::Begin(begun, true, now(3_000)));
+    rig.begun();
+    let tap = rig.attach_at(3_000, CALLER, Side::Left, None);
+    rig.poll(4_000);
+    assert!(rig.writer.next_turn().is_some());
+    drop(tap);
+    rig.poll(5_000);
+    assert!(rig.closed().duration_ms >= Some(1_900));
+}
+
+#[test]
+fn a_message_that_failed_and_is_thrown_away_leaves_a_complete_row() {
+    let mut rig = Rig::new();
+    let kind = RecordingKind::Voicemail(VoicemailId::from_u128(1));
+    rig.take(Message::Begin(begin(kind), false, now(0)));
+    rig.disk.break_down(RECORDING);
+    assert!(matches!(rig.told.try_recv(), Ok(Seal::Failed(_))));
+    rig.take(Message::Discard(RECORDING));
+    assert!(matches!(rig.told.try_recv(), Ok(Seal::Changed(row)) if row.duration_ms == Some(0)));
     assert!(matches!(rig.told.try_recv(), Ok(Seal::Gone)));
 }
 
@@ -435,105 +500,4 @@ fn a_disk_that_stands_still_costs_memory_and_then_sound_but_never_time() {
     assert!(heard(0, 1_700) && silent(2_000, 3_400) && heard(3_820, 4_000));
 }
 
-#[test]
-fn the_threads_record_in_real_time() {
-    let root = tempfile::tempdir().unwrap();
-    let started = std::time::Instant::now();
-    let clock: Clock = Arc::new(move || now(started.elapsed().as_millis() as u64));
-    let journal = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&journal);
-    let settings = RecorderSettings {
-        root: root.path().to_owned(),
-        clock: Arc::clone(&clock),
-    };
-    let recorder = Recorder::start(
-        settings,
-        Box::new(move |entry| sink.lock().unwrap().push(entry)),
-    )
-    .unwrap();
-    recorder.begin(*begin(RecordingKind::Conversation));
-    assert_eq!(recorder.census(), 1);
-    let (mut left, reader) = tap();
-    recorder.attach(RECORDING, CALLER, Side::Left, None, reader);
-    let sound = tone::tone(&[450.0], -6.0, 600);
-    for (n, part) in sound.chunks_exact(160).enumerate() {
-        let payload: Vec<u8> = part
-            .iter()
-            .map(|&sample| g711::alaw_encode(sample))
-            .collect();
-        let header = TapHeader {
-            arrival: clock().mono,
-            timestamp: n as u32 * 160,
-            ssrc: 1,
-            codec: Codec::Pcma,
-        };
-        assert!(left.push(header, &payload));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let asked = started.elapsed().as_millis() as u64;
-    recorder.stop(RECORDING);
-    recorder.clone().shutdown();
-    assert_eq!(recorder.census(), 0);
-    recorder.begin(*begin(RecordingKind::Conversation));
-    assert_eq!(recorder.census(), 0, "after the shutdown nothing begins");
-    let entries = journal.lock().unwrap();
-    // Whether the tap came in the first row or in one of its own depends on the threads.
-    let [
-        Entry::RecordingStarted(begun),
-        ..,
-        Entry::RecordingEnded(ended),
-    ] = entries.as_slice()
-    else {
-        panic!("{entries:?}");
-    };
-    assert_eq!(ended.segments.len(), 1);
-    assert_eq!(
-        (begun.path.as_str(), begun.bytes),
-        (ended.path.as_str(), None)
-    );
-    let duration = ended.duration_ms.unwrap();
-    assert!(duration.abs_diff(asked) <= 5, "{duration} of {asked}");
-    assert_eq!(ended.sha256.as_ref().map(String::len), Some(64));
-    let channels = read(&root.path().join(&ended.path));
-    let first = channels[0].iter().position(|&sample| sample != 0).unwrap();
-    assert_tone(&channels[0][first..first + 4_640], 450.0);
-}
-
-#[test]
-fn handles_may_simply_go_away() {
-    let root = tempfile::tempdir().unwrap();
-    let (sender, inbox) = channel();
-    let settings = RecorderSettings {
-        root: root.path().to_owned(),
-        clock: Arc::new(|| now(500)),
-    };
-    let journal = Box::new(move |entry| sender.send(entry).unwrap());
-    let recorder = Recorder::start(settings, journal).unwrap();
-    recorder.begin(*begin(RecordingKind::Conversation));
-    drop(recorder);
-    let entries: Vec<Entry> = inbox.into_iter().collect();
-    assert!(matches!(
-        entries.as_slice(),
-        [Entry::RecordingStarted(_), Entry::RecordingEnded(record)] if record.duration_ms == Some(0)
-    ));
-}
-
-#[test]
-fn the_census_counts_what_is_open() {
-    // The seal thread alone answers for the count.
-    let (seal, inbox) = channel();
-    let census = Arc::new(AtomicUsize::new(2));
-    seal.send(Seal::Gone).unwrap();
-    seal.send(Seal::Closed(samples::record("none.wav")))
-        .unwrap();
-    drop(seal);
-    let root = tempfile::tempdir().unwrap();
-    crate::recording::seal::run(
-        root.path().to_owned(),
-        inbox,
-        Arc::new(|_| {}),
-        channel().0,
-        Arc::clone(&census),
-    );
-    assert_eq!(census.load(Ordering::Relaxed), 0);
-}
+mod threads;

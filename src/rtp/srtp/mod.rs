@@ -14,7 +14,7 @@ mod transform;
 mod unprotect;
 
 pub use self::protect::Protect;
-pub use self::unprotect::{LONGEST_MKI, Mki, Unprotect};
+pub use self::unprotect::{LONGEST_MKI, Life, Mki, Unprotect};
 
 /// A way to protect packets.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]

@@ -327,6 +327,44 @@ fn counters_go_on_under_the_same_key_and_under_a_new_one() {
     }
 }
 
+/// RFC 3711 §9.2, RFC 4568 §6.1: audio and reports each have the whole number.
+#[test]
+fn a_key_is_not_used_beyond_its_lifetime() {
+    for suite in Suite::ALL {
+        let (mut protect, unprotect) = pair(suite);
+        let mut unprotect = unprotect.lasting(16);
+        for n in 0..16 {
+            let life = if n < 12 { Life::Lasting } else { Life::Ending };
+            assert_eq!(unprotect.life(), life, "{n}");
+            let packet = seal(&mut protect, &voice(n)).unwrap();
+            assert!(open(&mut unprotect, &packet).is_ok());
+            // What is forged or came before does not count.
+            assert!(open(&mut unprotect, &packet).is_err());
+        }
+        assert_eq!(unprotect.life(), Life::Ended);
+        let packet = seal(&mut protect, &voice(16)).unwrap();
+        assert_eq!(open(&mut unprotect, &packet), Err(SrtpError::UsedUp));
+        let report = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        let sealed = seal_report(&mut protect, &report);
+        assert_eq!(open_report(&mut unprotect, &sealed).unwrap(), report);
+
+        // The same key said again does not live longer, a new one does.
+        let master = protect.master().clone();
+        let mut again = Unprotect::new(&master, &Mki::default())
+            .unwrap()
+            .lasting(16);
+        again.follow(&unprotect);
+        assert_eq!(again.life(), Life::Ended);
+        let mut fresh = Unprotect::new(&key(suite, 9), &Mki::default())
+            .unwrap()
+            .lasting(16);
+        fresh.follow(&unprotect);
+        assert_eq!(fresh.life(), Life::Lasting);
+    }
+    let (_, unprotect) = pair(Suite::AeadAes128Gcm);
+    assert_eq!(unprotect.lasting(1 << 48).life(), Life::Lasting);
+}
+
 #[test]
 fn another_master_key_is_not_taken_for_ours() {
     let master = key(Suite::AesCm128HmacSha1Tag80, 1);

@@ -12,6 +12,10 @@ pub struct Unprotect {
     mki: Mki,
     transform: Transform,
     streams: Streams,
+    /// Packets that the key may protect, and those of audio and of reports that it has.
+    lifetime: u64,
+    packets: u64,
+    reports: u64,
 }
 
 /// The name that packets give their master key (RFC 4568 §6.1). Longer ones than this are not known to be used.
@@ -39,6 +43,17 @@ impl Mki {
     }
 }
 
+/// How near the end of its lifetime a key is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// There is time.
+    Lasting,
+    /// A new one should be asked for: it has a quarter of its packets left, or two minutes if that is less.
+    Ending,
+    /// It may not be used any more.
+    Ended,
+}
+
 impl Unprotect {
     /// Begins with rollover counters of zero.
     pub fn new(master: &MasterKey, mki: &Mki) -> Result<Unprotect, SrtpError> {
@@ -47,7 +62,30 @@ impl Unprotect {
             mki: *mki,
             transform: Transform::new(master).ok_or(SrtpError::UsedUp)?,
             streams: Streams::default(),
+            lifetime: u64::MAX,
+            packets: 0,
+            reports: 0,
         })
+    }
+
+    /// The same for a key that may protect so many packets, of audio as of reports (RFC 4568 §6.1): what comes after them is
+    /// refused.
+    #[must_use]
+    pub fn lasting(mut self, lifetime: u64) -> Unprotect {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// How near the end of its lifetime the key is.
+    pub fn life(&self) -> Life {
+        let left = self.lifetime.saturating_sub(self.packets.max(self.reports));
+        if left == 0 {
+            Life::Ended
+        } else if left <= LAST_PACKETS.min(self.lifetime / 4) {
+            Life::Ending
+        } else {
+            Life::Lasting
+        }
     }
 
     /// The master key.
@@ -58,11 +96,12 @@ impl Unprotect {
     /// Goes on where the one before stopped. Under a new key counters should go on too (RFC 3711 §3.3.1), but far sides
     /// that begin again at zero are understood.
     pub fn follow(&mut self, before: &Unprotect) {
-        self.streams = if before.master == self.master {
-            before.streams.clone()
+        if before.master == self.master {
+            self.streams = before.streams.clone();
+            (self.packets, self.reports) = (before.packets, before.reports);
         } else {
-            before.streams.rekeyed()
-        };
+            self.streams = before.streams.rekeyed();
+        }
     }
 
     /// Verifies and decrypts an RTP packet; its length without the protection. After an error its bytes are of no use.
@@ -83,7 +122,7 @@ impl Unprotect {
         mut stream: Stream,
         index: u64,
     ) -> Result<usize, SrtpError> {
-        if index > LAST_INDEX {
+        if index > LAST_INDEX || self.packets >= self.lifetime {
             return Err(SrtpError::UsedUp);
         }
         stream.rtp.check(index)?;
@@ -91,6 +130,7 @@ impl Unprotect {
         stream.rtp.note(index);
         stream.rekeyed = false;
         self.streams.keep(stream);
+        self.packets += 1;
         Ok(length)
     }
 
@@ -121,12 +161,16 @@ impl Unprotect {
 
     /// Verifies and decrypts a compound RTCP packet; its length without the protection.
     pub fn rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        if self.reports >= self.lifetime {
+            return Err(SrtpError::UsedUp);
+        }
         let index = self.transform.rtcp_index(packet, self.mki.bytes())?;
         let mut stream = self.streams.find(ssrc_of_rtcp(packet)?);
         stream.rtcp.check(u64::from(index))?;
         let length = self.transform.open_rtcp(packet, index, self.mki.bytes())?;
         stream.rtcp.note(u64::from(index));
         self.streams.keep(stream);
+        self.reports += 1;
         Ok(length)
     }
 }
@@ -139,5 +183,7 @@ impl std::fmt::Debug for Unprotect {
 
 /// Bytes of the longest name of a key.
 pub const LONGEST_MKI: usize = 16;
+/// Two minutes in packets of 20 ms.
+const LAST_PACKETS: u64 = 6_000;
 /// No datagram that is looked at is larger.
 const LARGEST: usize = crate::rtp::packet::MAX_DATAGRAM + 100;

@@ -76,6 +76,7 @@ impl Security {
                 send: ours.clone(),
                 receive: theirs.key,
                 mki: theirs.mki,
+                lifetime: theirs.lifetime,
             }),
         }))
     }
@@ -143,6 +144,7 @@ impl Security {
             send: ours.key.clone(),
             receive: theirs.key,
             mki: theirs.mki,
+            lifetime: theirs.lifetime,
         })))
     }
 

@@ -289,6 +289,86 @@ fn ipv6_and_packet_times() {
     assert!(text(&answer).contains("c=IN IP6 2001:db8::5\r\n"));
 }
 
+#[test]
+fn numbers_may_change_with_a_later_offer() {
+    let mut leg = leg(&BOTH);
+    let first = sdp("m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n");
+    let (_, agreed) = leg.answer(&first).unwrap();
+    assert_eq!(agreed.telephone_event, Some((101, 101)));
+    // The same codec and events by other numbers; the old one of the events means something else now.
+    let second = sdp(
+        "m=audio 4000 RTP/AVP 98 97\r\na=rtpmap:98 PCMA/8000\r\na=rtpmap:97 telephone-event/8000\r\na=rtpmap:101 speex/8000\r\n",
+    );
+    let (answer, agreed) = leg.answer(&second).unwrap();
+    assert_eq!((agreed.codec, agreed.send_payload_type), (Codec::Pcma, 98));
+    assert_eq!(agreed.receive_payload_type, 98);
+    assert_eq!(agreed.telephone_event, Some((97, 97)));
+    assert!(text(&answer).contains("m=audio 20000 RTP/AVP 98 97\r\n"));
+    // An offer of ours uses what was agreed last.
+    assert!(text(&leg.offer()).contains(" RTP/AVP 98 0 97\r\n"));
+    // And back.
+    let (_, agreed) = leg.answer(&first).unwrap();
+    assert_eq!(
+        (agreed.send_payload_type, agreed.telephone_event),
+        (8, Some((101, 101)))
+    );
+}
+
+#[test]
+fn of_several_audio_streams_one_is_taken_and_stays() {
+    let two = |ports: [u16; 2]| {
+        let [a, b] = ports;
+        sdp(&format!(
+            "m=audio {a} RTP/AVP 18\r\nm=audio {b} RTP/AVP 8\r\nm=video 5000 RTP/AVP 96\r\n"
+        ))
+    };
+    let mut leg = leg(&BOTH);
+    let (answer, agreed) = leg.answer(&two([4000, 4002])).unwrap();
+    assert_eq!(agreed.remote.unwrap().port(), 4002);
+    assert!(text(&answer).contains("m=audio 0 RTP/AVP 18\r\nm=audio 20000 RTP/AVP 8\r\n"));
+    assert!(text(&answer).contains("m=video 0 RTP/AVP 96\r\n"));
+    // The one that was taken is closed by its offerer: it stays so, in its place.
+    assert!(
+        leg.answer(&two([4000, 0])).is_err(),
+        "the other is of no use"
+    );
+    assert_eq!(leg.agreed(), Some(&agreed));
+    let (answer, agreed) = leg.answer(&two([0, 0])).unwrap();
+    assert_eq!(
+        (agreed.remote, agreed.direction),
+        (None, Direction::Inactive)
+    );
+    assert_eq!(text(&answer).matches("m=audio 0 ").count(), 2);
+    // Offered again, it is taken again.
+    let (_, agreed) = leg.answer(&two([0, 4006])).unwrap();
+    assert_eq!(agreed.remote.unwrap().port(), 4006);
+}
+
+/// RFC 3261 §13.2.1: an offer in a 2xx is answered in the ACK, whatever can be done with it.
+#[test]
+fn an_offer_of_no_use_is_answered_with_every_stream_declined() {
+    let mut leg = leg(&BOTH);
+    let offer = sdp("m=audio 4000 RTP/AVP 18\r\nm=video 5000 RTP/AVP 96\r\n");
+    assert!(leg.answer(&offer).is_err());
+    let answer = leg.decline(&offer).unwrap();
+    assert!(text(&answer).ends_with("m=audio 0 RTP/AVP 18\r\nm=video 0 RTP/AVP 96\r\n"));
+    assert_eq!(leg.agreed(), None);
+    assert_eq!(leg.decline(b"nonsense"), None);
+}
+
+#[test]
+fn reports_have_a_place_of_their_own_over_ipv6_too() {
+    let mut leg = Negotiation::new("[2001:db8::5]:20000".parse().unwrap(), &BOTH, 7);
+    // The stream's c= line counts, not the session's; and what is no time per packet is passed over.
+    let offer = "v=0\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/AVP 8\r\nc=IN IP6 2001:db8::9\r\n\
+                 a=rtcp:4009 IN IP6 2001:db8::a\r\na=ptime:x\r\na=maxptime:5\r\n";
+    let (answer, agreed) = leg.answer(offer.as_bytes()).unwrap();
+    assert_eq!(agreed.remote, Some("[2001:db8::9]:4000".parse().unwrap()));
+    assert_eq!(agreed.rtcp, Some("[2001:db8::a]:4009".parse().unwrap()));
+    assert_eq!(agreed.packet_time_ms, 20);
+    assert!(!text(&answer).contains("rtcp-mux"));
+}
+
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         "m=(audio|video|image) (0|4000|65535|70000) (RTP/AVP|RTP/AVPF|RTP/SAVP|udptl)( (0|8|9|96|101|t38)){0,4}",

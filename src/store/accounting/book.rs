@@ -1,6 +1,7 @@
 //! The accounting itself, entry by entry.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use super::envelope::{CallData, RecordingData, event};
 use super::{Effects, Known, MissedRow, StateRow};
@@ -101,7 +102,22 @@ impl<'a> Book<'a> {
                     .set(recording.recording_id, recording.clone());
                 Ok(())
             }
-            Entry::RecordingEnded(recording) => self.recording_ended(recording),
+            Entry::RecordingEnded(recording) if recording.copy_due => {
+                self.recordings
+                    .set(recording.recording_id, recording.clone());
+                Ok(())
+            }
+            Entry::RecordingEnded(recording) | Entry::RecordingCopied(recording) => {
+                let length = Duration::from_millis(recording.duration_ms.unwrap_or(0));
+                let kind = match recording.kind {
+                    RecordingKind::Conversation => EventType::RecordingReady,
+                    RecordingKind::Voicemail(_) => EventType::VoicemailLeft,
+                };
+                self.recording(recording, kind, recording.started_at + length)
+            }
+            Entry::RecordingFailed { recording, at } => {
+                self.recording(recording, EventType::RecordingFailed, *at)
+            }
             Entry::BindingSaved(binding) => {
                 let key = (binding.operator.clone(), binding.contact.clone());
                 self.bindings.insert(key, Some((**binding).clone()));
@@ -296,13 +312,12 @@ impl<'a> Book<'a> {
         self.raise_call(EventType::CallRecovered, at, data)
     }
 
-    fn recording_ended(&mut self, recording: &RecordingRecord) -> Result<(), serde_json::Error> {
-        let kind = match recording.kind {
-            RecordingKind::Conversation => EventType::RecordingReady,
-            RecordingKind::Voicemail(_) => EventType::VoicemailLeft,
-        };
-        let length = std::time::Duration::from_millis(recording.duration_ms.unwrap_or(0));
-        let at = recording.started_at + length;
+    fn recording(
+        &mut self,
+        recording: &RecordingRecord,
+        kind: EventType,
+        at: Wall,
+    ) -> Result<(), serde_json::Error> {
         let call = self
             .calls
             .at(&recording.call_id)

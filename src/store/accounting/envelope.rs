@@ -76,7 +76,7 @@ impl<'a> CallData<'a> {
     }
 }
 
-/// The data of `recording.ready` and `voicemail.left`: the recording, and whose call is heard on it.
+/// The data of `recording.ready`, `recording.failed` and `voicemail.left`: the recording, and whose call is heard on it.
 #[derive(Serialize)]
 pub(super) struct RecordingData<'a> {
     tenant: &'a Tenant,
@@ -85,10 +85,12 @@ pub(super) struct RecordingData<'a> {
     voicemail_id: Option<VoicemailId>,
     voicemail_box: Option<&'a Name>,
     path: &'a str,
+    format: &'static str,
     started_at: Wall,
     duration_ms: Option<u64>,
     bytes: Option<u64>,
     sha256: Option<&'a str>,
+    fault: Option<&'a str>,
     direction: Option<Direction>,
     caller: Option<&'a str>,
     number: Option<&'a str>,
@@ -113,10 +115,12 @@ impl<'a> RecordingData<'a> {
             },
             voicemail_box: recording.voicemail_box.as_ref(),
             path: &recording.path,
+            format: recording.format(),
             started_at: recording.started_at,
             duration_ms: recording.duration_ms,
             bytes: recording.bytes,
             sha256: recording.sha256.as_deref(),
+            fault: recording.fault.as_deref(),
             direction: call.map(|call| call.direction),
             caller: call.and_then(|call| call.caller.as_deref()),
             number: call.and_then(|call| call.number.as_deref()),

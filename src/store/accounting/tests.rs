@@ -16,33 +16,13 @@ pub(crate) fn second(seconds: i64) -> Wall {
 /// An inbound call that arrived then; `number` tells calls apart.
 pub(crate) fn call(number: u128, caller: Option<&str>, arrived: i64) -> CallRecord {
     CallRecord {
-        tenant: Tenant::default(),
-        call_id: CallId::from_u128(number),
-        direction: Direction::Inbound,
         caller: caller.map(str::to_owned),
         number: Some("+74951000001".to_owned()),
         party: caller.map(str::to_owned),
         landing_page: Some("/sofas".to_owned()),
         trunk: Some("acme".into()),
-        arrived_at: second(arrived),
-        connected_at: None,
-        answered_at: None,
-        ended_at: None,
-        result: None,
-        cause: None,
-        flags: Vec::new(),
-        wait_total_ms: None,
-        wait_hunt_ms: None,
-        talk_ms: None,
-        operator: None,
-        hunt: None,
         path: vec!["menu:main".to_owned(), "hunt:sales".to_owned()],
-        recording_id: None,
-        voicemail_id: None,
-        ended_by: None,
-        sip_code: None,
-        plan_version: 1,
-        sequence: 1,
+        ..CallRecord::begun(CallId::from_u128(number), second(arrived))
     }
 }
 
@@ -230,9 +210,8 @@ fn what_comes_after_the_end_is_ignored() {
     assert!(events.is_empty() && effects.calls.is_empty() && effects.legs.is_empty());
 }
 
-#[test]
-fn a_message_left_raises_its_event_with_the_caller() {
-    let recording = RecordingRecord {
+fn message() -> RecordingRecord {
+    RecordingRecord {
         recording_id: RecordingId::from_u128(9),
         tenant: Tenant::default(),
         call_id: CallId::from_u128(1),
@@ -242,22 +221,84 @@ fn a_message_left_raises_its_event_with_the_caller() {
         started_at: second(10),
         duration_ms: Some(2_500),
         bytes: Some(80_044),
-        sha256: None,
+        sha256: Some("01".to_owned()),
         rate_hz: 8_000,
         segments: Vec::new(),
         pauses: Vec::new(),
         copy_due: false,
-    };
+        fault: None,
+    }
+}
+
+#[test]
+fn a_message_left_raises_its_event_with_the_caller() {
     let caller = call(1, Some("+79161234567"), 0);
     let entries = [
         Entry::CallStarted(Box::new(caller)),
-        Entry::RecordingEnded(recording),
+        Entry::RecordingEnded(message()),
     ];
     let (effects, events) = run(&entries, Known::default());
     assert_eq!(events[1].kind, EventType::VoicemailLeft);
     assert_eq!(events[1].data["caller"], "+79161234567");
     assert_eq!(events[1].data["voicemail_box"], "sales");
+    assert_eq!(events[1].data["format"], "wav");
     assert_eq!(effects.recordings.len(), 1);
+}
+
+#[test]
+fn a_recording_is_ready_once_in_the_file_that_stays() {
+    let wav = RecordingRecord {
+        kind: RecordingKind::Conversation,
+        copy_due: true,
+        ..message()
+    };
+    let (effects, events) = run(&[Entry::RecordingEnded(wav.clone())], Known::default());
+    assert_eq!((effects.recordings.len(), events.len()), (1, 0));
+    let opus = RecordingRecord {
+        path: "default/x.opus".to_owned(),
+        bytes: Some(9_000),
+        sha256: Some("02".to_owned()),
+        copy_due: false,
+        ..wav.clone()
+    };
+    let stays = RecordingRecord {
+        copy_due: false,
+        ..wav
+    };
+    for (kept, format) in [(opus, "opus"), (stays, "wav")] {
+        let (effects, events) = run(&[Entry::RecordingCopied(kept.clone())], Known::default());
+        assert_eq!(
+            (events.len(), events[0].kind),
+            (1, EventType::RecordingReady)
+        );
+        let data = &events[0].data;
+        assert_eq!(
+            (&data["format"], &data["path"]),
+            (&format.into(), &kept.path.as_str().into())
+        );
+        assert_eq!(data["sha256"], kept.sha256.as_deref().unwrap());
+        assert_eq!(effects.recordings, [kept]);
+    }
+}
+
+#[test]
+fn a_recording_that_cannot_be_kept_says_why() {
+    let fault = "Its file cannot be written: No space left on device.";
+    let failed = Entry::RecordingFailed {
+        recording: Box::new(RecordingRecord {
+            fault: Some(fault.to_owned()),
+            duration_ms: None,
+            ..message()
+        }),
+        at: second(11),
+    };
+    let (effects, events) = run(&[failed], Known::default());
+    assert_eq!(effects.recordings[0].state(), "failed");
+    assert_eq!(events[0].kind, EventType::RecordingFailed);
+    assert_eq!(
+        (events[0].time, &events[0].data["fault"]),
+        (second(11), &fault.into())
+    );
 }
 
 #[test]

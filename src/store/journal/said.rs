@@ -34,6 +34,10 @@ pub(super) fn log(entry: &Entry) {
         Entry::MediaPoor { leg, quality, .. } => {
             tracing::warn!(%leg, "a leg sounds bad: {}", sound(quality));
         }
+        Entry::RecordingFailed { recording, .. } => tracing::error!(
+            call_id = %recording.call_id, recording = %recording.recording_id, path = recording.path,
+            "a recording cannot be kept, the call goes on: {}", recording.fault.as_deref().unwrap_or_default()
+        ),
         _ => {}
     }
 }

@@ -193,6 +193,7 @@ pub(super) fn recording(row: &SqliteRow) -> Result<RecordingRecord, StoreError> 
         segments: columns.json("segments")?,
         pauses: columns.json("pauses")?,
         copy_due: columns.number::<u8>("copy_due")? != 0,
+        fault: columns.maybe_text("fault")?,
     })
 }
 

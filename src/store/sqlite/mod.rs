@@ -260,6 +260,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "quality",
         include_str!("../migrations/0055_quality.sql"),
     ),
+    (62, "fault", include_str!("../migrations/0062_fault.sql")),
 ];
 
 /// Another process (a person with `sqlite3`) may hold the lock for so long before a batch goes to the spool.

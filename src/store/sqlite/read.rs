@@ -57,7 +57,7 @@ impl SqliteStore {
         let rows = sqlx::query(
             "SELECT voicemail_box, COUNT(*) AS kept, COUNT(heard.at) AS heard \
              FROM recordings LEFT JOIN heard ON heard.recording_id = recordings.recording_id \
-             WHERE tenant = ? AND voicemail_box IS NOT NULL AND duration_ms IS NOT NULL GROUP BY voicemail_box",
+             WHERE tenant = ? AND voicemail_box IS NOT NULL AND duration_ms IS NOT NULL AND COALESCE(bytes, 1) > 0 GROUP BY voicemail_box",
         )
         .bind(tenant.as_str())
         .fetch_all(&self.readers)
@@ -329,5 +329,6 @@ const END: Cursor = Cursor {
 const RECORDING: &str = "SELECT * FROM recordings WHERE recording_id IN \
     (SELECT ? UNION ALL SELECT recording_id FROM recordings WHERE voicemail_id = ?) AND tenant = ?";
 
-const RECORDINGS_OF_CALL: &str =
-    "SELECT * FROM recordings WHERE call_id = ? ORDER BY started_at, recording_id";
+/// A conference's recording is that of its first call and named by the others.
+const RECORDINGS_OF_CALL: &str = "SELECT * FROM recordings WHERE call_id = ?1 \
+    OR recording_id = (SELECT recording_id FROM calls WHERE call_id = ?1) ORDER BY started_at, recording_id";

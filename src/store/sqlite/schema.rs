@@ -95,6 +95,7 @@ pub(super) fn recording_row(recording: RecordingRecord) -> Vec<Value> {
         list(&recording.segments),
         list(&recording.pauses),
         Value::Integer(recording.copy_due.into()),
+        recording.fault.into(),
     ]
 }
 
@@ -243,6 +244,7 @@ pub(super) const RECORDINGS: Table = Table {
         "segments",
         "pauses",
         "copy_due",
+        "fault",
     ],
     key: &["recording_id"],
     fixed: &["tenant", "call_id"],

@@ -286,6 +286,7 @@ async fn a_crash_closes_what_was_open() {
         segments: Vec::new(),
         pauses: Vec::new(),
         copy_due: false,
+        fault: None,
     };
     first
         .apply(&[
@@ -446,6 +447,7 @@ async fn messages_are_new_until_they_are_heard() {
             segments: Vec::new(),
             pauses: Vec::new(),
             copy_due: false,
+            fault: None,
         })
     };
     let heard = |seconds| Entry::MessageHeard {

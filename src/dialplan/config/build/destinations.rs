@@ -200,6 +200,7 @@ pub(super) fn conference(entry: &Entry<'_>) -> Option<Conference> {
     let max_members = entry.integer("max_members");
     let beep = entry.boolean("beep");
     let extension = entry.read("extension", super::people::extension);
+    let record = entry.boolean("record");
     if entry.has("pin") && !entry.has("prompt") {
         let wrong =
             Wrong::new("nothing asks the caller for the pin").hint("add a prompt that does");
@@ -216,5 +217,6 @@ pub(super) fn conference(entry: &Entry<'_>) -> Option<Conference> {
         max_members: max_members?,
         tones,
         extension,
+        record: record?,
     })
 }

@@ -299,7 +299,7 @@ const CONFERENCES: &[Key] = keys! {
     "max_members": Kind::Integer(2, 500), Default("50"), "The most parties at once; the next one is sent away.";
     "beep": Kind::Bool, Default("true"), "Two rising notes when somebody comes, two falling ones when somebody leaves.";
     "extension": Kind::Extension, Optional("none"), "What operators dial.";
-    "record": Kind::Bool, Later("record the legs' conversations before they come here"), "Record what is said.";
+    "record": Kind::Bool, Default("false"), "Whether what is said is recorded, whatever the numbers' `record` says: one file from the first one's coming to the last one's leaving, operators on the right, all others on the left.";
 };
 
 const OUTBOUND: &[Key] = keys! {

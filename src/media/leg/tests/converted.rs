@@ -116,7 +116,7 @@ fn a_clip_is_played_in_opus_and_a_key_in_its_clock() {
         .collect();
     assert_eq!(packets.len(), 3);
     for (n, packet) in packets.iter().enumerate() {
-        assert_eq!(packet.payload, clip.opus().unwrap().packet(n).unwrap());
+        assert_eq!(packet.payload, clip.opus(n).unwrap());
         let on = packet.timestamp.wrapping_sub(packets[0].timestamp);
         assert_eq!(on, n as u32 * 960);
     }
