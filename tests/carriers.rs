@@ -472,7 +472,7 @@ async fn a_trunk_over_ipv6() {
             "+74951000001",
             FROM,
             media.place(),
-            Then::HangUpAfter(2_500),
+            Then::HangUpAfter(5_000),
         );
         let four = *near.all("udp").iter().find(|one| one.is_ipv4()).unwrap();
         let mut caller = Sipp::start(&Run::once(call.xml(), CALLER, four));
@@ -512,18 +512,18 @@ async fn an_offer_of_no_use_is_answered_before_its_call_ends() {
             if early {
                 let reliable = contact + "Require: 100rel\r\nRSeq: 7\r\n";
                 peer.respond_with(&invite, 183, "far", &reliable, &offer);
-                let prack = peer.request(Method::Prack);
+                let prack = peer.request_within(LIMIT, Method::Prack);
                 declined(&prack);
                 peer.respond_with(&prack, 200, "far", "", "");
-                let cancel = peer.request(Method::Cancel);
+                let cancel = peer.request_within(LIMIT, Method::Cancel);
                 let reason = cancel.header(Name::Reason).unwrap();
                 assert!(reason.contains("SIP;cause=488"), "{reason}");
                 peer.respond_with(&cancel, 200, "far", "", "");
                 peer.respond_with(&invite, 487, "far", "", "");
             } else {
                 peer.respond_with(&invite, 200, "far", &contact, &offer);
-                declined(&peer.request(Method::Ack));
-                let bye = peer.request(Method::Bye);
+                declined(&peer.request_within(LIMIT, Method::Ack));
+                let bye = peer.request_within(LIMIT, Method::Bye);
                 let reason = bye.header(Name::Reason).unwrap();
                 assert!(reason.contains("SIP;cause=488"), "{reason}");
                 peer.respond_with(&bye, 200, "far", "", "");

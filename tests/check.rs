@@ -265,7 +265,7 @@ fn values() {
             "[trunks.acme]" => "[trunks.acme]\noptions = «\"1s\"", "must be from 5s", "";
             "[server]" => "[server]\nmedia_io = «\"iouring\"", "takes \"auto\" or \"epoll\" or \"io_uring\"", "did you mean \"io_uring\"?";
             "[trunks.acme]" => "[trunks.acme]\nsrtp = «\"always\"", "takes \"off\" or \"offered\" or \"required\"", "";
-            "extension = \"101\"" => "extension = \"101\"\nsrtp = «\"offer\"", "takes \"off\"", "did you mean \"offered\"?";
+            "extension = \"101\"" => "extension = \"101\"\nsrtp = «\"offer\"", "takes \"off\" or \"offered\" or \"required\"", "";
             "[server]" => "[server]\ndns = [«\"dns.example\"]", "no name server", "127.0.0.1:5353";
             "\"secret-of-anna\"" => "«\"env:VATS_NOT_SET\"", "VATS_NOT_SET is not set", "in its environment";
             "\"mon-fri 09:00-21:00\"" => "«\"mon-fre 09:00-21:00\"", "\"fre\" is no day", "mon-fri 09:00-21:00";

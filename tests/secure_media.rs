@@ -273,7 +273,6 @@ async fn a_phone_that_must_be_encrypted_and_a_caller_who_is_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_agreed_on_is_refused_with_a_sentence() {
     let pbx = start("required", "off").await;
-    let mut peer = Peer::new(&pbx, CALLER);
     let at: SocketAddr = SocketAddr::new(CALLER, 9_000);
     let plain = sdp(at, "0");
     let secure = plain.replace("RTP/AVP", "RTP/SAVP");
@@ -299,6 +298,7 @@ async fn what_cannot_be_agreed_on_is_refused_with_a_sentence() {
         ),
     ];
     for (offer, sentence) in cases {
+        let mut peer = Peer::new(&pbx, CALLER);
         let invite = peer.call("+74951000001", "", &offer);
         peer.send(&invite);
         let refusal = peer.answer();

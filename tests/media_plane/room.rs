@@ -71,8 +71,9 @@ impl Talker {
 
     fn hears(&self, from: usize, hertz: f64) -> bool {
         let level = self.level(from, hertz);
-        assert!(!(-45.0..-30.0).contains(&level), "{hertz}: {level}");
-        level > -30.0
+        // Packets that a busy machine brings late are concealed, which takes some of the level.
+        assert!(!(-50.0..-40.0).contains(&level), "{hertz}: {level}");
+        level > -40.0
     }
 
     fn has_every_number(&self) {
