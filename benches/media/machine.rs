@@ -14,7 +14,8 @@ pub fn wall_clock() -> io::Result<u64> {
 /// Threads of this process, by their numbers.
 pub struct Threads(Vec<i32>);
 
-/// The time that threads have run, and the time that they could have and another one did.
+/// The time that threads have run, and the time that the first of them could have and another one did. The others give way
+/// to the first.
 #[derive(Copy, Clone)]
 pub struct Taken {
     pub ran: Duration,
@@ -47,10 +48,12 @@ impl Threads {
         for thread in &self.0 {
             // The clock of one thread, as pthread_getcpuclockid computes it for a known thread.
             taken.ran += read_clock((!thread << 3) | 6)?;
+        }
+        if let Some(thread) = self.0.first() {
             let path = format!("/proc/self/task/{thread}/schedstat");
             let text = std::fs::read_to_string(path)?;
             let waited = text.split_whitespace().nth(1).and_then(|n| n.parse().ok());
-            taken.waited += Duration::from_nanos(waited.unwrap_or(0));
+            taken.waited = Duration::from_nanos(waited.unwrap_or(0));
         }
         Ok(taken)
     }
