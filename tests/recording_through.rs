@@ -27,8 +27,8 @@ const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 25));
 const SALTS: [u64; 2] = [1, 2];
 /// Samples of a minute: nobody talks longer.
 const LONGEST: usize = 60 * 8_000;
-/// The most that is missing of a side on a machine that stops now and then: 200 ms.
-const MOST_LOST: usize = 1_600;
+/// The most that is missing of a side on a machine that stops now and then: half a second.
+const MOST_LOST: usize = 4_000;
 
 fn plan(anna: SocketAddr, more: &str) -> String {
     let server = pbx::server();

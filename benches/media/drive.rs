@@ -4,11 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use vats::media::io::priority;
-
 use super::ears::Ears;
 use super::found::Round;
-use super::machine::{Threads, allocated, dropped_at, wall_clock};
+use super::machine::{Raised, Threads, allocated, dropped_at, wall_clock};
 use super::phones::Phones;
 use super::scenario::{Hearing, Scenario};
 
@@ -48,7 +46,7 @@ impl Generator {
         let threads = Threads::named(threads)?;
         threads.keep_apart()?;
         // What is late here is no test of what is measured.
-        priority::raise();
+        let _raised = Raised::now();
         let mut room = [0; 1_500];
         let (mut sent, mut late) = (0, 0);
         let start = Instant::now();
@@ -108,9 +106,9 @@ impl Generator {
     fn is_loud(&self, phone: usize, frame: u32) -> bool {
         match self.hearing {
             Hearing::Marks(seats) => {
-                let is_first = phone % seats == 0
+                let is_first = phone.is_multiple_of(seats)
                     && phone / seats < (self.phones.sockets.len() / seats).max(1);
-                is_first && frame >= self.warm && frame % 25 == 0
+                is_first && frame >= self.warm && frame.is_multiple_of(25)
             }
             _ => false,
         }

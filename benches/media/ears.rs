@@ -134,7 +134,7 @@ impl Ears {
             Hearing::Marks(seats) => {
                 let room = (phone / seats).min((self.heard.len() / seats).max(1) - 1);
                 let (number, time) = self.marks[room];
-                let is_new = number > self.heard[phone].mark && phone % seats != 0;
+                let is_new = number > self.heard[phone].mark && !phone.is_multiple_of(seats);
                 let at = packet[HEADER..].iter().position(|code| is_loud(*code));
                 if let Some(at) = at.filter(|_| is_new) {
                     self.heard[phone].mark = number;

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
+use vats::media::io::priority;
+
 /// Nanoseconds of the wall clock, as the kernel stamps packets.
 pub fn wall_clock() -> io::Result<u64> {
     read_clock(libc::CLOCK_REALTIME).map(|time| time.as_nanos() as u64)
@@ -51,6 +53,28 @@ impl Threads {
             taken.waited += Duration::from_nanos(waited.unwrap_or(0));
         }
         Ok(taken)
+    }
+}
+
+/// The calling thread above all others, until this is dropped: threads that it starts afterwards are ordinary again.
+pub struct Raised;
+
+impl Raised {
+    pub fn now() -> Raised {
+        priority::raise();
+        Raised
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        // SAFETY: the structure is plain numbers, for which zero is valid; it lives through the call, and 0 is the calling
+        // thread. To step back is always allowed.
+        unsafe {
+            let parameter: libc::sched_param = std::mem::zeroed();
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &parameter);
+            libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        }
     }
 }
 

@@ -36,7 +36,7 @@ impl Speech {
             return Err(io::Error::other("the prompt is shorter than a packet"));
         }
         let square = |n: usize| {
-            if n / (frame / 20) % 2 == 0 {
+            if (n / (frame / 20)).is_multiple_of(2) {
                 LOUD
             } else {
                 -LOUD

@@ -192,8 +192,9 @@ impl Clip {
 
     /// Whether all of it can be played in a codec.
     pub fn is_encoded(&self, codec: Codec) -> bool {
-        let pieces = self.pieces(codec).unwrap_or_default();
-        pieces.iter().all(|place| place.get().is_some())
+        // They are encoded in order.
+        let last = self.pieces(codec).and_then(<[_]>::last);
+        last.is_none_or(|place| place.get().is_some())
     }
 
     /// Encodes all of it for a codec, here and now, unless it is.

@@ -97,8 +97,9 @@ struct Stream {
     anchor: Option<Anchor>,
     /// A packet whose timestamp jumped: believed when the next one follows it.
     suspect: Option<Suspect>,
-    /// Consecutive packets that came too late or lie too far ahead.
+    /// Consecutive packets that came too late or lie too far ahead, and when the last that counted came.
     strays: u32,
+    strayed: i64,
 }
 
 /// Where the latest packet in order was placed.
@@ -208,6 +209,7 @@ impl Timeline {
             anchor: None,
             suspect: None,
             strays: 0,
+            strayed: i64::MIN / 2,
         });
     }
 
@@ -449,9 +451,12 @@ impl Stream {
             return Step::Anchor(self.after_own_audio(arrival));
         }
         if position + samples.len() as i64 <= taken || late_by < -far {
-            self.strays += 1;
+            // What was held up comes all at once, and what follows comes in time again: that says nothing about the clock.
+            if arrival - self.strayed >= samples.len() as i64 / 2 {
+                (self.strays, self.strayed) = (self.strays + 1, arrival);
+            }
             if self.strays >= MAX_STRAYS {
-                return Step::Anchor(arrival.max(taken));
+                return Step::Anchor(self.after_own_audio(arrival.max(taken)));
             }
             anchor.follow(header, arrival, position, samples);
             return Step::Drop;
@@ -462,12 +467,13 @@ impl Stream {
         }
     }
 
-    /// The place for audio that arrived at `arrival`: then, but not over the stream's own latest audio when that ends just there.
+    /// The place for audio that arrived at `arrival`: then, but not over the stream's own latest audio, which may have come all at
+    /// once and so lies ahead of its arrival.
     fn after_own_audio(&self, arrival: i64) -> i64 {
         match &self.anchor {
             Some(anchor) => {
                 let end = anchor.position + anchor.length;
-                if (0..self.scale.frames(GAP_MS)).contains(&(end - arrival)) {
+                if (0..=self.scale.frames(FAR_MS)).contains(&(end - arrival)) {
                     end
                 } else {
                     arrival

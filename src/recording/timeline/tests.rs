@@ -206,6 +206,63 @@ fn a_lasting_delay_beyond_the_hold_costs_a_moment_only() {
     assert_eq!(heard, 196);
 }
 
+/// Packets that say who they are: 1,000 and their number.
+fn numbered(timeline: &mut Timeline, arrival_ms: i64, numbers: std::ops::Range<u32>) {
+    for n in numbers {
+        packet(timeline, arrival_ms, n * 160, 1_000 + n as i16);
+    }
+}
+
+/// Every 20 ms is silence or the packet that belongs there, `late_ms` after its place.
+fn assert_own_places(samples: &[i16], late_ms: usize) -> usize {
+    let mut stored = 0;
+    for (n, part) in samples[late_ms * 8..].chunks_exact(160).enumerate() {
+        let own = [0, 1_000 + n as i16];
+        assert!(
+            own.contains(&part[0]) && part.iter().all(|s| *s == part[0]),
+            "{n}: {part:?}"
+        );
+        stored += usize::from(part[0] != 0);
+    }
+    stored
+}
+
+#[test]
+fn what_was_held_up_and_comes_at_once_moves_nothing() {
+    // For 700 ms nothing is read, then all of it, and half a second of that is written already.
+    let mut timeline = timeline();
+    for n in 0..50 {
+        numbered(&mut timeline, i64::from(n) * 20, n..n + 1);
+    }
+    let mut frames = all(&mut timeline, 1_500);
+    numbered(&mut timeline, 1_700, 50..85);
+    for n in 85..150 {
+        numbered(&mut timeline, i64::from(n) * 20, n..n + 1);
+    }
+    frames.extend(all(&mut timeline, 3_000));
+    assert_eq!(assert_own_places(&frames, 0), 150 - 25);
+}
+
+#[test]
+fn a_stream_that_begins_with_a_burst_is_never_laid_over_itself() {
+    // What was sent in 600 ms comes at once, then a part is missing, and the rest comes in time: it was anchored late.
+    let mut timeline = timeline();
+    numbered(&mut timeline, 600, 0..20);
+    for n in 31..60 {
+        numbered(&mut timeline, i64::from(n) * 20, n..n + 1);
+    }
+    let frames = all(&mut timeline, 2_000);
+    let runs = runs(&frames);
+    assert!(runs.iter().all(|&(value, _)| value < 1_100), "{runs:?}");
+    let heard: Vec<i16> = runs
+        .iter()
+        .map(|run| run.0)
+        .filter(|&value| value > 0)
+        .collect();
+    let sent: Vec<i16> = (0..20).chain(31..60).map(|n| 1_000 + n).collect();
+    assert_eq!(heard, sent);
+}
+
 #[test]
 fn stereo_keeps_sides_apart_and_mono_adds_them() {
     let other = LegId::from_u128(2);

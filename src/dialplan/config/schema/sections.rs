@@ -171,7 +171,7 @@ const TLS: &[Key] = keys! {
 
 const RECORDINGS: &[Key] = keys! {
     "path": Kind::Path, Default(r#""recordings""#), "The directory of the recordings.";
-    "format": Kind::OneOf(&["wav", "opus"], &[]), Default(r#""wav""#), "How recordings are kept. opus: after the call the WAV file is replaced by an Ogg/Opus copy, about eight times smaller, made while nothing else wants the processor.";
+    "format": Kind::OneOf(&["wav", "opus"], &[]), Default(r#""wav""#), "How recordings are kept. opus: after the call the WAV file is replaced by an Ogg/Opus copy, about eight times smaller, made while nothing else wants the processor; `recording.ready` and `voicemail.left` come then.";
 };
 
 const TRUNKS: &[Key] = keys! {
