@@ -12,6 +12,8 @@ use super::pbx::Pbx;
 
 /// How long an answer may take.
 pub const SOON: Duration = Duration::from_secs(3);
+/// The same for one that must come, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// After that much silence nothing follows.
 pub const QUIET: Duration = Duration::from_millis(300);
 
@@ -107,7 +109,7 @@ impl Peer {
 
     /// The next final response. Refusals are not acknowledged here, and so come again: another peer asks the next thing.
     pub fn answer(&self) -> Message {
-        let end = Instant::now() + SOON;
+        let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Some(message) = self.hear(SOON)
                 && message.status() >= 200
@@ -120,7 +122,7 @@ impl Peer {
 
     /// The next request of that method.
     pub fn request(&self, method: Method) -> Message {
-        self.request_within(SOON, method)
+        self.request_within(PATIENCE, method)
     }
 
     /// As `request`, with a limit.
