@@ -25,6 +25,7 @@ use super::leg::{BEAT, ROOM, Scratch};
 use super::load::{Load, LoadMeter};
 use super::port::MediaPort;
 use super::room::Room;
+use super::transcode::complexity;
 use crate::ledger::clock::Mono;
 
 /// What a worker and the signalling task both hold.
@@ -83,6 +84,8 @@ pub struct Worker {
     next_beat: Option<Mono>,
     next_look: Mono,
     meter: LoadMeter,
+    /// Of Opus's encoders, by the load at the last look.
+    effort: u8,
     datagram: [u8; ROOM],
     scratch: Scratch,
 }
@@ -160,6 +163,7 @@ impl Worker {
             next_beat: None,
             next_look: Mono::ZERO,
             meter: LoadMeter::default(),
+            effort: complexity(0),
             datagram: [0; ROOM],
             scratch: Scratch::new(),
         })
@@ -327,12 +331,34 @@ impl Worker {
         });
     }
 
+    /// Encoders that run take the effort that the thread can afford by now.
+    fn choose_effort(&mut self) {
+        let load = self.shared.load.permille();
+        // More effort makes more load: it is made only where it stays.
+        let more = complexity(load + SPARE).max(self.effort);
+        let effort = complexity(load).min(more);
+        if effort == self.effort {
+            return;
+        }
+        self.effort = effort;
+        for port in self.ports.iter_mut().flatten() {
+            port.leg.set_complexity(effort);
+            if let Some(seat) = &mut port.seat {
+                seat.set_complexity(effort);
+            }
+        }
+        for room in self.rooms.iter_mut().flatten() {
+            room.set_complexity(effort);
+        }
+    }
+
     fn look_for_silence(&mut self, now: Mono) {
         if now < self.next_look {
             return;
         }
         self.next_look = now + LOOK;
         self.meter.look(now, &self.shared.load);
+        self.choose_effort();
         for port in self.ports.iter_mut().flatten() {
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
@@ -373,6 +399,8 @@ const BATCH: usize = 256;
 const GENERATIONS: u32 = u32::MAX >> 1;
 /// How often silence is looked for, and the longest sleep.
 const LOOK: Duration = Duration::from_secs(1);
+/// What more effort may add to the load, out of 1,000.
+const SPARE: u32 = 100;
 /// Beats this little early are due.
 const SLACK: Duration = Duration::from_micros(500);
 /// A thread this late leaves beats out instead of sending them all at once.

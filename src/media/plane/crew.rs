@@ -34,7 +34,7 @@ struct Hand {
     reports: Consumer<Report>,
     /// There are commands that the worker has not been woken for.
     news: Cell<bool>,
-    /// What did not fit into `commands`, in order.
+    /// What is not in `commands` yet, in order.
     backlog: VecDeque<Command>,
     /// Slots used before and free again.
     free: Vec<u32>,
@@ -140,14 +140,15 @@ impl Crew {
         }
     }
 
-    /// Sends an order to the leg in a slot.
+    /// Has an order for the leg in a slot sent at the next [`Crew::flush`].
     pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.push(Command { slot, order });
         }
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room: a worker sees all of it or nothing, so that it never works, or beats, with
+    /// half of a change.
     pub fn flush(&mut self) {
         for hand in &mut self.hands {
             hand.flush();
@@ -257,22 +258,9 @@ impl Hand {
     }
 
     fn push(&mut self, command: Command) {
-        let Some(commands) = &mut self.commands else {
-            return;
-        };
-        let left = if self.backlog.is_empty() {
-            match commands.push(command) {
-                Ok(()) => None,
-                Err(rtrb::PushError::Full(command)) => Some(command),
-            }
-        } else {
-            Some(command)
-        };
-        if let Some(command) = left {
+        if self.commands.is_some() {
             self.backlog.push_back(command);
-            self.shared.starved.store(true, Ordering::SeqCst);
         }
-        self.news.set(true);
     }
 
     fn flush(&mut self) {
@@ -282,12 +270,12 @@ impl Hand {
         if self.backlog.is_empty() {
             return;
         }
-        while let Some(command) = self.backlog.pop_front() {
-            if let Err(rtrb::PushError::Full(command)) = commands.push(command) {
-                self.backlog.push_front(command);
-                self.shared.starved.store(true, Ordering::SeqCst);
-                break;
-            }
+        let count = self.backlog.len().min(commands.slots());
+        if let Ok(chunk) = commands.write_chunk_uninit(count) {
+            chunk.fill_from_iter(self.backlog.drain(..count));
+        }
+        if !self.backlog.is_empty() {
+            self.shared.starved.store(true, Ordering::SeqCst);
         }
         self.news.set(true);
     }
