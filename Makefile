@@ -15,9 +15,9 @@ TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftabl
 # End-to-end tests that measure time or load run after all the rest, and so do those that count allocations.
 QUIET_TESTS := missed_calls:: load:: storm::
 # Most of them wait most of their time.
-SIDE_BY_SIDE ?= 6
+SIDE_BY_SIDE ?= 8
 
-.PHONY: help run test lint unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
+.PHONY: help run test lint side-by-side unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -26,23 +26,25 @@ run: build-packages ## Build in release and start the PBX on config/
 	cargo build --release --locked
 	@exec "$${CARGO_TARGET_DIR:-target}/release/vats" run --config $(CONFIG)
 
-test: test-packages lint unit end-to-end quiet ## Lint and all tests
+test: test-packages lint side-by-side quiet ## Lint and all tests
 
 lint: ## Formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --all-targets --locked -- -D warnings
 
-unit: build-packages ## The library's own tests and the house rules
-	cargo test --locked --lib --bins --test architecture
-
-# What only computes runs beside the others, and gives way to them.
-end-to-end: build-packages test-packages ## Whole calls in virtual time, and against real peers
+# What only computes gives way to what is real.
+side-by-side: build-packages
 	@cargo test --locked --no-run --tests; \
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	nice -n 10 cargo test --locked --test in_process >"$$log" 2>&1 & beside=$$!; \
-	echo cargo test --locked --test end_to_end; \
-	status=0; cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %) || status=$$?; \
-	wait $$beside || status=$$?; cat "$$log"; exit $$status
+	nice -n 10 $(MAKE) --no-print-directory unit >"$$log" 2>&1 & unit=$$!; \
+	status=0; $(MAKE) --no-print-directory end-to-end || status=$$?; \
+	wait $$unit || status=$$?; cat "$$log"; exit $$status
+
+unit: build-packages ## The library's own tests, the house rules, whole calls in virtual time
+	cargo test --locked --no-fail-fast --lib --bins --test architecture --test in_process
+
+end-to-end: build-packages test-packages ## Tests against real peers
+	cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %)
 
 quiet: build-packages test-packages ## Tests of time, load and allocations, one after the other
 	@failed=; cargo test --locked --test media_no_alloc || failed=yes; \

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod entropy;
 pub mod event;
 pub mod id;
+pub mod id_map;
 pub mod journal;
 pub mod leg;
 pub mod quality;

@@ -1,12 +1,13 @@
 //! Who is in which bridge, and who hears whom there. Two members of a bridge hear each other; three legs or more, or one that
 //! is no plain member, need a room.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use smallvec::SmallVec;
 
 use crate::call::media::Role;
 use crate::ledger::id::{BridgeId, LegId};
+use crate::ledger::id_map::IdMap;
 
 /// The legs of a bridge in the order in which they came.
 pub type Members = SmallVec<[LegId; 4]>;
@@ -14,8 +15,8 @@ pub type Members = SmallVec<[LegId; 4]>;
 /// All bridges that have a leg.
 #[derive(Debug, Default)]
 pub struct Bridges {
-    members: HashMap<BridgeId, Members>,
-    of: HashMap<LegId, (BridgeId, Role)>,
+    members: IdMap<BridgeId, Members>,
+    of: IdMap<LegId, (BridgeId, Role)>,
     /// Those that hear a clip beside each other just now.
     announcing: HashSet<BridgeId>,
 }

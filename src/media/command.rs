@@ -32,8 +32,8 @@ pub struct Command {
 pub enum Order {
     /// Put this port into the slot, which is empty.
     Insert(Box<MediaPort>),
-    /// Give the port back.
-    Remove,
+    /// Give the port back, because it goes to another worker or for good.
+    Remove { moves: bool },
     /// Send and expect media as agreed.
     Agree(Mono, Agreed),
     /// Who hears the leg.

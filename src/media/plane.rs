@@ -11,7 +11,7 @@ mod placing;
 mod rooms;
 mod streams;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -41,6 +41,7 @@ use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{BridgeId, LegId};
+use crate::ledger::id_map::IdMap;
 use crate::rtp::quality::Change;
 
 /// How a plane is set up.
@@ -68,10 +69,10 @@ pub struct Plane {
     /// Open sockets, wherever they are.
     sockets: usize,
     crew: Crew,
-    places: HashMap<LegId, Place>,
+    places: IdMap<LegId, Place>,
     bridges: Bridges,
     /// Of the bridges that are mixed.
-    rooms: HashMap<BridgeId, RoomPlace>,
+    rooms: IdMap<BridgeId, RoomPlace>,
     studio: Studio,
     /// Transcoders made so far.
     transcoders: u64,
@@ -113,9 +114,9 @@ impl Plane {
             ports,
             sockets: 0,
             crew,
-            places: HashMap::new(),
+            places: IdMap::default(),
             bridges: Bridges::default(),
-            rooms: HashMap::new(),
+            rooms: IdMap::default(),
             studio: Studio::default(),
             transcoders: 0,
             reports: VecDeque::new(),
@@ -274,13 +275,15 @@ impl Plane {
             generation: 0,
             beats: false,
             leaves: false,
+            moves: false,
             detaching: 0,
             held: Held::EMPTY,
             recent: Recent::default(),
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
-        self.crew.order(worker, slot, Order::Insert(port));
+        // It has nothing to do before it has agreed on a codec.
+        self.crew.order_in_time(worker, slot, Order::Insert(port));
         self.places
             .insert(leg, Place::new(worker, slot, number, local));
         self.reports.push_back((leg, MediaEvent::Opened { local }));
@@ -318,7 +321,10 @@ impl Plane {
     fn collect(&mut self) {
         while let Some((worker, report)) = self.crew.next_report() {
             match report {
-                Report::Ready(leg) => self.tell(leg, MediaEvent::Ready),
+                Report::Ready(leg) => {
+                    self.became_ready(leg);
+                    self.tell(leg, MediaEvent::Ready);
+                }
                 Report::Key(leg, key) => self.tell(leg, MediaEvent::Key(key)),
                 Report::Silent(leg) => self.tell(leg, MediaEvent::Silent),
                 Report::Played(leg, token, clip) => {

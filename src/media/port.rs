@@ -34,6 +34,8 @@ pub struct MediaPort {
     pub beats: bool,
     /// Whether it is about to be given back.
     pub leaves: bool,
+    /// Whether it goes to another worker then.
+    pub moves: bool,
     /// Sockets of it that something may still come from.
     pub detaching: u8,
     /// What came meanwhile, for the worker that has it next.
@@ -149,7 +151,7 @@ impl MediaPort {
             Order::Listen(decoder) => self.leg.listen_through(decoder).map(Report::SpentListener),
             // These are about the slot, not the port.
             Order::Insert(_)
-            | Order::Remove
+            | Order::Remove { .. }
             | Order::OpenRoom(_)
             | Order::CloseRoom
             | Order::Share(_)

@@ -266,29 +266,33 @@ impl RtpMap {
     }
 
     fn format(&self) -> Option<Format> {
-        let encoding = self.encoding.to_ascii_lowercase();
-        match (encoding.as_str(), self.clock_rate) {
+        let is = |name: &str| self.encoding.eq_ignore_ascii_case(name);
+        match self.clock_rate {
             // Two channels are written and any number sent (RFC 7587 §7).
-            ("opus", 48_000) => Some(Format::Voice(Codec::Opus)),
+            48_000 if is("opus") => Some(Format::Voice(Codec::Opus)),
             _ if !self.mono => None,
-            ("pcmu", 8_000) => Some(Format::Voice(Codec::Pcmu)),
-            ("pcma", 8_000) => Some(Format::Voice(Codec::Pcma)),
-            ("g722", 8_000) => Some(Format::Voice(Codec::G722)),
-            ("telephone-event", 8_000 | 48_000) => Some(Format::TelephoneEvent(self.clock_rate)),
+            8_000 if is("pcmu") => Some(Format::Voice(Codec::Pcmu)),
+            8_000 if is("pcma") => Some(Format::Voice(Codec::Pcma)),
+            8_000 if is("g722") => Some(Format::Voice(Codec::G722)),
+            8_000 | 48_000 if is("telephone-event") => {
+                Some(Format::TelephoneEvent(self.clock_rate))
+            }
             _ => None,
         }
     }
 }
 
 fn direction(attributes: &[sdp_types::Attribute]) -> Option<Direction> {
+    let all = [
+        Direction::SendRecv,
+        Direction::SendOnly,
+        Direction::RecvOnly,
+        Direction::Inactive,
+    ];
     attributes.iter().find_map(|attribute| {
-        match attribute.attribute.to_ascii_lowercase().as_str() {
-            "sendrecv" => Some(Direction::SendRecv),
-            "sendonly" => Some(Direction::SendOnly),
-            "recvonly" => Some(Direction::RecvOnly),
-            "inactive" => Some(Direction::Inactive),
-            _ => None,
-        }
+        let is =
+            |direction: &Direction| attribute.attribute.eq_ignore_ascii_case(direction.as_str());
+        all.into_iter().find(is)
     })
 }
 

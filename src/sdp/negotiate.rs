@@ -541,11 +541,12 @@ impl Negotiation {
         let origin = Origin::with_ip_addr(self.session_id, self.version, address);
         let mut session = Session::new(origin, "-");
         session.connection = Some(Connection::from_ip_addr(address));
-        session.medias.clone_from(&self.said);
+        session.medias = std::mem::take(&mut self.said);
         let mut text = Vec::with_capacity(320);
         // Writing into a Vec cannot fail.
         let written = session.write(&mut text);
         debug_assert!(written.is_ok());
+        self.said = session.medias;
         Bytes::from(text)
     }
 }

@@ -26,6 +26,7 @@ use crate::dialplan::plan::Plan;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
+use crate::ledger::id_map::IdMap;
 use crate::ledger::journal::{BindingRecord, Entry};
 use crate::ledger::wheel::{Ticket, Wheel};
 use crate::net::access::Access;
@@ -60,8 +61,8 @@ pub struct Core {
     pub(super) desk: Desk,
     pub(super) trunks: Trunks,
     pub(super) watch: Watch,
-    pub(super) calls: HashMap<CallId, Running>,
-    pub(super) legs: HashMap<LegId, LegPlace>,
+    pub(super) calls: IdMap<CallId, Running>,
+    pub(super) legs: IdMap<LegId, LegPlace>,
     pub(super) closing: Closing,
     pub(super) timers: Wheel<CallId>,
     pub(super) effects: VecDeque<Effect>,
@@ -131,8 +132,8 @@ impl Core {
             desk: Desk::default(),
             trunks: Trunks::default(),
             watch: Watch::new(entropy.split()),
-            calls: HashMap::new(),
-            legs: HashMap::new(),
+            calls: IdMap::default(),
+            legs: IdMap::default(),
             closing: Closing::default(),
             timers: Wheel::default(),
             effects: VecDeque::new(),

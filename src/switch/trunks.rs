@@ -2,7 +2,7 @@
 //!
 //! Registrations are in `registrations`, addresses and their health in `peers`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::registrations::Registered;
 use crate::dialplan::plan::Trunk;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{LegId, Name};
+use crate::ledger::id_map::IdMap;
 use crate::ledger::journal::Entry;
 use crate::sip::auth::Credentials;
 use crate::sip::endpoint::event::RequestId;
@@ -45,7 +46,7 @@ pub(super) struct Trunks {
     /// The process drains: no address is asked for life any more.
     pub(super) is_leaving: bool,
     /// The addresses that a leg will try, from the moment that its media port is asked for.
-    pub(super) chosen: HashMap<LegId, Vec<Choice>>,
+    pub(super) chosen: IdMap<LegId, Vec<Choice>>,
 }
 
 /// What a request of ours is for.

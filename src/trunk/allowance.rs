@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::dialplan::plan::{OutboundLimits, OutboundRule};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::{CallId, Name};
+use crate::ledger::id_map::IdMap;
 
 /// How often the same limit is told of.
 const TELL_AGAIN: Duration = Duration::from_secs(3_600);
@@ -19,7 +20,7 @@ const TELL_AGAIN: Duration = Duration::from_secs(3_600);
 /// Calls to the outside that run, and what has been talked today.
 #[derive(Debug, Default)]
 pub struct Allowances {
-    placed: HashMap<CallId, SmallVec<[Placed; 1]>>,
+    placed: IdMap<CallId, SmallVec<[Placed; 1]>>,
     talked: HashMap<Name, (Date, Duration)>,
     told: HashMap<(Name, Reached), Mono>,
 }

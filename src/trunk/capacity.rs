@@ -1,15 +1,16 @@
 //! How many calls run over each trunk, held against `max_calls`, and how fast they go out, held against `calls_per_second`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::ledger::clock::Mono;
 use crate::ledger::id::{LegId, Name};
+use crate::ledger::id_map::IdMap;
 
 /// The legs in use on each trunk. A leg is counted once, however often it is taken or given back.
 #[derive(Debug, Default)]
 pub struct Capacity {
-    legs: HashMap<LegId, Name>,
+    legs: IdMap<LegId, Name>,
     counts: BTreeMap<Name, u32>,
 }
 

@@ -16,8 +16,6 @@ pub struct Linphone {
     folder: TempDir,
     child: Child,
     keys: ChildStdin,
-    /// Where it takes SIP.
-    pub address: SocketAddr,
 }
 
 impl Linphone {
@@ -54,7 +52,6 @@ impl Linphone {
             folder,
             child,
             keys,
-            address,
         };
         phone.says("linphonec>").await;
         phone.press("soundcard use files");

@@ -3,21 +3,19 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
+use super::free_port;
 use super::sound::{Law, tone_sample};
-use super::{eventually, free_port};
 
 const EVENTS: u8 = 101;
 
 /// One received packet.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    /// When.
-    pub at: Instant,
     /// Its payload type.
     pub payload_type: u8,
     /// Its sequence number.
@@ -90,15 +88,6 @@ impl RtpPeer {
         self.inner.lock().unwrap().heard.clone()
     }
 
-    /// Waits for the first packet.
-    pub async fn first_packet(&self, limit: Duration) {
-        eventually(limit, "the first RTP packet", || async {
-            let inner = self.inner.lock().unwrap();
-            (!inner.heard.is_empty()).then_some(())
-        })
-        .await;
-    }
-
     /// The audio heard, placed by RTP timestamp; what is missing is silence. Streams of different sources follow one another.
     pub fn audio(&self) -> Vec<i16> {
         let mut samples: Vec<i16> = Vec::new();
@@ -150,7 +139,6 @@ async fn receive(socket: Arc<UdpSocket>, inner: Arc<Mutex<Inner>>) {
         let mut inner = inner.lock().unwrap();
         inner.target.get_or_insert(from);
         inner.heard.push(Packet {
-            at: Instant::now(),
             payload_type: packet[1] & 127,
             sequence: u16::from_be_bytes([packet[2], packet[3]]),
             timestamp: number(4),

@@ -163,15 +163,6 @@ impl Script {
         self
     }
 
-    /// Acknowledges a refusal of a re-INVITE.
-    pub fn refused_again(mut self, branch_of: u32) -> Script {
-        let head = self
-            .head("ACK", "[$target]", "")
-            .replace("[branch]", &format!("[branch-{branch_of}]"));
-        self.send(false, &head, None);
-        self
-    }
-
     fn head(&self, method: &str, uri: &str, more: &str) -> String {
         format!(
             "{method} {uri} SIP/2.0\n{VIA}{}Call-ID: [call_id]\nCSeq: {} {method}\n{more}",

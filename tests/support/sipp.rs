@@ -199,11 +199,6 @@ impl Sipp {
         );
     }
 
-    /// Whether it still runs.
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
     /// Ends it at once, as a phone that loses power.
     pub fn kill(&mut self) {
         self.child.kill().ok();

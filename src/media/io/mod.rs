@@ -162,6 +162,18 @@ impl Io {
         }
     }
 
+    /// The ringing was heard: the bell is not told again before it is rung again.
+    pub fn silence(&self, bell: &Bell) {
+        match self {
+            // Not rung after all is as good.
+            Io::Epoll(_) => {
+                let _silent = bell.clear();
+            }
+            // Each ringing is told once, silenced or not.
+            Io::Uring(_) => {}
+        }
+    }
+
     /// The next of what the wait brought; a datagram is copied into `room`.
     pub fn next(&mut self, room: &mut [u8]) -> Option<Told> {
         match self {

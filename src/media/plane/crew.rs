@@ -36,6 +36,8 @@ struct Hand {
     news: Cell<bool>,
     /// What is not in `commands` yet, in order.
     backlog: VecDeque<Command>,
+    /// Some of that had no room.
+    lags: bool,
     /// Slots used before and free again.
     free: Vec<u32>,
     /// Slots never used begin here.
@@ -144,6 +146,14 @@ impl Crew {
     pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.push(Command { slot, order });
+            hand.news.set(true);
+        }
+    }
+
+    /// Sends an order that has time until the next one, or until the worker looks by itself.
+    pub fn order_in_time(&mut self, worker: usize, slot: u32, order: Order) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.push(Command { slot, order });
         }
     }
 
@@ -242,6 +252,7 @@ impl Hand {
             reports,
             news: Cell::new(false),
             backlog: VecDeque::new(),
+            lags: false,
             free: Vec::new(),
             fresh: 0,
             free_rooms: Vec::new(),
@@ -274,10 +285,13 @@ impl Hand {
         if let Ok(chunk) = commands.write_chunk_uninit(count) {
             chunk.fill_from_iter(self.backlog.drain(..count));
         }
-        if !self.backlog.is_empty() {
+        // What had no room at first has waited for long enough, whatever it is.
+        if std::mem::replace(&mut self.lags, !self.backlog.is_empty()) || self.lags {
+            self.news.set(true);
+        }
+        if self.lags {
             self.shared.starved.store(true, Ordering::SeqCst);
         }
-        self.news.set(true);
     }
 }
 

@@ -136,7 +136,8 @@ impl Plane {
         self.crew.recount(place.bound_for(), -1);
         // One on its way is dropped when it comes back from its old worker.
         if let Some(worker) = place.settled_on() {
-            self.crew.order(worker, place.slot, Order::Remove);
+            let remove = Order::Remove { moves: false };
+            self.crew.order(worker, place.slot, remove);
         }
     }
 
@@ -277,6 +278,7 @@ impl Plane {
             to,
             orders: Vec::new(),
         });
-        self.crew.order(place.worker, place.slot, Order::Remove);
+        let remove = Order::Remove { moves: true };
+        self.crew.order(place.worker, place.slot, remove);
     }
 }

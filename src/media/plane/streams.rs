@@ -21,8 +21,12 @@ pub struct Made {
     /// The keys of the contexts made last.
     keys: Option<Box<CryptoAgreed>>,
     protected: bool,
-    /// It has a socket for reports.
-    reports: bool,
+    /// Its reports do not come with the media.
+    wants_reports: bool,
+    /// It has a socket for them.
+    has_reports: bool,
+    /// Its far side has sent media.
+    is_ready: bool,
 }
 
 impl Plane {
@@ -32,10 +36,8 @@ impl Plane {
         let Some(place) = self.places.get_mut(&leg) else {
             return false;
         };
-        let local = place.local;
         let made = &mut place.made;
-        let needs_socket = !agreed.rtcp_mux && !made.reports;
-        made.reports |= needs_socket;
+        made.wants_reports = !agreed.rtcp_mux;
         let keys = agreed.crypto.take();
         let protected = keys.is_some();
         let is_new = protected && keys != made.keys;
@@ -57,10 +59,32 @@ impl Plane {
             };
             self.order(leg, Order::Secure(protected, security));
         }
-        if needs_socket && let Some(socket) = self.bind_reports(local) {
+        self.open_for_reports(leg);
+        true
+    }
+
+    /// The leg's far side has begun to send media.
+    pub(super) fn became_ready(&mut self, leg: LegId) {
+        if let Some(place) = self.places.get_mut(&leg) {
+            place.made.is_ready = true;
+            self.open_for_reports(leg);
+        }
+    }
+
+    /// Gives a leg the port for its reports, once it needs one: most legs of a hunt never hear a packet, and an answered
+    /// one has the port before its first report is due.
+    fn open_for_reports(&mut self, leg: LegId) {
+        let Some(place) = self.places.get_mut(&leg) else {
+            return;
+        };
+        let (local, made) = (place.local, &mut place.made);
+        if !made.wants_reports || !made.is_ready || made.has_reports {
+            return;
+        }
+        made.has_reports = true;
+        if let Some(socket) = self.bind_reports(local) {
             self.order(leg, Order::Reports(socket));
         }
-        true
     }
 
     /// The port above the media's. Without it the leg has no reports, and nothing else suffers.

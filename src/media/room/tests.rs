@@ -72,6 +72,7 @@ impl Hall {
                 generation: 0,
                 beats: false,
                 leaves: false,
+                moves: false,
                 detaching: 0,
                 held: Held::EMPTY,
                 recent: Recent::default(),

@@ -63,8 +63,8 @@ impl Worker {
         };
         let order = match order {
             Order::Insert(port) => return self.insert(slot, port),
-            Order::Remove => {
-                self.remove(slot);
+            Order::Remove { moves } => {
+                self.remove(slot, moves);
                 return Ok(());
             }
             order => order,
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u32) {
+    pub(super) fn remove(&mut self, slot: u32, moves: bool) {
         let Some(port) = self.ports.get_mut(slot as usize).and_then(Option::as_mut) else {
             return;
         };
@@ -158,6 +158,7 @@ impl Worker {
             port.beats = false;
         }
         port.leaves = true;
+        port.moves = moves;
         port.detaching = 0;
         let media = (media_token(port.generation, slot), Some(&port.socket));
         let reports = (reports_token(port.generation, slot), port.reports.as_ref());
@@ -193,8 +194,14 @@ impl Worker {
         {
             if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
                 port.link = Link::Nobody;
-                self.reports
-                    .give_back(Report::Removed(slot, port), &self.shared.counters);
+                // One that moves on is awaited, and so is the end of a recording.
+                let is_awaited = port.moves || port.tap.is_some();
+                let report = Report::Removed(slot, port);
+                if is_awaited {
+                    self.reports.give_back(report, &self.shared.counters);
+                } else {
+                    self.reports.put_down(report, &self.shared.counters);
+                }
             }
         }
     }

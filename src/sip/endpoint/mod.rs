@@ -32,6 +32,7 @@ use self::filed::Filed;
 use self::outside::Outside;
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::entropy::Entropy;
+use crate::ledger::id_map::IdMap;
 use crate::sip::dialog::LocalTag;
 use crate::sip::session::{Fate, Session};
 use crate::sip::transaction::ServerId;
@@ -65,7 +66,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Endpoint {
     core: Core,
-    sessions: HashMap<SessionId, Box<Session>>,
+    sessions: IdMap<SessionId, Box<Session>>,
     tags: HashMap<LocalTag, SessionId>,
     requests: HashMap<RequestId, Box<Outside>>,
     deadlines: Deadlines<SessionId>,
@@ -79,7 +80,7 @@ impl Endpoint {
     pub fn new(settings: Settings, entropy: Entropy) -> Endpoint {
         Endpoint {
             core: Core::new(settings, entropy),
-            sessions: HashMap::new(),
+            sessions: IdMap::default(),
             tags: HashMap::new(),
             requests: HashMap::new(),
             deadlines: Deadlines::default(),

@@ -219,7 +219,8 @@ impl Session {
             is_call_id_ours: !matches!(phase, Phase::Ringing(_)),
             phase,
             reports: Reports::All,
-            dialogs: Vec::new(),
+            // Nearly always one; a list grows to four of them at once.
+            dialogs: Vec::with_capacity(1),
             credentials: None,
             authority: Challenges::default(),
             timers: Table::default(),

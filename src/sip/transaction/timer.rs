@@ -1,7 +1,7 @@
 //! Timers without tasks: a fixed table per owner, and one wheel of the owners' next deadlines.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use crate::ledger::clock::Mono;
 use crate::ledger::wheel::{Ticket, Wheel};
@@ -139,7 +139,11 @@ impl<K: Ord + Copy + Hash> Deadlines<K> {
     }
 
     /// The next owner with a timer that is due. It is to be armed again after its timers were taken.
-    pub fn take_due<T: Timed>(&mut self, owners: &mut HashMap<K, T>, now: Mono) -> Option<K> {
+    pub fn take_due<T: Timed>(
+        &mut self,
+        owners: &mut HashMap<K, T, impl BuildHasher>,
+        now: Mono,
+    ) -> Option<K> {
         let (_, key) = self.wheel.take_due(now)?;
         if let Some(owner) = owners.get_mut(&key) {
             *owner.armed() = None;
