@@ -393,9 +393,9 @@ const FAR_OFF: f32 = 0.032;
 /// Part of the whole power that the two tones must have.
 const SHARE: f32 = 0.8;
 /// The same on average over a press: speech comes near it for a moment only.
-const SHARE_ON_AVERAGE: f32 = 0.94;
-/// How much a tone's power may change within a press: 2.3 dB, what noise 20 dB below the key and the other tone make of it.
-const STEADY: f32 = 1.7;
+const SHARE_ON_AVERAGE: f32 = 0.91;
+/// How much a tone's power may change within a press: 2.5 dB, what noise 20 dB below the key and the other tone make of it.
+const STEADY: f32 = 1.8;
 /// The high tone may be 6 dB above the low one, the low one 10 dB above the high one: what Q.24's administrations ask for.
 const HIGH_OVER_LOW: f32 = 4.2;
 const LOW_OVER_HIGH: f32 = 10.6;

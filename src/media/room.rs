@@ -165,7 +165,7 @@ impl Room {
             if let Some(shared) = shared.find(|shared| shared.codec() == codec) {
                 let hears_all = !seat.is_in_sum() && whispers.peek().is_none();
                 let hears_all = hears_all && packet_ms == broadcast::PACKET_MS;
-                if seat.shares(hears_all, mix.voices() == 0, shared.encoder()) {
+                if seat.shares(hears_all, mix.voices() == 0, shared) {
                     let made = seat.number(|| port.leg.begin_made());
                     let packet = shared.packet(whole);
                     let ticks = codec.clock_rate() / 1000 * packet_ms;

@@ -10,6 +10,8 @@ pub struct Broadcast {
     payload: Box<[u8]>,
     /// Of this beat, once it was asked for.
     made: Option<usize>,
+    /// Nobody asked for the last one.
+    is_idle: bool,
 }
 
 impl Broadcast {
@@ -19,6 +21,7 @@ impl Broadcast {
             encoder: Encoder::new(codec, rate_hz)?,
             payload: vec![0; MOST_BYTES].into_boxed_slice(),
             made: None,
+            is_idle: true,
         })
     }
 
@@ -39,7 +42,14 @@ impl Broadcast {
 
     /// A new beat.
     pub fn begin(&mut self) {
-        self.made = None;
+        self.is_idle = self.made.take().is_none();
+    }
+
+    /// A listener is about to ask whom this encoder made packets for: the first one is not to hear that another goes on.
+    pub fn take_over(&mut self, from: &Encoder) {
+        if self.is_idle && self.made.is_none() {
+            self.encoder.follow(from);
+        }
     }
 
     /// The packet of this beat, encoded from `whole` by the first who asks.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::broadcast::Broadcast;
 use crate::audio::concealment::Concealer;
 use crate::audio::crossfade;
 use crate::audio::pace::{self, Care};
@@ -238,18 +239,19 @@ impl Seat {
 
     /// Whether it hears this beat what is encoded for all: it does when it has said nothing for a while, from a moment on in
     /// which nobody says anything (`is_silent`), so that the change of encoders is not heard; after [`LONG`] at the latest.
-    pub fn shares(&mut self, hears_all: bool, is_silent: bool, shared: &mut Encoder) -> bool {
+    pub fn shares(&mut self, hears_all: bool, is_silent: bool, shared: &mut Broadcast) -> bool {
         if !hears_all {
             if self.shares {
-                self.encoder.follow(shared);
+                self.encoder.follow(shared.encoder());
             }
             (self.listens, self.shares) = (0, false);
             return false;
         }
         self.listens = self.listens.saturating_add(1);
-        self.shares |= self.listens >= LONG || (is_silent && self.listens >= A_WHILE);
-        if self.shares {
-            self.waiting = 0;
+        let may = self.listens >= LONG || (is_silent && self.listens >= A_WHILE);
+        if may && !self.shares {
+            shared.take_over(&self.encoder);
+            (self.shares, self.waiting) = (true, 0);
         }
         self.shares
     }

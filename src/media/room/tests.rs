@@ -233,16 +233,17 @@ fn linked_mixed_and_linked(said_ms: u32, heard_ms: u32) {
     }
     let what = format!("{said_ms} ms said, {heard_ms} ms heard");
     let heard = &hall.heard[1];
+    let mut pauses = 0;
     for pair in heard.windows(2) {
         let ((before, then, payload), (after, now, _)) = (&pair[0], &pair[1]);
         assert_eq!(before.wrapping_add(1), *after, "{what}");
         let ticks = now.wrapping_sub(*then);
-        assert_eq!(
-            ticks,
-            payload.len() as u32,
-            "{what}: time goes on as sound does"
-        );
+        let pause = ticks - payload.len() as u32;
+        // The room's first packet is ready when a whole one was heard: the listener waits for the rest of it.
+        assert!(pause < 8 * heard_ms, "{what}: time goes on as sound does");
+        pauses += usize::from(pause > 0);
     }
+    assert!(pauses <= 1, "{what}: {pauses} pauses");
     let all: Vec<u8> = heard
         .iter()
         .flat_map(|(.., payload)| payload.clone())

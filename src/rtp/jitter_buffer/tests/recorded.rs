@@ -99,11 +99,6 @@ fn recorded_arrivals_are_played_in_order_in_time_and_soon() {
         let trace = trace(text);
         let (played, line) = rounds(&trace, 1, 0);
         let played = played[0];
-        println!(
-            "{name}: {played:?} {:?} {}",
-            line.buffer.tally(),
-            line.cut + line.put
-        );
         assert!(line.is_in_order(), "{name}");
         assert!(played.late_percent() <= late, "{name}: {played:?}");
         // A beat and a packet are left to chance beside what the network asks for.
@@ -117,11 +112,11 @@ fn recorded_arrivals_are_played_in_order_in_time_and_soon() {
 }
 
 #[test]
-fn recorded_arrivals_do_not_pile_up_over_hours_of_a_clock_that_is_wrong() {
+fn recorded_arrivals_do_not_pile_up_over_an_hour_of_a_clock_that_is_wrong() {
     for (name, text, count) in [
-        ("uplink", UPLINK, 120),
-        ("two paths", TWO_PATHS, 240),
-        ("busy machine", BUSY_MACHINE, 120),
+        ("uplink", UPLINK, 60),
+        ("two paths", TWO_PATHS, 120),
+        ("busy machine", BUSY_MACHINE, 60),
     ] {
         let trace = trace(text);
         for ppm in [-200, 200] {
@@ -137,13 +132,6 @@ fn recorded_arrivals_do_not_pile_up_over_hours_of_a_clock_that_is_wrong() {
             };
             let tenth = played.len() / 10;
             let (first, last) = (&played[1..=tenth], &played[played.len() - tenth..]);
-            println!(
-                "{name} {ppm}: {} {} us, {} {} %",
-                mean(first),
-                mean(last),
-                late(first),
-                late(last)
-            );
             assert!(mean(last) <= mean(first) + 5_000, "{name} {ppm}");
             assert!(late(last) <= late(first) + 0.5, "{name} {ppm}");
             let longest = played.iter().skip(1).map(|one| one.longest).max();
