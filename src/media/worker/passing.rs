@@ -42,13 +42,8 @@ impl Worker {
             return;
         }
         if port.keeps() && !is_of_reports(token) {
-            // Passed on by its next worker, or when its listener has come.
             let datagram = self.datagram.get(..length).unwrap_or_default();
-            let is_kept = port.held.keep(from, datagram);
-            if !is_kept && port.leaves {
-                counters.drop(Reason::Unheard);
-            }
-            if is_kept || port.leaves {
+            if hold(port, from, datagram, counters) {
                 return;
             }
         }
@@ -156,6 +151,16 @@ pub(super) fn send(
         }
         Err(reason) => counters.drop(reason),
     }
+}
+
+/// Keeps a datagram that is passed on by the port's next worker, or when its listener has come; `false`: there is no room, and
+/// the leg has it for itself.
+fn hold(port: &mut MediaPort, from: SocketAddr, datagram: &[u8], counters: &Counters) -> bool {
+    let is_kept = port.held.keep(from, datagram);
+    if !is_kept && port.leaves {
+        counters.drop(Reason::Unheard);
+    }
+    is_kept || port.leaves
 }
 
 fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {
