@@ -207,6 +207,16 @@ impl Clip {
         }
     }
 
+    /// Its samples at [`Clip::rate_hz`].
+    pub fn samples(&self) -> &[i16] {
+        &self.samples
+    }
+
+    /// The rate of its samples: 8,000, 16,000 or 48,000 Hz.
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
     /// Its length in milliseconds.
     pub fn duration_ms(&self) -> u64 {
         self.pcmu.len() as u64 / 8

@@ -4,6 +4,7 @@
 //! Unlike the appendix it delays nothing: the step between what was heard and its repetition is evened out in the repetition.
 //! For codecs that do not conceal by themselves; at any rate of 8 kHz or more.
 
+use super::crossfade::crossfade;
 use super::similarity;
 
 /// Conceals the losses of one stream. All room is allocated at the beginning.
@@ -47,9 +48,8 @@ impl Concealer {
             let overlap = self.overlap + 4 * self.milli * lasted;
             let overlap = overlap.min(10 * self.milli).min(samples.len());
             for (n, sample) in samples.iter_mut().take(overlap).enumerate() {
-                let part = (n + 1) as f32 / (overlap + 1) as f32;
                 let before = self.voice(self.concealed + n);
-                *sample = clamp(before * (1.0 - part) + f32::from(*sample) * part);
+                *sample = clamp(crossfade(before, f32::from(*sample), n, overlap));
             }
             self.concealed = 0;
         }
@@ -107,12 +107,12 @@ impl Concealer {
         let (periods, since) = self.periods(n);
         let mut sound = self.repeated(periods, n);
         if since < self.overlap {
-            let part = (since + 1) as f32 / (self.overlap + 1) as f32;
-            sound = if periods == 1 {
-                sound + self.step * (1.0 - part)
+            let before = if periods == 1 {
+                sound + self.step
             } else {
-                sound * part + self.repeated(periods - 1, n) * (1.0 - part)
+                self.repeated(periods - 1, n)
             };
+            sound = crossfade(before, sound, since, self.overlap);
         }
         sound * gain
     }
@@ -138,8 +138,8 @@ impl Concealer {
         if to_end > self.overlap {
             return sound;
         }
-        let part = (self.overlap - to_end + 1) as f32 / (self.overlap + 1) as f32;
-        sound * (1.0 - part) + at(start - to_end) * part
+        let n = self.overlap - to_end;
+        crossfade(sound, at(start - to_end), n, self.overlap)
     }
 
     /// Whole for 10 ms, then down by a fifth each 10 ms.

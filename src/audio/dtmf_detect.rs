@@ -3,7 +3,8 @@
 //!
 //! Every 5 ms the eight frequencies are measured over the last 15 ms by Goertzel's recurrence, with their phase. How the
 //! phase turns from one measurement to the next tells how far a tone is off its frequency, much finer than a window this
-//! short could resolve; that, and that the two tones are nearly all there is, keeps speech from being heard as keys.
+//! short could resolve; that, that the two tones are nearly all there is, and that both stay as loud as they are, keeps
+//! speech from being heard as keys.
 
 use std::f32::consts::TAU;
 
@@ -45,15 +46,23 @@ struct Run {
     /// The key they heard, as its low and high frequency.
     heard: Option<(usize, usize)>,
     hits: u32,
-    /// What part of the power the tones had, in all of them together.
-    share: f32,
+    /// What each tone showed.
+    tones: [Shown; 2],
     /// Measurements since that heard something else.
     misses: u32,
-    /// How the phases turned in all, of the low and the high tone.
-    low: (f32, f32),
-    high: (f32, f32),
     /// The key is pressed and was told.
     told: bool,
+}
+
+/// What the low or the high tone showed in a run.
+#[derive(Copy, Clone, Debug, Default)]
+struct Shown {
+    /// How its phase turned in all.
+    turn: (f32, f32),
+    /// What part of the power it had, in all measurements together; as the window shows it.
+    share: f32,
+    /// Its least and its most power from the second measurement on: the first may have seen it begin.
+    power: Option<(f32, f32)>,
 }
 
 /// One measurement that may be a key.
@@ -61,11 +70,17 @@ struct Run {
 struct Measured {
     low: usize,
     high: usize,
-    /// What part of the power they have.
+    tones: [Tone; 2],
+}
+
+/// The low or the high tone in a measurement, as the window shows it.
+#[derive(Copy, Clone, Debug)]
+struct Tone {
+    /// How its phase turned since the measurement before.
+    turn: (f32, f32),
+    /// Its power, and what part of the whole that is.
+    power: f32,
     share: f32,
-    /// How each phase turned since the one before.
-    low_turn: (f32, f32),
-    high_turn: (f32, f32),
 }
 
 impl Default for ToneListener {
@@ -239,9 +254,10 @@ impl Run {
             }
             self.misses = 0;
             self.hits += 1;
-            self.share += measured.share;
-            self.low = sum(self.low, measured.low_turn);
-            self.high = sum(self.high, measured.high_turn);
+            for (shown, tone) in self.tones.iter_mut().zip(measured.tones) {
+                shown.add(tone);
+                shown.power = range(shown.power, tone.power);
+            }
             return self.ripe();
         }
         self.misses += 1;
@@ -253,25 +269,48 @@ impl Run {
     }
 
     fn of(measured: Measured) -> Run {
-        Run {
+        let mut run = Run {
             heard: Some((measured.low, measured.high)),
             hits: 1,
-            share: measured.share,
             ..Run::default()
+        };
+        for (shown, tone) in run.tones.iter_mut().zip(measured.tones) {
+            shown.share = tone.share;
         }
+        run
     }
 
     /// The key, once it was heard for long enough and both tones are as near to their frequencies as they must be.
     fn ripe(&mut self) -> Option<char> {
         let (low, high) = self.heard?;
-        if self.told || self.hits < HITS || self.share < SHARE_ON_AVERAGE * self.hits as f32 {
+        if self.told || self.hits < HITS {
             return None;
         }
-        if off(self.low, low) > OFF || off(self.high, high) > OFF {
+        let mut share = 0.0;
+        for (shown, tone) in self.tones.iter().zip([low, high]) {
+            if shift(shown.turn, tone).abs() > OFF || !shown.is_steady() {
+                return None;
+            }
+            share += shown.share / lost(shown.turn, tone)?;
+        }
+        if share < SHARE_ON_AVERAGE * self.hits as f32 {
             return None;
         }
         self.told = true;
         KEYS.get(low)?.get(high - 4).map(|&key| char::from(key))
+    }
+}
+
+impl Shown {
+    fn add(&mut self, tone: Tone) {
+        self.turn = (self.turn.0 + tone.turn.0, self.turn.1 + tone.turn.1);
+        self.share += tone.share;
+    }
+
+    /// Whether it is as loud all the time, as machines make it and voices do not.
+    fn is_steady(&self) -> bool {
+        self.power
+            .is_none_or(|(least, most)| most <= least * STEADY)
     }
 }
 
@@ -285,26 +324,30 @@ fn measured(
     let (low, high) = (window.strongest(0), window.strongest(4));
     let low_turn = window.turned(before, block, low);
     let high_turn = window.turned(before, block, high);
-    let low_power = window.power(low) / lost(low_turn, low)?;
-    let high_power = window.power(high) / lost(high_turn, high)?;
+    let shown = [window.power(low), window.power(high)];
+    let low_power = shown[0] / lost(low_turn, low)?;
+    let high_power = shown[1] / lost(high_turn, high)?;
     // A sine of amplitude a has the power (a * WINDOW / 2)^2 here, and the energy a^2 * WINDOW / 2.
-    let share = (low_power + high_power) * 2.0 / (WINDOW * whole);
-    let is_clean = share >= SHARE;
+    let share = |power: f32| power * 2.0 / (WINDOW * whole);
+    let is_clean = share(low_power + high_power) >= SHARE;
     let is_loud = low_power.min(high_power) >= LOUD;
     let is_even =
         high_power <= low_power * HIGH_OVER_LOW && low_power <= high_power * LOW_OVER_HIGH;
-    (is_clean && is_loud && is_even).then_some(Measured {
+    let tone = |turn, power| Tone {
+        turn,
+        power,
+        share: share(power),
+    };
+    (is_clean && is_loud && is_even).then(|| Measured {
         low,
         high,
-        share,
-        low_turn,
-        high_turn,
+        tones: [tone(low_turn, shown[0]), tone(high_turn, shown[1])],
     })
 }
 
 /// Which part of a tone's power the window shows although the tone is off its frequency; `None` when that is too far.
 fn lost(turn: (f32, f32), tone: usize) -> Option<f32> {
-    if off(turn, tone) > FAR_OFF {
+    if shift(turn, tone).abs() > FAR_OFF {
         return None;
     }
     let half = turn.1.atan2(turn.0) / 2.0 * (WINDOW / BLOCK as f32);
@@ -314,16 +357,18 @@ fn lost(turn: (f32, f32), tone: usize) -> Option<f32> {
     Some((half.sin() / half).powi(2))
 }
 
-/// How far a tone is off its frequency, as a part of that.
-fn off(turn: (f32, f32), tone: usize) -> f32 {
+/// How far a tone is off its frequency, as a part of that: above it or below.
+fn shift(turn: (f32, f32), tone: usize) -> f32 {
     let hertz = turn.1.atan2(turn.0) / TAU * RATE / BLOCK as f32;
     FREQUENCIES
         .get(tone)
-        .map_or(1.0, |frequency| hertz.abs() / frequency)
+        .map_or(1.0, |frequency| hertz / frequency)
 }
 
-fn sum(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {
-    (a.0 + b.0, a.1 + b.1)
+/// The least and the most so far.
+fn range(so_far: Option<(f32, f32)>, power: f32) -> Option<(f32, f32)> {
+    let (least, most) = so_far.unwrap_or((power, power));
+    Some((least.min(power), most.max(power)))
 }
 
 /// Low tones, then high ones, in hertz (Q.23).
@@ -336,9 +381,9 @@ const RATE: f32 = 8000.0;
 const BLOCK: usize = 40;
 /// Samples in a measurement: three blocks, 15 ms.
 const WINDOW: f32 = 120.0;
-/// Measurements in a row that make a key. The shortest press that must be taken, 40 ms, is six of them; the longest that
-/// must be refused, 23 ms, at most three.
-const HITS: u32 = 4;
+/// Measurements in a row that make a key. The shortest press that must be taken, 40 ms, is at least five of them; the
+/// longest that must be refused, 23 ms, at most three.
+const HITS: u32 = 5;
 /// Measurements without the key that end a press: a gap of 10 ms is part of it, one of 40 ms is not.
 const RELEASED: u32 = 6;
 /// How far off a tone may be: between the 1.5 % that must be taken and the 3.5 % that must be refused.
@@ -348,7 +393,9 @@ const FAR_OFF: f32 = 0.032;
 /// Part of the whole power that the two tones must have.
 const SHARE: f32 = 0.8;
 /// The same on average over a press: speech comes near it for a moment only.
-const SHARE_ON_AVERAGE: f32 = 0.9;
+const SHARE_ON_AVERAGE: f32 = 0.91;
+/// How much a tone's power may change within a press: 2.5 dB, what noise 20 dB below the key and the other tone make of it.
+const STEADY: f32 = 1.8;
 /// The high tone may be 6 dB above the low one, the low one 10 dB above the high one: what Q.24's administrations ask for.
 const HIGH_OVER_LOW: f32 = 4.2;
 const LOW_OVER_HIGH: f32 = 10.6;

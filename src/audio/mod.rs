@@ -1,6 +1,7 @@
 //! Sound as values: codecs, clips, tones, WAV. No devices, no clocks, no files.
 pub mod clip;
 pub mod concealment;
+pub mod crossfade;
 pub mod dtmf_detect;
 pub mod g711;
 pub mod g722;

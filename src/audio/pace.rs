@@ -1,6 +1,7 @@
 //! Making sound a little shorter or longer without changing its pitch: one period is taken out or put in where the sound is
 //! like itself, or is hardly anything.
 
+use super::crossfade::crossfade;
 use super::similarity;
 
 /// How freely sound may be cut.
@@ -69,8 +70,7 @@ fn is_quiet(samples: &[i16]) -> bool {
 }
 
 fn blend(before: i16, after: i16, n: usize, length: usize) -> i16 {
-    let (part, whole) = (n as i32 + 1, length as i32 + 1);
-    ((i32::from(before) * (whole - part) + i32::from(after) * part) / whole) as i16
+    crossfade(f32::from(before), f32::from(after), n, length) as i16
 }
 
 /// From this correlation on a period taken out is not heard.

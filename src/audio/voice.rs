@@ -188,6 +188,31 @@ impl Encoder {
         }
     }
 
+    /// Goes on where `other`, an encoder alike, stands, so that whoever heard that one hears this one's packets as if they
+    /// were that one's. Opus begins anew, which asks nothing of what was heard before.
+    pub fn follow(&mut self, other: &Encoder) {
+        match (&mut self.coder, &other.coder) {
+            (Encoding::Opus(encoder), _) => {
+                // Cannot fail; if it did, the far side would hear a moment of the old state.
+                let _anew = encoder.reset();
+            }
+            (
+                Encoding::Sampled {
+                    state, resampler, ..
+                },
+                Encoding::Sampled {
+                    state: theirs,
+                    resampler: their_resampler,
+                    ..
+                },
+            ) => {
+                state.clone_from(theirs);
+                resampler.follow(their_resampler);
+            }
+            (Encoding::Sampled { .. }, Encoding::Opus(_)) => {}
+        }
+    }
+
     /// Changes Opus's effort, 0 to 10; others have none.
     pub fn set_complexity(&mut self, complexity: u8) {
         if let Encoding::Opus(encoder) = &mut self.coder {

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::port::{Link, MediaPort};
 use super::room::Room;
+use super::room::broadcast::Broadcast;
 use super::room::seat::Seat;
 use super::stream::Security;
 use super::tap::TapWriter;
 use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
+use crate::audio::voice::Decoder;
 use crate::call::media::{PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
@@ -67,6 +69,10 @@ pub enum Order {
     Measure(Box<Sounding>),
     /// Hear others through this, or as they are.
     Transcode(Option<Box<Transcoder>>),
+    /// Listen for keys in tones through this.
+    Listen(Option<Box<Decoder>>),
+    /// Encode in the room in the slot once for all who only listen.
+    Share(Box<Broadcast>),
 }
 
 /// From a worker.
@@ -106,4 +112,8 @@ pub enum Report {
     SpentSocket(UdpSocket),
     /// A transcoder that is no longer needed, to be dropped.
     SpentTranscoder(Box<Transcoder>),
+    /// A decoder that is no longer needed, to be dropped.
+    SpentListener(Box<Decoder>),
+    /// What is not needed in a room, to be dropped.
+    SpentBroadcast(Box<Broadcast>),
 }

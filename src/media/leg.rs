@@ -15,6 +15,7 @@ use self::tones::Tones;
 use super::player::Player;
 use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
+use crate::audio::voice::Decoder;
 use crate::call::media::PlayMode;
 use crate::ledger::clock::Mono;
 use crate::ledger::entropy::Entropy;
@@ -198,7 +199,12 @@ impl Leg {
         std::mem::replace(&mut self.transcoder, transcoder)
     }
 
-    /// Changes Opus's effort in what it hears through, 0 to 10.
+    /// Hears keys in tones through this from now on, where tables do not decode; gives back what it replaces.
+    pub fn listen_through(&mut self, decoder: Option<Box<Decoder>>) -> Option<Box<Decoder>> {
+        self.tones.decode_by(decoder)
+    }
+
+    /// Changes the effort of Opus for what it hears, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
         if let Some(transcoder) = &mut self.transcoder {
             transcoder.set_complexity(complexity);
@@ -212,7 +218,10 @@ impl Leg {
 
     /// Whether the leg wants beats.
     pub fn wants_beats(&self) -> bool {
-        self.player.is_some() || self.keys_out.is_active()
+        let waits = |one: &Transcoder| one.is_waiting();
+        self.player.is_some()
+            || self.keys_out.is_active()
+            || self.transcoder.as_deref().is_some_and(waits)
     }
 
     /// Whether it is time to tell that the far side fell silent: once per silence, only while both sides should send.

@@ -21,6 +21,7 @@ pub mod plane;
 mod player;
 mod port;
 mod ports;
+mod recent;
 mod room;
 pub mod stream;
 mod studio;

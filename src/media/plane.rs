@@ -33,6 +33,7 @@ use super::io::{self as media_io, Backend};
 use super::leg::Leg;
 use super::port::{Held, Link, MediaPort};
 use super::ports::Ports;
+use super::recent::Recent;
 use super::stream::Stream;
 use super::studio::Studio;
 use super::tap::TapWriter;
@@ -161,22 +162,26 @@ impl Plane {
             }
             MediaAct::Close { leg } => self.close(leg),
         }
+        self.crew.flush();
     }
 
     /// Copies what the leg receives into `tap` from now on, instead of into the one before. For a leg that is not open
     /// the tap is dropped, and its reader finishes.
     pub fn attach_tap(&mut self, leg: LegId, tap: TapWriter) {
         self.order(leg, Order::Tap(tap));
+        self.crew.flush();
     }
 
     /// No longer copies what the leg receives.
     pub fn detach_tap(&mut self, leg: LegId) {
         self.order(leg, Order::Untap);
+        self.crew.flush();
     }
 
     /// Sends a key by RFC 4733, 100 ms long, after those in line; nothing if the leg has not agreed on telephone-event.
     pub fn send_key(&mut self, leg: LegId, key: char) {
         self.order(leg, Order::Press(key));
+        self.crew.flush();
     }
 
     /// What happened on a leg; `None` when there is nothing for now.
@@ -278,6 +283,7 @@ impl Plane {
             moves: false,
             detaching: 0,
             held: Held::EMPTY,
+            recent: Recent::default(),
         });
         self.crew.recount(worker, 1);
         let slot = self.crew.take_slot(worker);
@@ -356,6 +362,8 @@ impl Plane {
                 Report::SpentTranscoder(transcoder) => drop(transcoder),
                 Report::Measured(leg, sounding) => self.soundings.push_back((leg, sounding)),
                 Report::KeyLife(leg, life) => self.tell(leg, MediaEvent::KeyLife(life)),
+                Report::SpentListener(decoder) => drop(decoder),
+                Report::SpentBroadcast(broadcast) => drop(broadcast),
             }
         }
         if let Some(worker) = dead {

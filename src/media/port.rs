@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use super::command::{Order, Report};
 use super::leg::Leg;
 use super::load::Effort;
+use super::recent::Recent;
 use super::room::seat::Seat;
 use super::stream::Stream;
 use super::tap::TapWriter;
@@ -40,21 +41,23 @@ pub struct MediaPort {
     pub detaching: u8,
     /// What came meanwhile, for the worker that has it next.
     pub held: Held,
+    /// What was said last, for the beginning of its sound in a room.
+    pub recent: Recent,
 }
 
-/// Datagrams that a worker took from a socket which then went to another one. There is room for some packets of 20 ms,
-/// and they are seldom more than one.
+/// Datagrams that were read and wait: for the worker that gets the port, or for the listener who is on his way. There is
+/// room for some packets of 20 ms, and they are seldom more than one.
 #[derive(Debug)]
 pub struct Held {
-    datagrams: [Option<(SocketAddr, u16)>; 4],
-    bytes: [u8; 1024],
+    datagrams: [Option<(SocketAddr, u16)>; 8],
+    bytes: [u8; 1536],
 }
 
 impl Held {
     /// Nothing.
     pub const EMPTY: Held = Held {
-        datagrams: [None; 4],
-        bytes: [0; 1024],
+        datagrams: [None; 8],
+        bytes: [0; 1536],
     };
 
     /// Keeps a datagram; `false` when there is no room.
@@ -85,7 +88,7 @@ impl Held {
 
     /// Keeps nothing any more.
     pub fn clear(&mut self) {
-        self.datagrams = [None; 4];
+        self.datagrams = [None; 8];
     }
 }
 
@@ -96,6 +99,11 @@ impl MediaPort {
         if let Some(seat) = &mut self.seat {
             seat.set_complexity(effort.complexity());
         }
+    }
+
+    /// Whether what comes is kept for later: the port, or whoever is to hear it, is on its way.
+    pub fn keeps(&self) -> bool {
+        self.leaves || (self.link == Link::Coming && self.seat.is_none())
     }
 
     /// Carries out an order; what is left over must go back to the signalling task.
@@ -154,11 +162,13 @@ impl MediaPort {
                 .leg
                 .hear_through(transcoder)
                 .map(Report::SpentTranscoder),
+            Order::Listen(decoder) => self.leg.listen_through(decoder).map(Report::SpentListener),
             // These are about the slot, not the port.
             Order::Insert(_)
             | Order::Remove { .. }
             | Order::OpenRoom(_)
             | Order::CloseRoom
+            | Order::Share(_)
             | Order::Announce(_) => None,
         }
     }
@@ -173,6 +183,8 @@ pub enum Link {
     Echo,
     /// The leg in this slot of the same worker.
     To(u32),
+    /// Nobody yet: whoever is to hear it is on the way to this worker, and what comes is kept for him.
+    Coming,
 }
 
 #[cfg(test)]
@@ -186,15 +198,16 @@ mod tests {
         let mut room = [0; 600];
         assert_eq!(held.copy(0, &mut room), None);
         assert!(held.keep(at(1), &[1; 172]) && held.keep(at(2), &[2; 500]));
-        assert!(!held.keep(at(3), &[3; 400]));
+        assert!(!held.keep(at(3), &[3; 900]));
         assert!(held.keep(at(3), &[3; 16]) && held.keep(at(4), &[]));
-        assert!(!held.keep(at(5), &[]));
+        assert!((0..4).all(|_| held.keep(at(5), &[])));
+        assert!(!held.keep(at(6), &[]));
         assert_eq!(held.copy(1, &mut room), Some((at(2), 500)));
         assert_eq!(room[..500], [2; 500]);
         assert_eq!(held.copy(2, &mut room), Some((at(3), 16)));
         assert_eq!(room[..16], [3; 16]);
         assert_eq!(held.copy(3, &mut room), Some((at(4), 0)));
-        assert_eq!(held.copy(4, &mut room), None);
+        assert_eq!(held.copy(8, &mut room), None);
         held.clear();
         assert_eq!(held.copy(0, &mut room), None);
     }

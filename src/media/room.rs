@@ -1,22 +1,26 @@
 //! A room: legs on one worker that hear each other. Once a beat every seat's sound is decoded and summed, and each listener
-//! gets the sum without his own part; so a seat costs the same in a room of 3 and of 300.
+//! gets the sum without his own part; so a seat costs the same in a room of 3 and of 300. What those hear who say nothing is
+//! the same for all of them, and is encoded once for each codec.
 //!
 //! Rooms and [`seat::Seat`]s are made and dropped by the signalling task. Here nothing is allocated.
 
+pub mod broadcast;
+pub mod parting;
 pub mod seat;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use self::broadcast::Broadcast;
 use super::leg::Scratch;
 use super::port::MediaPort;
 use crate::audio::clip::Clip;
-use crate::audio::g711;
 use crate::audio::mix::{self, Mix};
 use crate::audio::resample::stream::{Resampler, UnsupportedRates};
 use crate::call::media::Role;
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
+use crate::sdp::codec::Codec;
 
 /// A room on a worker.
 #[derive(Debug)]
@@ -28,10 +32,13 @@ pub struct Room {
     whispers: [Whisper; MOST_WHISPERS],
     whispering: usize,
     notice: Option<Notice>,
-    /// Of clips, which are at 8 kHz.
-    resampler: Resampler,
-    narrow: [i16; NARROW],
-    wide: Box<[i16]>,
+    /// From each rate that clips have.
+    resamplers: [Resampler; 3],
+    announced: Box<[i16]>,
+    /// For those who only listen, one for each codec that enough of them speak.
+    broadcasts: [Option<Box<Broadcast>>; CODECS],
+    /// What they hear.
+    whole: Box<[i16]>,
 }
 
 /// What one says to one other.
@@ -62,9 +69,14 @@ impl Room {
             }),
             whispering: 0,
             notice: None,
-            resampler: Resampler::new(8_000, rate_hz)?,
-            narrow: [0; NARROW],
-            wide: vec![0; frame * 2].into_boxed_slice(),
+            resamplers: [
+                Resampler::new(8_000, rate_hz)?,
+                Resampler::new(16_000, rate_hz)?,
+                Resampler::new(48_000, rate_hz)?,
+            ],
+            announced: vec![0; frame * 2].into_boxed_slice(),
+            broadcasts: [const { None }; CODECS],
+            whole: vec![0; frame].into_boxed_slice(),
         })
     }
 
@@ -86,6 +98,23 @@ impl Room {
         std::mem::swap(&mut self.notice, &mut before.notice);
     }
 
+    /// Those who only listen hear what this encodes from now on; gives back what is not needed.
+    pub fn share(&mut self, broadcast: Box<Broadcast>) -> Option<Box<Broadcast>> {
+        let fits = broadcast.rate_hz() == self.rate_hz;
+        let mut places = self.broadcasts.iter_mut();
+        match places.find(|place| place.is_none()) {
+            Some(place) if fits => place.replace(broadcast),
+            _ => Some(broadcast),
+        }
+    }
+
+    /// Changes the effort of Opus for those who only listen, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        for broadcast in self.broadcasts.iter_mut().flatten() {
+            broadcast.encoder().set_complexity(complexity);
+        }
+    }
+
     /// Everybody hears a clip beside the others; gives back the one that it replaces.
     pub fn announce(&mut self, clip: Arc<Clip>) -> Option<Arc<Clip>> {
         let notice = Notice { clip, position: 0 };
@@ -103,11 +132,25 @@ impl Room {
     ) -> Option<Arc<Clip>> {
         self.gather(number, now, ports);
         let spent = self.add_notice();
-        for &slot in &self.slots {
+        self.mix.whole(&mut self.whole);
+        for broadcast in self.broadcasts.iter_mut().flatten() {
+            broadcast.begin();
+        }
+        let Room {
+            slots,
+            mix,
+            whispers,
+            whispering,
+            broadcasts,
+            whole,
+            rate_hz,
+            ..
+        } = self;
+        for &slot in &*slots {
             let Some(port) = ports.get_mut(slot as usize).and_then(Option::as_mut) else {
                 continue;
             };
-            let Some(seat) = port.seat.as_mut().filter(|s| s.rate_hz() == self.rate_hz) else {
+            let Some(seat) = port.seat.as_mut().filter(|s| s.rate_hz() == *rate_hz) else {
                 continue;
             };
             let Some(packet_ms) = port.leg.room_packet_ms(seat.codec()) else {
@@ -115,13 +158,32 @@ impl Room {
                 continue;
             };
             let id = port.leg.id();
+            let whispers = whispers.iter().take(*whispering);
+            let mut whispers = whispers.filter(|whisper| whisper.to == id).peekable();
+            let codec = seat.codec();
+            let mut shared = broadcasts.iter_mut().flatten();
+            if let Some(shared) = shared.find(|shared| shared.codec() == codec) {
+                let hears_all = !seat.is_in_sum() && whispers.peek().is_none();
+                let hears_all = hears_all && packet_ms == broadcast::PACKET_MS;
+                if seat.shares(hears_all, mix.voices() == 0, shared) {
+                    let made = seat.number(|| port.leg.begin_made());
+                    let packet = shared.packet(whole);
+                    let ticks = codec.clock_rate() / 1000 * packet_ms;
+                    if !packet.is_empty()
+                        && let Some((length, to)) =
+                            port.leg.speak_as_is(now, made, packet, ticks, scratch)
+                    {
+                        send(slot, port, scratch.room(), length, to);
+                    }
+                    continue;
+                }
+            }
             seat.hear(|own, out| {
                 match own {
-                    Some(own) => self.mix.without(own, out),
-                    None => self.mix.whole(out),
+                    Some(own) => mix.without(own, out),
+                    None => out.copy_from_slice(whole),
                 }
-                let whispers = self.whispers.iter().take(self.whispering);
-                for whisper in whispers.filter(|whisper| whisper.to == id) {
+                for whisper in whispers {
                     mix::add_to(out, &whisper.sound);
                 }
             });
@@ -181,26 +243,24 @@ impl Room {
     /// Adds the next 20 ms of what is announced; gives the clip back when it has ended.
     fn add_notice(&mut self) -> Option<Arc<Clip>> {
         let notice = self.notice.as_mut()?;
-        let sound = notice
-            .clip
-            .pcmu()
-            .get(notice.position..)
-            .unwrap_or_default();
+        let clip = &notice.clip;
+        let sound = clip.samples().get(notice.position..).unwrap_or_default();
         if sound.is_empty() {
             return self.notice.take().map(|notice| notice.clip);
         }
-        self.narrow.fill(0);
-        for (sample, &code) in self.narrow.iter_mut().zip(sound) {
-            *sample = g711::ulaw_decode(code);
-        }
-        notice.position += NARROW;
-        let length = self.resampler.process(&self.narrow, &mut self.wide);
-        // A resampler may hold a sample back at its beginning.
+        let wanted = self::frame(clip.rate_hz());
+        let sound = sound.get(..wanted).unwrap_or(sound);
+        notice.position += wanted;
+        let mut resamplers = self.resamplers.iter_mut();
+        let resampler = resamplers.find(|one| one.from_hz() == clip.rate_hz());
+        let length = resampler.map_or(0, |one| one.process(sound, &mut self.announced));
+        // The clip's end, or a sample that a resampler holds back at its beginning.
         let frame = frame(self.rate_hz);
-        if let Some(rest) = self.wide.get_mut(length..frame) {
+        if let Some(rest) = self.announced.get_mut(length..frame) {
             rest.fill(0);
         }
-        self.mix.add(self.wide.get(..frame).unwrap_or_default());
+        self.mix
+            .add(self.announced.get(..frame).unwrap_or_default());
         None
     }
 }
@@ -214,5 +274,8 @@ fn frame(rate_hz: u32) -> usize {
 pub const MOST_SEATS: usize = 512;
 /// Those who whisper at once.
 const MOST_WHISPERS: usize = 8;
-/// Samples of 20 ms at the rate of clips.
-const NARROW: usize = 160;
+/// Codecs that may be encoded for all.
+const CODECS: usize = Codec::ALL.len();
+
+#[cfg(test)]
+mod tests;

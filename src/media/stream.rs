@@ -5,13 +5,14 @@
 //! the description now ([`crate::sdp::crypto`]), from a DTLS handshake some day.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
 use crate::media::counters::Reason;
 use crate::media::leg::{Accepted, Sound};
 use crate::rtp::demux::{Kind, classify};
-use crate::rtp::quality::{self, Change, Judge, Summary};
+use crate::rtp::quality::{self, Buffer, Change, Judge, Summary};
 use crate::rtp::rtcp::Session;
 use crate::rtp::srtp::{Life, Protect, SrtpError, Suite, Unprotect};
 use crate::sdp::crypto::CryptoAgreed;
@@ -22,6 +23,8 @@ use crate::sdp::negotiate::{Agreed, Codec};
 pub struct Stream {
     session: Session,
     judge: Judge,
+    /// Of the leg's seats in rooms.
+    buffer: Buffer,
     codec: quality::Codec,
     /// Kept while the stream is plain, so that no number is protected twice with one key.
     security: Option<Box<Security>>,
@@ -86,6 +89,7 @@ impl Stream {
         Stream {
             session: Session::new(ssrc, wall, entropy.bytes()),
             judge: Judge::default(),
+            buffer: Buffer::default(),
             codec: quality::Codec::G711,
             security: None,
             protected: false,
@@ -229,9 +233,16 @@ impl Stream {
         self.reports.mux
     }
 
+    /// Notes how the leg's jitter buffer does: packets that were too late for it since this was last told, and its delay;
+    /// `None` while it has no buffer.
+    pub fn note_buffer(&mut self, late: u64, delay: Option<Duration>) {
+        self.buffer.late += late;
+        self.buffer.delay = delay;
+    }
+
     /// Judges how the leg sounds, if it is time.
     pub fn judge(&mut self, now: Mono) -> Option<Change> {
-        self.judge.look(now, &self.session, self.codec)
+        self.judge.look(now, &self.session, self.buffer, self.codec)
     }
 
     /// That the far side's key comes to its end, or has: each is told once for a key.
@@ -255,7 +266,7 @@ impl Stream {
     pub fn overall(&self) -> Summary {
         Summary {
             suite: self.suite(),
-            ..self.judge.overall(&self.session, self.codec)
+            ..self.judge.overall(&self.session, self.buffer, self.codec)
         }
     }
 

@@ -3,12 +3,18 @@
 //! onto what it sends like any other stream's.
 //!
 //! What was lost stays a gap, in numbers and in time, unless the codec itself can fill it (Opus: error correction, then
-//! concealment). What comes late is not heard: there is no buffer here, and so no delay beyond a packet's.
+//! concealment). There is no jitter buffer here: the listener has one, and packets that are put in order for it need no
+//! second one. So nothing waits on a line that keeps its order; where packets were seen to overtake each other, a gap is
+//! waited for by a few packets ([`reorder`]), and what comes later still is not heard.
 //! Made by the signalling task; nothing is allocated while it works.
 
+mod reorder;
+
+use self::reorder::{Reorder, Turn};
 use super::counters::Reason;
 use crate::audio::opus::{self, Tuning};
 use crate::audio::voice::{Decoder, Encoder, VoiceError, most_samples};
+use crate::ledger::clock::Mono;
 use crate::rtp::packet::Packet;
 use crate::rtp::sequence::{SequenceTracker, Step};
 use crate::sdp::negotiate::{Agreed, Codec};
@@ -83,6 +89,7 @@ pub struct Transcoder {
     decoded: Vec<i16>,
     encoded: Vec<u8>,
     source: Option<Source>,
+    reorder: Reorder,
     /// Of the frame that is being filled.
     sequence: u16,
     timestamp: u32,
@@ -136,6 +143,7 @@ impl Transcoder {
             decoded: vec![0; most_samples(rate_hz)],
             encoded: vec![0; MOST_BYTES],
             source: None,
+            reorder: Reorder::new(),
             sequence: 0,
             timestamp: 0,
             marker: true,
@@ -152,13 +160,69 @@ impl Transcoder {
         self.number
     }
 
-    /// Changes Opus's effort, 0 to 10.
+    /// Takes a packet of voice and hands `out` the packets that it completes, and those that waited for it.
+    pub fn take(
+        &mut self,
+        now: Mono,
+        packet: &Packet<'_>,
+        mut out: impl FnMut(Frame<'_>),
+    ) -> Result<(), Reason> {
+        // Apart from the rest, so that what waits can be converted where it lies.
+        let mut reorder = std::mem::take(&mut self.reorder);
+        let taken = loop {
+            match reorder.offer(now, packet) {
+                Turn::Waits => break Ok(()),
+                Turn::Late => break Err(Reason::Late),
+                Turn::Now => break self.convert(packet, &mut out),
+                Turn::AfterAll => {}
+            }
+            let Some(waiting) = reorder.next_waiting(Some(packet)) else {
+                reorder.advance(packet.ssrc, packet.sequence);
+                break self.convert(packet, &mut out);
+            };
+            // What cannot be decoded is a loss like any other.
+            let _broken = self.convert(&waiting, &mut out);
+            self.convert_ready(&mut reorder, &mut out);
+        };
+        self.convert_ready(&mut reorder, &mut out);
+        self.reorder = reorder;
+        taken
+    }
+
+    fn convert_ready(&mut self, reorder: &mut Reorder, out: &mut impl FnMut(Frame<'_>)) {
+        while let Some(ready) = reorder.ready() {
+            let _broken = self.convert(&ready, &mut *out);
+        }
+    }
+
+    /// Of the stream that comes in.
+    pub fn ssrc(&self) -> u32 {
+        self.source.as_ref().map_or(0, |source| source.ssrc)
+    }
+
+    /// Whether a packet waits for one before it.
+    pub fn is_waiting(&self) -> bool {
+        self.reorder.is_waiting()
+    }
+
+    /// Hands `out` what waited: all of it, or with `now` only if the stream has paused behind it.
+    pub fn release(&mut self, now: Option<Mono>, mut out: impl FnMut(Frame<'_>)) {
+        if !self.reorder.is_waiting() || now.is_some_and(|now| !self.reorder.is_overdue(now)) {
+            return;
+        }
+        let mut reorder = std::mem::take(&mut self.reorder);
+        while let Some(waiting) = reorder.next_waiting(None) {
+            let _broken = self.convert(&waiting, &mut out);
+        }
+        self.reorder = reorder;
+    }
+
+    /// Changes the effort of Opus, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
         self.encoder.set_complexity(complexity);
     }
 
-    /// Takes a packet of voice and hands on the packets that it completes.
-    pub fn take(
+    fn convert(
         &mut self,
         packet: &Packet<'_>,
         mut out: impl FnMut(Frame<'_>),
@@ -189,8 +253,10 @@ impl Transcoder {
         Ok(())
     }
 
-    /// Where a packet that is no voice stands in the stream that comes out: its number and timestamp. It takes a number.
+    /// Where a packet that is no voice stands in the stream that comes out: its number and timestamp. It takes a number. What
+    /// waits is to be released before.
     pub fn pass(&mut self, packet: &Packet<'_>) -> Option<(u16, u32)> {
+        self.reorder.follow(packet);
         let lost = self.follow(packet).ok()?;
         let source = self.source.as_ref()?;
         let on = packet.timestamp.wrapping_sub(source.next).cast_signed();
@@ -205,6 +271,7 @@ impl Transcoder {
 
     /// A packet that is not passed on: it must not look like a loss.
     pub fn skip(&mut self, packet: &Packet<'_>) {
+        self.reorder.follow(packet);
         // Late or not, there is nothing to do for it.
         let _lost = self.follow(packet);
     }

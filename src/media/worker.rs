@@ -342,6 +342,19 @@ impl Worker {
         });
     }
 
+    /// Encoders that run take the effort that the thread can afford by now.
+    fn choose_effort(&mut self, load: Option<u32>) {
+        if !load.is_some_and(|permille| self.effort.follow(permille)) {
+            return;
+        }
+        for port in self.ports.iter_mut().flatten() {
+            port.set_effort(self.effort);
+        }
+        for room in self.rooms.iter_mut().flatten() {
+            room.set_complexity(self.effort.complexity());
+        }
+    }
+
     fn look_for_silence(&mut self, now: Mono) {
         if now < self.next_look {
             return;
@@ -349,11 +362,8 @@ impl Worker {
         self.next_look = now + LOOK;
         self.reports.pushed |= std::mem::take(&mut self.reports.waiting);
         let load = self.meter.look(now);
-        let effort_changed = load.is_some_and(|permille| self.effort.follow(permille));
+        self.choose_effort(load);
         for port in self.ports.iter_mut().flatten() {
-            if effort_changed {
-                port.set_effort(self.effort);
-            }
             if self.reports.has_room() && port.leg.fell_silent(now) {
                 self.reports
                     .tell(Report::Silent(port.leg.id()), &self.shared.counters);

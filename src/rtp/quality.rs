@@ -98,11 +98,22 @@ pub struct Sounding {
     pub latest: Summary,
 }
 
+/// How the jitter buffer does that plays a leg's packets here, where one does.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Buffer {
+    /// Packets that came and were too late to be played, so far.
+    pub late: u64,
+    /// From the arrival of the fastest packets to their playing; `None`: packets are passed on as they come just now, and
+    /// wait in a buffer of the far end's.
+    pub delay: Option<Duration>,
+}
+
 /// Judges a leg every few seconds.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     next: Option<Mono>,
     before: Measured,
+    late_before: u64,
     /// Opinions added up, and how many.
     sum: f64,
     count: u32,
@@ -126,14 +137,20 @@ pub enum Change {
 
 impl Judge {
     /// Looks at what was measured, if it is time.
-    pub fn look(&mut self, now: Mono, session: &Session, codec: Codec) -> Option<Change> {
+    pub fn look(
+        &mut self,
+        now: Mono,
+        session: &Session,
+        buffer: Buffer,
+        codec: Codec,
+    ) -> Option<Change> {
         let next = *self.next.get_or_insert(now + PERIOD);
         if now < next {
             return None;
         }
         self.next = Some(now + PERIOD);
         let measured = session.measured();
-        let opinion = self.judge(measured, codec, ENOUGH)?;
+        let opinion = self.judge(measured, buffer, codec, ENOUGH)?;
         let is_bad = opinion < POOR;
         if self.run_since.is_none() || is_bad != self.run_is_bad {
             // It began with the period that was judged.
@@ -155,14 +172,15 @@ impl Judge {
     }
 
     /// The whole time: the opinion is the mean of all periods, the unfinished one too if it can be judged.
-    pub fn overall(&self, session: &Session, codec: Codec) -> Summary {
+    pub fn overall(&self, session: &Session, buffer: Buffer, codec: Codec) -> Summary {
         let mut whole = self.clone();
         let least = if self.count == 0 { FEW } else { ENOUGH };
         let measured = session.measured();
-        whole.judge(measured, codec, least);
+        whole.judge(measured, buffer, codec, least);
+        let inward = with_late(measured.inward, buffer.late);
         Summary {
             mos: (whole.count > 0).then(|| whole.sum / f64::from(whole.count)),
-            ..summary(measured, measured.inward, measured.outward)
+            ..summary(measured, inward, measured.outward)
         }
     }
 
@@ -172,24 +190,31 @@ impl Judge {
     }
 
     /// Judges what came since the last time, both ways; the worse one counts.
-    fn judge(&mut self, measured: Measured, codec: Codec, least: u64) -> Option<f64> {
-        let inward = measured.inward.since(self.before.inward);
+    fn judge(
+        &mut self,
+        measured: Measured,
+        buffer: Buffer,
+        codec: Codec,
+        least: u64,
+    ) -> Option<f64> {
+        let late = buffer.late.saturating_sub(self.late_before);
+        let inward = with_late(measured.inward.since(self.before.inward), late);
         let outward = measured.outward.since(self.before.outward);
         let can_judge = |counts: &Counts| counts.expected >= least;
         if !can_judge(&inward) && !can_judge(&outward) {
             // On hold, or at its beginning: what has come by now is judged with the next.
             return None;
         }
-        self.before = measured;
+        (self.before, self.late_before) = (measured, buffer.late);
         let far_jitter = measured.far_jitter.unwrap_or_default();
         let one_way = measured.round_trip.unwrap_or_default() / 2;
-        let opinions = [(inward, measured.jitter), (outward, far_jitter)]
+        // The delay of a jitter buffer that is not ours: it waits for twice the jitter.
+        let heard_after = buffer.delay.unwrap_or(measured.jitter * 2);
+        let opinions = [(inward, heard_after), (outward, far_jitter * 2)]
             .into_iter()
             .filter(|(counts, _)| can_judge(counts))
-            .map(|(counts, jitter)| {
-                // A packet is filled, and a jitter buffer waits for twice the jitter.
-                codec.mos(one_way + PACKET + jitter * 2, counts.share_lost())
-            });
+            // Beside the way, a packet must be filled.
+            .map(|(counts, waits)| codec.mos(one_way + PACKET + waits, counts.share_lost()));
         let opinion = opinions.fold(f64::MAX, f64::min);
         self.sum += opinion;
         self.count += 1;
@@ -198,6 +223,14 @@ impl Judge {
             ..summary(measured, inward, outward)
         };
         Some(opinion)
+    }
+}
+
+/// What came in with what our buffer could not use. Reception guesses itself what a buffer could not: the worse counts.
+fn with_late(counts: Counts, late: u64) -> Counts {
+    Counts {
+        late: counts.late.max(late),
+        ..counts
     }
 }
 
@@ -237,6 +270,55 @@ mod tests {
     use crate::ledger::clock::Wall;
     use proptest::prelude::*;
 
+    const NO_BUFFER: Buffer = Buffer {
+        late: 0,
+        delay: None,
+    };
+
+    #[test]
+    fn what_a_buffer_could_not_play_is_lost_and_its_delay_counts() {
+        let mut session = Session::new(1, Wall::default(), [1; 16]);
+        session.agree(ms(0), 8000);
+        for n in 0..500u16 {
+            let at = u64::from(n) * 20;
+            session.note_received(ms(at), 9, n, u32::from(n) * 160, true);
+        }
+        let mos = |late, delay| {
+            let buffer = Buffer {
+                late,
+                delay: Some(Duration::from_millis(delay)),
+            };
+            let overall = Judge::default().overall(&session, buffer, Codec::G711);
+            (overall.mos.unwrap(), overall.lost_in)
+        };
+        let at = |delay: u64, lost| Codec::G711.mos(Duration::from_millis(20 + delay), lost);
+        assert_eq!(mos(0, 0), (at(0, 0.0), 0.0));
+        assert_eq!(mos(25, 0), (at(0, 0.05), 0.05));
+        assert_eq!(mos(0, 300), (at(300, 0.0), 0.0));
+        assert!(mos(25, 300).0 < mos(25, 0).0 - 0.3);
+    }
+
+    #[test]
+    fn a_buffer_is_judged_by_the_period() {
+        let mut session = Session::new(1, Wall::default(), [1; 16]);
+        session.agree(ms(0), 8000);
+        let mut judge = Judge::default();
+        let mut shares = Vec::new();
+        for n in 0..1_001u64 {
+            session.note_received(ms(n * 20), 9, n as u16, n as u32 * 160, true);
+            let buffer = Buffer {
+                // All of them in the third period.
+                late: n.saturating_sub(500).min(25),
+                delay: Some(Duration::from_millis(30)),
+            };
+            judge.look(ms(n * 20), &session, buffer, Codec::G711);
+            if n > 0 && n % 250 == 0 {
+                shares.push((judge.latest().lost_in * 100.0).round());
+            }
+        }
+        assert_eq!(shares, [0.0, 0.0, 10.0, 0.0]);
+    }
+
     fn ms(n: u64) -> Mono {
         Mono::from_micros(n * 1000)
     }
@@ -269,12 +351,12 @@ mod tests {
                 session.note_received(ms(n * 20), 9, n as u16, n as u32 * 160, true);
             }
             if n % 50 == 0
-                && let Some(change) = judge.look(ms(n * 20), &session, Codec::G711)
+                && let Some(change) = judge.look(ms(n * 20), &session, NO_BUFFER, Codec::G711)
             {
                 changes.push((n / 50, change));
             }
         }
-        let overall = judge.overall(&session, Codec::G711).mos.unwrap();
+        let overall = judge.overall(&session, NO_BUFFER, Codec::G711).mos.unwrap();
         (changes, overall)
     }
 
@@ -298,11 +380,12 @@ mod tests {
         let mut session = Session::new(1, Wall::default(), [1; 16]);
         session.agree(ms(0), 8000);
         let judge = Judge::default();
-        assert_eq!(judge.overall(&session, Codec::G711), Summary::default());
+        let overall = |session: &Session| judge.overall(session, NO_BUFFER, Codec::G711);
+        assert_eq!(overall(&session), Summary::default());
         for n in 0..12 {
             session.note_received(ms(u64::from(n) * 20), 9, n, u32::from(n) * 160, true);
         }
-        let overall = judge.overall(&session, Codec::G711);
+        let overall = overall(&session);
         assert!(overall.mos.unwrap() > 4.3);
         assert_eq!((overall.received, overall.lost_out), (12, None));
         assert_eq!(judge.latest().mos, None);

@@ -16,6 +16,7 @@ impl Leg {
         scratch: &mut Scratch,
         mut send: impl FnMut(&mut [u8], usize, SocketAddr),
     ) -> Option<Finished> {
+        self.hear_what_waits(now, scratch, &mut send);
         let agreed = self.agreed.as_ref()?;
         let to = sendable(agreed, &self.latch);
         if let Some(step) = self.keys_out.tick() {

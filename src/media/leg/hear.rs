@@ -7,13 +7,41 @@ use super::{Accepted, Leg, Scratch, Sound, sendable, write};
 use crate::audio::{g711, opus};
 use crate::ledger::clock::Mono;
 use crate::media::counters::Reason;
-use crate::media::transcode::Transcoder;
+use crate::media::transcode::{Frame, Transcoder};
 use crate::rtp::outgoing::{Outgoing, Source};
 use crate::rtp::packet::Packet;
 use crate::rtp::telephone_event::TelephoneEvent;
 use crate::sdp::negotiate::{Agreed, Codec};
 
 impl Leg {
+    /// Hands `send` converted packets that waited for one before them, if the stream has paused behind them.
+    pub(super) fn hear_what_waits(
+        &mut self,
+        now: Mono,
+        scratch: &mut Scratch,
+        send: &mut impl FnMut(&mut [u8], usize, SocketAddr),
+    ) {
+        let Some(transcoder) = self.transcoder.as_deref_mut() else {
+            return;
+        };
+        let agreed = self.agreed.as_ref();
+        let to = agreed.and_then(|agreed| sendable(agreed, &self.latch));
+        let is_free = self.player.is_none() && !self.keys_out.is_active();
+        let payload_type = agreed.map_or(0, |agreed| agreed.send_payload_type);
+        let source = Source::Converted(transcoder.number(), transcoder.ssrc());
+        let outgoing = &mut self.outgoing;
+        transcoder.release(Some(now), |frame| {
+            let Some(to) = to.filter(|_| is_free) else {
+                return;
+            };
+            let datagram = &mut scratch.datagram;
+            let written = pass_frame(now, outgoing, source, payload_type, frame, datagram);
+            if let Some(length) = written {
+                send(datagram, length, to);
+            }
+        });
+    }
+
     /// Hands `send` what this leg hears of another's packet (or of its own, as an echo): a datagram, or several or none
     /// where packets are converted; each with the room behind it.
     pub fn hear(
@@ -37,19 +65,10 @@ impl Leg {
         let Scratch { datagram, payload } = scratch;
         let (payload_type, payload, lasts) = match (*sound, transcoder) {
             (Sound::Voice(codec), Some(transcoder)) if codec == transcoder.recipe().from => {
-                let converted = Source::Converted(transcoder.number(), packet.ssrc);
-                return transcoder.take(packet, |frame| {
-                    let stamp = outgoing.relay(
-                        now,
-                        converted,
-                        frame.sequence,
-                        frame.timestamp,
-                        frame.marker,
-                        frame.ticks,
-                    );
-                    let written = stamp.and_then(|stamp| {
-                        write(stamp, agreed.send_payload_type, frame.payload, datagram)
-                    });
+                let source = Source::Converted(transcoder.number(), packet.ssrc);
+                let payload_type = agreed.send_payload_type;
+                return transcoder.take(now, packet, |frame| {
+                    let written = pass_frame(now, outgoing, source, payload_type, frame, datagram);
                     if let Some(length) = written {
                         send(datagram, length, to);
                     }
@@ -68,6 +87,14 @@ impl Leg {
                 lasts(codec, packet.payload),
             ),
             (Sound::Event(event, clock_rate), Some(transcoder)) => {
+                let source = Source::Converted(transcoder.number(), packet.ssrc);
+                let payload_type = agreed.send_payload_type;
+                transcoder.release(None, |frame| {
+                    let written = pass_frame(now, outgoing, source, payload_type, frame, datagram);
+                    if let Some(length) = written {
+                        send(datagram, length, to);
+                    }
+                });
                 let length = pass_event(
                     now, agreed, outgoing, transcoder, packet, event, clock_rate, datagram,
                 )?;
@@ -99,6 +126,26 @@ impl Leg {
         send(datagram, length, to);
         Ok(())
     }
+}
+
+/// Makes a datagram of a converted packet: its length.
+fn pass_frame(
+    now: Mono,
+    outgoing: &mut Outgoing,
+    source: Source,
+    payload_type: u8,
+    frame: Frame<'_>,
+    datagram: &mut [u8],
+) -> Option<usize> {
+    let Frame {
+        sequence,
+        timestamp,
+        marker,
+        ticks,
+        payload,
+    } = frame;
+    let stamp = outgoing.relay(now, source, sequence, timestamp, marker, ticks)?;
+    write(stamp, payload_type, payload, datagram)
 }
 
 /// A telephone event among converted voice: with its place in the converted stream, and the listener's number and clock.

@@ -35,6 +35,20 @@ impl Leg {
         self.played
     }
 
+    /// Makes a packet of a payload that is there already, as [`Leg::speak`] does.
+    pub fn speak_as_is(
+        &mut self,
+        now: Mono,
+        number: u64,
+        payload: &[u8],
+        ticks: u32,
+        scratch: &mut Scratch,
+    ) -> Option<(usize, SocketAddr)> {
+        let room = scratch.payload_mut().get_mut(..payload.len())?;
+        room.copy_from_slice(payload);
+        self.speak(now, number, payload.len(), ticks, scratch)
+    }
+
     /// Makes a packet of the first `bytes` of the payload in `scratch`, which lasts `ticks`: its length there, and where to send it.
     pub fn speak(
         &mut self,

@@ -2,6 +2,7 @@
 
 use crate::audio::dtmf_detect::ToneListener;
 use crate::audio::g711;
+use crate::audio::voice::{Decoder, most_samples};
 use crate::rtp::packet::Packet;
 use crate::sdp::codec::Codec;
 
@@ -11,17 +12,20 @@ pub struct Tones {
     listener: ToneListener,
     /// The stream and the timestamp that comes next.
     next: Option<(u32, u32)>,
+    /// For codecs that no table decodes: to 8 kHz. Made by the signalling task for legs that need it.
+    decoder: Option<Box<Decoder>>,
 }
 
 impl Tones {
-    /// Hears a packet of voice; a key that it completes. G.711 only: a table decodes it, and other codecs are used by far
-    /// sides that know telephone-event.
+    /// Decodes by this from now on; gives back what it replaces.
+    pub fn decode_by(&mut self, decoder: Option<Box<Decoder>>) -> Option<Box<Decoder>> {
+        self.listener.interrupt();
+        self.next = None;
+        std::mem::replace(&mut self.decoder, decoder)
+    }
+
+    /// Hears a packet of voice; a key that it completes. Nothing is heard in a codec that there is no decoder for.
     pub fn hear(&mut self, packet: &Packet<'_>, codec: Codec) -> Option<char> {
-        let table = match codec {
-            Codec::Pcmu => &g711::ULAW_TO_LINEAR,
-            Codec::Pcma => &g711::ALAW_TO_LINEAR,
-            Codec::G722 | Codec::Opus => return None,
-        };
         let expected = match self.next {
             Some((ssrc, next)) if ssrc == packet.ssrc => Some(next),
             _ => None,
@@ -31,24 +35,46 @@ impl Tones {
             // Late: what came after it was heard.
             return None;
         }
-        if expected.is_none() || ahead > LOST {
+        if expected.is_none() || ahead > codec.clock_rate() / LOST {
             self.listener.interrupt();
         }
-        let length = packet.payload.len() as u32;
-        self.next = Some((packet.ssrc, packet.timestamp.wrapping_add(length)));
-        let samples = packet.payload.iter();
-        self.listener
-            .hear(samples.map(|code| table[usize::from(*code)]))
+        let by_table = |table: &'static [i16; 256]| {
+            let samples = packet.payload.iter();
+            samples.map(|code| table[usize::from(*code)])
+        };
+        let (length, key) = match codec {
+            Codec::Pcmu => {
+                let samples = by_table(&g711::ULAW_TO_LINEAR);
+                (samples.len(), self.listener.hear(samples))
+            }
+            Codec::Pcma => {
+                let samples = by_table(&g711::ALAW_TO_LINEAR);
+                (samples.len(), self.listener.hear(samples))
+            }
+            Codec::G722 | Codec::Opus => {
+                let decoder = self.decoder.as_mut().filter(|one| one.codec() == codec)?;
+                let mut room = [0i16; most_samples(RATE)];
+                let length = decoder.decode(packet.payload, &mut room);
+                let samples = room.iter().take(length).copied();
+                (length, self.listener.hear(samples))
+            }
+        };
+        let ticks = length as u32 * (codec.clock_rate() / RATE);
+        self.next = Some((packet.ssrc, packet.timestamp.wrapping_add(ticks)));
+        key
     }
 }
 
-/// Samples that may be missing within a press: two packets. More is a pause that a far side does not send.
-const LOST: u32 = 320;
+/// The rate that is listened at, in hertz.
+const RATE: u32 = 8_000;
+/// What may be missing within a press, as a part of a second: two packets. More is a pause that a far side does not send.
+const LOST: u32 = 25;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audio::tone;
+    use crate::audio::voice::Encoder;
 
     fn packets(frequencies: &[f64]) -> Vec<Vec<u8>> {
         let sound = tone::tone(frequencies, -6.0, 200);
@@ -86,10 +112,32 @@ mod tests {
     }
 
     #[test]
-    fn other_codecs_are_not_listened_to() {
-        let mut tones = Tones::default();
-        for payload in packets(&[697.0, 1209.0]) {
-            assert_eq!(tones.hear(&packet(0, &payload), Codec::G722), None);
+    fn every_codec_is_listened_to_once_it_is_decoded() {
+        for codec in Codec::ALL {
+            let mut tones = Tones::default();
+            let mut encoder = Encoder::new(codec, 8_000).unwrap();
+            let mut hear = |tones: &mut Tones, from: u32| {
+                let mut told = String::new();
+                let mut at = from;
+                for key in [[697.0, 1209.0], [852.0, 1336.0], [941.0, 1633.0]] {
+                    let mut sound = tone::tone(&key, -12.0, 80);
+                    sound.extend([0; 640]);
+                    for samples in sound.chunks(160) {
+                        let mut bytes = [0; 400];
+                        let length = encoder.encode(samples, &mut bytes);
+                        told.extend(tones.hear(&packet(at, &bytes[..length]), codec));
+                        at = at.wrapping_add(codec.clock_rate() / 50);
+                    }
+                }
+                told
+            };
+            let by_table = matches!(codec, Codec::Pcmu | Codec::Pcma);
+            let told = hear(&mut tones, 0);
+            assert_eq!(told, if by_table { "18D" } else { "" }, "{codec}");
+            let decoder = Box::new(Decoder::new(codec, 8_000).unwrap());
+            assert!(tones.decode_by(Some(decoder)).is_none());
+            assert_eq!(hear(&mut tones, 1 << 30), "18D", "{codec}");
+            assert!(tones.decode_by(None).is_some());
         }
     }
 }

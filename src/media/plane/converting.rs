@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::Plane;
 use super::placing::HeardBy;
 use crate::audio::clip::Clip;
+use crate::audio::voice::Decoder;
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::media::command::Order;
 use crate::media::load::Effort;
 use crate::media::transcode::{Recipe, Transcoder};
-use crate::sdp::negotiate::Agreed;
+use crate::sdp::negotiate::{Agreed, Codec};
 
 /// What is known of a leg's sound.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Sound {
     agreed: Option<Agreed>,
     /// What it was last told to hear through.
     recipe: Option<Recipe>,
+    /// In which codec keys are listened for, through a decoder.
+    listened_to: Option<Codec>,
     /// What it was last told to play.
     clip: Option<Arc<Clip>>,
 }
@@ -35,6 +38,7 @@ impl Plane {
         place.codec = Some(agreed.codec);
         place.sound.agreed = Some(agreed.clone());
         let clip = place.sound.clip.clone();
+        self.listen_for_tones(leg, &agreed);
         self.order(leg, Order::Agree(now, agreed));
         self.have_encoded(leg, clip.as_ref());
         let heard_by = self.places.get(&leg).map(|place| place.heard_by());
@@ -56,6 +60,29 @@ impl Plane {
         if let Some(bridge) = bridge.filter(|bridge| self.bridges.needs_room(*bridge)) {
             self.seat_all(bridge);
         }
+    }
+
+    /// A leg that tells keys by tones only, in a codec that no table decodes, is listened to through a decoder.
+    fn listen_for_tones(&mut self, leg: LegId, agreed: &Agreed) {
+        let codec = agreed.codec;
+        let is_needed =
+            agreed.telephone_event.is_none() && matches!(codec, Codec::G722 | Codec::Opus);
+        let wanted = is_needed.then_some(codec);
+        let Some(place) = self.places.get_mut(&leg) else {
+            return;
+        };
+        if place.sound.listened_to == wanted {
+            return;
+        }
+        place.sound.listened_to = wanted;
+        let decoder = match wanted.map(|codec| Decoder::new(codec, 8_000)).transpose() {
+            Ok(decoder) => decoder.map(Box::new),
+            Err(error) => {
+                tracing::error!(%leg, %error, "keys are not heard: no decoder");
+                None
+            }
+        };
+        self.order(leg, Order::Listen(decoder));
     }
 
     /// Makes what `listener` needs to hear `speaker`, unless it has it.

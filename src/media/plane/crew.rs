@@ -34,8 +34,10 @@ struct Hand {
     reports: Consumer<Report>,
     /// There are commands that the worker has not been woken for.
     news: Cell<bool>,
-    /// What did not fit into `commands`, in order.
+    /// What is not in `commands` yet, in order.
     backlog: VecDeque<Command>,
+    /// Some of that had no room.
+    lags: bool,
     /// Slots used before and free again.
     free: Vec<u32>,
     /// Slots never used begin here.
@@ -148,7 +150,7 @@ impl Crew {
         }
     }
 
-    /// Sends an order to the leg in a slot.
+    /// Has an order for the leg in a slot sent at the next [`Crew::flush`].
     pub fn order(&mut self, worker: usize, slot: u32, order: Order) {
         if let Some(hand) = self.hands.get_mut(worker) {
             hand.push(Command { slot, order });
@@ -163,7 +165,8 @@ impl Crew {
         }
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room: a worker sees all of it or nothing, so that it never works, or beats, with
+    /// half of a change.
     pub fn flush(&mut self) {
         for hand in &mut self.hands {
             hand.flush();
@@ -279,6 +282,7 @@ impl Hand {
             reports,
             news: Cell::new(false),
             backlog: VecDeque::new(),
+            lags: false,
             free: Vec::new(),
             fresh: 0,
             free_rooms: Vec::new(),
@@ -294,24 +298,8 @@ impl Hand {
     }
 
     fn push(&mut self, command: Command) {
-        if !self.is_running() {
-            return;
-        }
-        let Some(commands) = &mut self.commands else {
-            return;
-        };
-        let left = if self.backlog.is_empty() {
-            match commands.push(command) {
-                Ok(()) => None,
-                Err(rtrb::PushError::Full(command)) => Some(command),
-            }
-        } else {
-            Some(command)
-        };
-        if let Some(command) = left {
+        if self.is_running() && self.commands.is_some() {
             self.backlog.push_back(command);
-            self.shared.starved.store(true, Ordering::SeqCst);
-            self.news.set(true);
         }
     }
 
@@ -322,14 +310,17 @@ impl Hand {
         if self.backlog.is_empty() {
             return;
         }
-        while let Some(command) = self.backlog.pop_front() {
-            if let Err(rtrb::PushError::Full(command)) = commands.push(command) {
-                self.backlog.push_front(command);
-                self.shared.starved.store(true, Ordering::SeqCst);
-                break;
-            }
+        let count = self.backlog.len().min(commands.slots());
+        if let Ok(chunk) = commands.write_chunk_uninit(count) {
+            chunk.fill_from_iter(self.backlog.drain(..count));
         }
-        self.news.set(true);
+        // What had no room at first has waited for long enough, whatever it is.
+        if std::mem::replace(&mut self.lags, !self.backlog.is_empty()) || self.lags {
+            self.news.set(true);
+        }
+        if self.lags {
+            self.shared.starved.store(true, Ordering::SeqCst);
+        }
     }
 }
 

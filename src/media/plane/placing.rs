@@ -45,6 +45,8 @@ struct Transit {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum HeardBy {
     Nobody,
+    /// Nobody yet: who is to hear it is on the way.
+    Soon,
     Itself,
     Leg(LegId),
     /// All in a room.
@@ -185,8 +187,16 @@ impl Plane {
             }
             self.convert(leg, partner);
         }
+        let bridge = self.bridges.of(leg);
+        if bridge.is_some() && port.link == Link::Nobody {
+            // What came meanwhile waits until it is said below who hears it.
+            port.link = Link::Coming;
+            if let Some(place) = self.places.get_mut(&leg) {
+                place.heard_by = HeardBy::Soon;
+            }
+        }
         self.crew.order(to, slot, Order::Insert(port));
-        if let Some(bridge) = self.bridges.of(leg) {
+        if let Some(bridge) = bridge {
             self.relink(bridge);
         }
     }
@@ -236,8 +246,8 @@ impl Plane {
             self.set_heard_by(second, HeardBy::Leg(first));
             return;
         }
-        self.set_heard_by(first, HeardBy::Nobody);
-        self.set_heard_by(second, HeardBy::Nobody);
+        self.set_heard_by(first, HeardBy::Soon);
+        self.set_heard_by(second, HeardBy::Soon);
         if home != other {
             self.send_to_worker(second, home);
         }
@@ -247,6 +257,7 @@ impl Plane {
     pub(super) fn set_heard_by(&mut self, leg: LegId, heard_by: HeardBy) {
         let link = match heard_by {
             HeardBy::Nobody => Link::Nobody,
+            HeardBy::Soon => Link::Coming,
             HeardBy::Itself => Link::Echo,
             // A seat is given with its order.
             HeardBy::Room(_) => return,
@@ -268,7 +279,8 @@ impl Plane {
         }
     }
 
-    /// Sends a leg to another worker. Nobody hears it, and it hears nobody, until it has arrived.
+    /// Sends a leg to another worker. Nobody hears it, and it hears nobody, until it has arrived; what it says meanwhile is
+    /// kept.
     pub(super) fn send_to_worker(&mut self, leg: LegId, to: usize) {
         let Some(place) = self.places.get_mut(&leg) else {
             return;

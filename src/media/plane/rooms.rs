@@ -8,6 +8,7 @@ use crate::call::media::Role;
 use crate::ledger::id::{BridgeId, LegId};
 use crate::media::command::Order;
 use crate::media::room::Room;
+use crate::media::room::broadcast::Broadcast;
 use crate::media::room::seat::Seat;
 use crate::sdp::codec::Codec;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct RoomPlace {
     pub(super) worker: usize,
     slot: u32,
     rate_hz: u32,
+    /// The codecs that are encoded once for all who only listen.
+    shared: [bool; Codec::ALL.len()],
 }
 
 /// What a leg's seat was made for.
@@ -104,6 +107,32 @@ impl Plane {
                 }
             }
         }
+        self.share(bridge);
+    }
+
+    /// Has each codec encoded once that enough legs of a bridge speak, for those of them who only listen.
+    fn share(&mut self, bridge: BridgeId) {
+        let members = self.bridges.members(bridge);
+        let Some(room) = self.rooms.get_mut(&bridge) else {
+            return;
+        };
+        for (codec, shared) in Codec::ALL.into_iter().zip(&mut room.shared) {
+            let speak = |leg: &&LegId| {
+                let place = self.places.get(leg);
+                place.is_some_and(|place| place.codec == Some(codec))
+            };
+            if *shared || members.iter().filter(speak).count() < ENOUGH {
+                continue;
+            }
+            match Broadcast::new(codec, room.rate_hz) {
+                Ok(broadcast) => {
+                    *shared = true;
+                    let order = Order::Share(Box::new(broadcast));
+                    self.crew.order(room.worker, room.slot, order);
+                }
+                Err(error) => tracing::error!(%error, %codec, "each listener is encoded for"),
+            }
+        }
     }
 
     /// A bridge is mixed no more.
@@ -154,6 +183,7 @@ impl Plane {
             worker,
             slot,
             rate_hz,
+            shared: Default::default(),
         };
         self.crew.order(worker, slot, Order::OpenRoom(made));
         self.rooms.insert(bridge, place);
@@ -170,5 +200,7 @@ impl Plane {
 
 /// The rate of a room in which all speak G.711.
 const NARROW: u32 = 8_000;
+/// Legs of one codec in a room, from which on some of them may listen at once.
+const ENOUGH: usize = 3;
 /// The rate of any other.
 const WIDE: u32 = 16_000;

@@ -1,10 +1,16 @@
 //! A leg's seat in a room: what it says comes through a jitter buffer and a decoder, what it hears goes through an encoder.
 
+use std::time::Duration;
+
+use super::broadcast::Broadcast;
 use crate::audio::concealment::Concealer;
+use crate::audio::crossfade;
 use crate::audio::pace::{self, Care};
 use crate::audio::voice::{Decoder, Encoder, VoiceError, most_samples};
 use crate::call::media::Role;
 use crate::ledger::clock::Mono;
+use crate::media::recent::Recent;
+use crate::rtp::jitter_buffer::Tally;
 use crate::rtp::jitter_buffer::{Arrived, JitterBuffer, Kept, Pace, Take};
 use crate::rtp::packet::Packet;
 use crate::sdp::codec::Codec;
@@ -33,6 +39,21 @@ pub struct Seat {
     waiting: usize,
     /// Tells its packets from what else is made for the leg.
     number: Option<u64>,
+    /// For so many beats it has said nothing and heard what all do.
+    listens: u32,
+    /// It hears what is encoded for all.
+    shares: bool,
+    /// Packets of the buffer that were told as too late.
+    told_late: u64,
+}
+
+/// How a seat's buffer does.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Buffered {
+    /// Packets that came too late to be played, since this was last asked.
+    pub late: u64,
+    /// How long after the fastest packets' arrival sound is played.
+    pub delay: Duration,
 }
 
 impl Seat {
@@ -64,6 +85,9 @@ impl Seat {
             heard: vec![0; frame + most_samples(rate_hz)].into_boxed_slice(),
             waiting: 0,
             number: None,
+            listens: 0,
+            shares: false,
+            told_late: 0,
         })
     }
 
@@ -96,8 +120,34 @@ impl Seat {
     pub fn succeed(&mut self, before: &mut Seat) {
         if self.buffer.clock_rate() == before.buffer.clock_rate() {
             std::mem::swap(&mut self.buffer, &mut before.buffer);
+            std::mem::swap(&mut self.told_late, &mut before.told_late);
         }
         self.number = before.number;
+        self.filled = carry(
+            &before.ahead[..before.filled],
+            before.rate_hz,
+            &mut self.ahead,
+            self.rate_hz,
+        );
+        self.waiting = carry(
+            &before.heard[..before.waiting],
+            before.rate_hz,
+            &mut self.heard,
+            self.rate_hz,
+        );
+    }
+
+    /// The leg was heard without a room until `now`: its sound goes on from there.
+    pub fn prime(&mut self, now: Mono, recent: &Recent) {
+        for (codec, payload) in recent.packets(now) {
+            let Some(decoder) = self.decoders.iter_mut().find(|d| d.codec() == codec) else {
+                continue;
+            };
+            let length = decoder.decode(payload, &mut self.ahead);
+            if codec != Codec::Opus {
+                self.concealer.heard(&mut self.ahead[..length]);
+            }
+        }
     }
 
     /// The leg said something; `false`: it came too late, or is nothing that can be kept.
@@ -134,6 +184,78 @@ impl Seat {
         Some((packet, codec))
     }
 
+    /// Is to hear what another has said here and nobody has heard yet.
+    pub fn hear_rest_of(&mut self, other: &Seat) {
+        let rest = &other.ahead[..other.filled];
+        let room = self.heard.get_mut(self.waiting..).unwrap_or_default();
+        let length = rest.len().min(room.len());
+        room[..length].copy_from_slice(&rest[..length]);
+        self.waiting += length;
+    }
+
+    /// What the leg itself has said and nobody has heard is heard otherwise.
+    pub fn forget_rest(&mut self) {
+        self.filled = 0;
+    }
+
+    /// Encodes what is left to hear, in packets as short as need be, filled up to whole milliseconds (with Opus to ten of
+    /// them): each one's bytes in `payload`, and its length in ticks.
+    pub fn encode_rest(&mut self, payload: &mut [u8]) -> Option<(usize, u32)> {
+        let milli = self.rate_hz as usize / 1000;
+        let left = self.waiting.div_ceil(milli);
+        let packet_ms = match (left, self.codec) {
+            (0, _) => return None,
+            (1..=10, Codec::Opus) => 10,
+            (_, Codec::Opus) => 20,
+            (left, _) => left.min(60),
+        };
+        let samples = packet_ms * milli;
+        if let Some(short) = self.heard.get_mut(self.waiting..samples) {
+            short.fill(0);
+            self.waiting = samples;
+        }
+        self.encode(packet_ms as u32, payload)
+    }
+
+    /// How its buffer does.
+    pub fn buffered(&mut self, now: Mono) -> Buffered {
+        let Tally {
+            late, overflowed, ..
+        } = self.buffer.tally();
+        let all = late + overflowed;
+        let new = all.saturating_sub(self.told_late);
+        self.told_late = all;
+        let delay = self.buffer.delay_micros(now, self.ticks(self.filled));
+        Buffered {
+            late: new,
+            delay: Duration::from_micros(u64::try_from(delay).unwrap_or(0)),
+        }
+    }
+
+    /// Changes Opus's effort, 0 to 10.
+    pub fn set_complexity(&mut self, complexity: u8) {
+        self.encoder.set_complexity(complexity);
+    }
+
+    /// Whether it hears this beat what is encoded for all: it does when it has said nothing for a while, from a moment on in
+    /// which nobody says anything (`is_silent`), so that the change of encoders is not heard; after [`LONG`] at the latest.
+    pub fn shares(&mut self, hears_all: bool, is_silent: bool, shared: &mut Broadcast) -> bool {
+        if !hears_all {
+            if self.shares {
+                self.encoder.follow(shared.encoder());
+            }
+            (self.listens, self.shares) = (0, false);
+            return false;
+        }
+        self.listens = self.listens.saturating_add(1);
+        let may = self.listens >= LONG || (is_silent && self.listens >= A_WHILE);
+        if may && !self.shares {
+            shared.take_over(&self.encoder);
+            (self.shares, self.waiting) = (true, 0);
+        }
+        self.shares
+    }
+
     /// Gets the 20 ms that are said now.
     pub fn pull(&mut self, now: Mono) {
         let frame = self.sound.len();
@@ -155,6 +277,11 @@ impl Seat {
         &self.sound
     }
 
+    /// Whether that was put into the sum.
+    pub fn is_in_sum(&self) -> bool {
+        self.role == Role::Member && self.speaks()
+    }
+
     /// Whether that is more than silence.
     pub fn speaks(&self) -> bool {
         self.hangover > 0
@@ -166,7 +293,7 @@ impl Seat {
         if self.waiting + frame > self.heard.len() {
             self.waiting = 0;
         }
-        let own = (self.role == Role::Member && self.hangover > 0).then_some(&*self.sound);
+        let own = self.is_in_sum().then_some(&*self.sound);
         if let Some(out) = self.heard.get_mut(self.waiting..self.waiting + frame) {
             mix(own, out);
             self.waiting += frame;
@@ -183,11 +310,6 @@ impl Seat {
         self.heard.copy_within(samples..self.waiting, 0);
         self.waiting -= samples;
         (bytes > 0).then(|| (bytes, self.codec.clock_rate() / 1000 * packet_ms))
-    }
-
-    /// Changes Opus's effort, 0 to 10.
-    pub fn set_complexity(&mut self, complexity: u8) {
-        self.encoder.set_complexity(complexity);
     }
 
     /// Forgets what was to be heard: the leg hears something else.
@@ -271,12 +393,29 @@ impl Seat {
     }
 }
 
+/// Takes sound over from a room of another rate: roughly, as it is a few milliseconds at most.
+fn carry(sound: &[i16], from_hz: u32, room: &mut [i16], to_hz: u32) -> usize {
+    let (from, to) = (from_hz as usize, to_hz.max(1) as usize);
+    let length = (sound.len() * to / from.max(1)).min(room.len());
+    for (n, place) in room.iter_mut().take(length).enumerate() {
+        let (whole, part) = (n * from / to, n * from % to);
+        let now = sound.get(whole).copied().unwrap_or(0);
+        let next = sound.get(whole + 1).copied().unwrap_or(now);
+        *place = crossfade::between(now, next, part as f32 / to as f32);
+    }
+    length
+}
+
 /// Packets that a seat keeps at most: a second of 20 ms each.
 const PACKETS: usize = 50;
 /// The peak of sound that is more than a line's noise (-60 dB of full scale).
 const AUDIBLE: u16 = 33;
 /// Beats for which silence after sound still counts as sound.
 const HANGOVER: u32 = 10;
+/// Beats without a word after which a leg may hear what is encoded for all: a second.
+const A_WHILE: u32 = 50;
+/// The same, whoever speaks: ten seconds.
+const LONG: u32 = 500;
 
 #[cfg(test)]
 mod tests;

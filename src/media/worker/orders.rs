@@ -36,12 +36,25 @@ impl Worker {
 
     pub(super) fn carry_out(&mut self, slot: u32, order: Order) -> io::Result<()> {
         let order = match order {
-            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) => {
+            Order::OpenRoom(_) | Order::CloseRoom | Order::Announce(_) | Order::Share(_) => {
                 return self.carry_out_in_room(slot, order);
             }
             Order::Link(Link::To(listener)) => {
                 self.play_out(slot, listener);
                 Order::Link(Link::To(listener))
+            }
+            Order::Sit(mut seat) => {
+                let now = self.now();
+                let port = self.ports.get(slot as usize).and_then(Option::as_ref);
+                if let Some(port) = port.filter(|port| port.seat.is_none()) {
+                    seat.prime(now, &port.recent);
+                }
+                seat.set_complexity(self.effort.complexity());
+                Order::Sit(seat)
+            }
+            Order::Transcode(Some(mut transcoder)) => {
+                transcoder.set_complexity(self.effort.complexity());
+                Order::Transcode(Some(transcoder))
             }
             order => order,
         };
@@ -77,6 +90,8 @@ impl Worker {
         if let Some(left) = left {
             self.reports.give_back(left, &self.shared.counters);
         }
+        let token = media_token(port.generation, slot);
+        self.take_held(token);
         self.list_for_beats(slot)
     }
 
@@ -89,6 +104,7 @@ impl Worker {
             Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
             Order::Reports(socket) => Report::SpentSocket(socket),
             Order::Transcode(Some(transcoder)) => Report::SpentTranscoder(transcoder),
+            Order::Listen(Some(decoder)) => Report::SpentListener(decoder),
             _ => return Ok(()),
         };
         self.reports.give_back(left, &self.shared.counters);
@@ -120,8 +136,12 @@ impl Worker {
         self.list_for_beats(slot)
     }
 
-    /// Passes on what the port's last worker took from its socket and did not work off.
+    /// Passes on what was read from the port's socket before it could be: by its last worker, or before its listener had
+    /// come. Nothing while that is still so.
     pub(super) fn take_held(&mut self, token: u64) {
+        if port_of(&mut self.ports, token).is_none_or(|port| port.keeps()) {
+            return;
+        }
         let mut number = 0;
         while let Some(port) = port_of(&mut self.ports, token)
             && let Some((from, length)) = port.held.copy(number, &mut self.datagram)

@@ -41,13 +41,11 @@ impl Worker {
         if port.leaves && is_of_reports(token) {
             return;
         }
-        if port.leaves {
-            // Its next worker passes it on.
+        if port.keeps() && !is_of_reports(token) {
             let datagram = self.datagram.get(..length).unwrap_or_default();
-            if !port.held.keep(from, datagram) {
-                counters.drop(Reason::Unheard);
+            if hold(port, from, datagram, counters) {
+                return;
             }
-            return;
         }
         counters.received.count();
         if length == self.datagram.len() {
@@ -90,8 +88,11 @@ impl Worker {
             }
             return;
         }
+        if let (Sound::Voice(codec), Link::To(_)) = (accepted.sound, port.link) {
+            port.recent.note(now, codec, accepted.packet.payload);
+        }
         let listener = match port.link {
-            Link::Nobody => None,
+            Link::Nobody | Link::Coming => None,
             Link::Echo => Some(slot),
             Link::To(listener) => Some(listener),
         };
@@ -122,8 +123,13 @@ impl Worker {
                 counters,
             );
         });
+        let waits = !listener.beats && listener.leg.wants_beats();
         if let Err(reason) = heard {
             counters.drop(reason);
+        }
+        // A converted packet waits for the one before it, but not for ever.
+        if waits && self.list_for_beats(heard_in).is_err() {
+            self.shared.counters.drop(Reason::SendFailed);
         }
     }
 }
@@ -145,6 +151,16 @@ pub(super) fn send(
         }
         Err(reason) => counters.drop(reason),
     }
+}
+
+/// Keeps a datagram that is passed on by the port's next worker, or when its listener has come; `false`: there is no room, and
+/// the leg has it for itself.
+fn hold(port: &mut MediaPort, from: SocketAddr, datagram: &[u8], counters: &Counters) -> bool {
+    let is_kept = port.held.keep(from, datagram);
+    if !is_kept && port.leaves {
+        counters.drop(Reason::Unheard);
+    }
+    is_kept || port.leaves
 }
 
 fn copy_to_tap(port: &mut MediaPort, now: Mono, accepted: &Accepted<'_>) {

@@ -25,6 +25,13 @@ impl Worker {
             let Some(port) = port.as_deref_mut().filter(|port| !port.leaves) else {
                 continue;
             };
+            match &mut port.seat {
+                Some(seat) => {
+                    let buffered = seat.buffered(now);
+                    port.stream.note_buffer(buffered.late, Some(buffered.delay));
+                }
+                None => port.stream.note_buffer(0, None),
+            }
             if let Some(change) = port.stream.judge(now) {
                 let latest = port.stream.latest();
                 if change == Change::Poor {

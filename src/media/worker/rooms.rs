@@ -7,9 +7,8 @@ use super::{Worker, media_token};
 use crate::ledger::clock::Mono;
 use crate::media::command::{Order, Report};
 use crate::media::counters::{Counters, Reason};
-use crate::media::leg::{Accepted, Sound};
 use crate::media::port::MediaPort;
-use crate::media::room::Room;
+use crate::media::room::{Room, parting};
 
 impl Worker {
     pub(super) fn carry_out_in_room(&mut self, slot: u32, order: Order) -> io::Result<()> {
@@ -28,6 +27,10 @@ impl Worker {
                 self.open_rooms -= 1;
                 Report::ClosedRoom(slot, room)
             }),
+            (Order::Share(broadcast), Some(room)) => {
+                room.share(broadcast).map(Report::SpentBroadcast)
+            }
+            (Order::Share(broadcast), None) => Some(Report::SpentBroadcast(broadcast)),
             (Order::Announce(clip), Some(room)) => room.announce(clip).map(Report::SpentClip),
             (Order::Announce(clip), None) => Some(Report::Announced(slot, clip)),
             _ => None,
@@ -41,49 +44,32 @@ impl Worker {
         Ok(())
     }
 
-    /// What a leg said and its room did not play yet is heard by whom it is linked to from now on.
+    /// What a leg said and heard in its room is played to its end, for it and for whom it is linked to from now on.
     pub(super) fn play_out(&mut self, slot: u32, listener: u32) {
         let now = self.now();
-        let port = self.ports.get_mut(slot as usize).and_then(Option::as_mut);
-        let Some((leg, mut seat)) = port.and_then(|port| Some((port.leg.id(), port.seat.take()?)))
-        else {
-            return;
-        };
-        if let Some(port) = self
-            .ports
-            .get_mut(listener as usize)
-            .and_then(Option::as_mut)
-        {
-            while let Some((packet, codec)) = seat.drain() {
-                let accepted = Accepted {
-                    leg,
-                    packet,
-                    sound: Sound::Voice(codec),
-                    first: false,
-                    key: None,
-                };
-                let token = media_token(port.generation, listener);
-                let MediaPort {
-                    leg,
-                    socket,
-                    stream,
-                    ..
-                } = &mut **port;
-                let (io, counters) = (&mut self.io, &self.shared.counters);
-                // What the listener cannot hear now it would not have heard in the room either.
-                let _heard = leg.hear(now, &accepted, &mut self.scratch, |room, length, to| {
-                    send(
-                        io,
-                        now,
-                        token,
-                        (stream, socket),
-                        (room, length),
-                        to,
-                        counters,
-                    );
-                });
-            }
-        }
+        let Worker {
+            ports,
+            scratch,
+            shared,
+            io,
+            ..
+        } = self;
+        let legs = (slot, listener);
+        let seat = parting::play_out(now, ports, legs, scratch, |door, room, length, to| {
+            let (slot, generation, stream, socket) = door;
+            let token = media_token(generation, slot);
+            let counters = &shared.counters;
+            send(
+                io,
+                now,
+                token,
+                (stream, socket),
+                (room, length),
+                to,
+                counters,
+            );
+        });
+        let Some(seat) = seat else { return };
         self.reports
             .give_back(Report::SpentSeat(seat), &self.shared.counters);
     }

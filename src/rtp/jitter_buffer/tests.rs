@@ -1,3 +1,5 @@
+mod recorded;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -189,8 +189,8 @@ impl Reception {
 
 /// Later than the quickest by this much a packet is as good as lost.
 const LATE: Duration = Duration::from_millis(200);
-/// How long the quickest way is remembered, at least.
-const FLOOR: Duration = Duration::from_secs(10);
+/// How long the quickest way is remembered, at least. A delay that stays is one that jitter buffers follow within seconds.
+const FLOOR: Duration = Duration::from_secs(2);
 /// A change of delay beyond this is a new beginning.
 const STEP: Duration = Duration::from_secs(2);
 
