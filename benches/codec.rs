@@ -12,7 +12,8 @@ use vats::audio::mix::Mix;
 use vats::audio::resample::stream::Resampler;
 use vats::audio::voice::Encoder;
 use vats::audio::wav;
-use vats::media::transcode::{Recipe, Transcoder};
+use vats::ledger::clock::Mono;
+use vats::media::transcode::{Frame, Recipe, Transcoder};
 use vats::rtp::packet::Packet;
 use vats::rtp::srtp::{LONGEST_MATERIAL, MasterKey, Mki, Protect, Suite, Unprotect};
 use vats::sdp::negotiate::Codec;
@@ -79,10 +80,11 @@ fn converting(criterion: &mut Criterion) {
                     ssrc: 1,
                     payload: &payloads[number as usize % payloads.len()],
                 };
+                let at = Mono::from_micros(u64::from(number) * 20_000);
                 number = number.wrapping_add(1);
                 let mut made = 0;
                 transcoder
-                    .take(&packet, |frame| made += frame.payload.len())
+                    .take(at, &packet, |frame: Frame<'_>| made += frame.payload.len())
                     .unwrap();
                 made
             });

@@ -187,6 +187,17 @@ pub enum Link {
     Coming,
 }
 
+impl Link {
+    /// The slot of whoever hears the leg in `slot`.
+    pub fn listener(self, slot: u32) -> Option<u32> {
+        match self {
+            Link::Nobody | Link::Coming => None,
+            Link::Echo => Some(slot),
+            Link::To(listener) => Some(listener),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

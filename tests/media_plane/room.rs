@@ -71,8 +71,9 @@ impl Talker {
             .iter()
             .flat_map(|(.., s)| s.clone())
             .collect();
-        // Of each 40 ms, the middle one: a machine that stands still for a moment breaks a tone, but not everywhere.
-        let pieces = all.chunks_exact(320);
+        // The middle one of all 50 ms, in which the tones have whole turns: a machine that stands still for a moment breaks
+        // a tone, but not everywhere.
+        let pieces = all.chunks_exact(400);
         let mut levels: Vec<f64> = pieces
             .map(|piece| goertzel::level_dbfs(piece, hertz))
             .collect();

@@ -91,12 +91,7 @@ impl Worker {
         if let (Sound::Voice(codec), Link::To(_)) = (accepted.sound, port.link) {
             port.recent.note(now, codec, accepted.packet.payload);
         }
-        let listener = match port.link {
-            Link::Nobody | Link::Coming => None,
-            Link::Echo => Some(slot),
-            Link::To(listener) => Some(listener),
-        };
-        let listener = listener.and_then(|slot| {
+        let listener = port.link.listener(slot).and_then(|slot| {
             let port = self.ports.get_mut(slot as usize)?.as_mut()?;
             Some((slot, port))
         });
