@@ -18,7 +18,7 @@ use vats::ledger::journal::{Entry, RecordingKind, RecordingRecord};
 use vats::store::journal::{Flushed, Journal};
 use vats::store::sqlite::SqliteStore;
 use vats::store::{Clock, Store};
-use vats::switch::handle::{Ask, Census, Handle, OperatorView, Views};
+use vats::switch::handle::{Ask, Census, Handle, Metrics, OperatorView, Views};
 
 struct Pbx {
     folder: tempfile::TempDir,
@@ -163,6 +163,7 @@ async fn switch(mut asks: mpsc::Receiver<Ask>) {
                 reply.send(Err("No such destination".to_owned())).unwrap()
             }
             Ask::Census { reply } => reply.send(Census::default()).unwrap(),
+            Ask::Measure { reply } => reply.send(Metrics::default()).unwrap(),
             Ask::Unban { reply, .. } => reply.send(false).unwrap(),
             // Not asked for here.
             Ask::PauseRecording { reply, .. } => drop(reply),

@@ -95,6 +95,20 @@ async fn a_leg_that_loses_a_tenth_is_told_once_and_kept_as_bad() {
     assert!(quality["loss_out"].as_f64().unwrap() < 1.0, "{quality}");
     assert_eq!(quality["srtp"], Value::Null);
     assert!(pbx.log().contains("a leg sounds bad: MOS 3."));
+    let (status, page) = pbx.fetch("/metrics").await;
+    let page = String::from_utf8(page).unwrap();
+    assert_eq!(status, 200, "{page}");
+    for line in [
+        "vats_calls 0",
+        "vats_media_poor_total 1",
+        "vats_leg_mos_bucket{le=\"3.50\"} 1",
+        "vats_leg_mos_count 1",
+    ] {
+        assert!(
+            page.lines().any(|written| written == line),
+            "{line}\n{page}"
+        );
+    }
 }
 
 /// What a media thread tells of its legs when it is asked, without being held up.

@@ -11,6 +11,7 @@ mod doors;
 mod error;
 mod file_body;
 mod health;
+mod metrics;
 mod missed;
 mod openapi;
 mod query;
@@ -126,6 +127,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Api>)> {
     vec![
         ("/health/live", get(health::live)),
         ("/health/ready", get(health::ready)),
+        ("/metrics", get(metrics::page)),
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/calls", get(calls::list).post(calls::originate)),
         ("/api/v1/calls/live", get(calls::live)),

@@ -39,6 +39,57 @@ pub struct LegMedia {
     pub lately: Option<LegQuality>,
 }
 
+/// How legs sounded so far: a histogram of mean opinion scores.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Opinions {
+    /// Above the bound before and up to this one; the last ones are above all bounds.
+    counts: [u64; BOUNDS.len() + 1],
+    sum: u64,
+}
+
+impl Opinions {
+    /// One more leg.
+    pub fn note(&mut self, mos: Hundredths) {
+        let place = BOUNDS.partition_point(|bound| *bound < mos);
+        if let Some(count) = self.counts.get_mut(place) {
+            *count += 1;
+        }
+        self.sum += u64::from(mos.0);
+    }
+
+    /// How many legs sounded no better than each bound.
+    pub fn up_to(&self) -> impl Iterator<Item = (Hundredths, u64)> + '_ {
+        let sums = self.counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        BOUNDS.into_iter().zip(sums)
+    }
+
+    /// How many legs.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// All scores together.
+    pub fn sum(&self) -> f64 {
+        self.sum as f64 / 100.0
+    }
+}
+
+/// From unusable to as good as G.711 gets (4.4).
+const BOUNDS: [Hundredths; 9] = [
+    Hundredths(150),
+    Hundredths(200),
+    Hundredths(250),
+    Hundredths(300),
+    Hundredths(350),
+    Hundredths(380),
+    Hundredths(400),
+    Hundredths(430),
+    Hundredths(440),
+];
+
 /// A number with two decimals, written as such.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Hundredths(pub u32);

@@ -1,3 +1,4 @@
-//! What operators of the PBX see of it: the log. Metrics and the SIP trace are not here yet.
+//! What operators of the PBX see of it: the log and the figures for monitoring. The SIP trace is not here yet.
 
 pub mod logging;
+pub mod metrics;

@@ -63,7 +63,7 @@ impl Core {
                 let _ = reply.send(self.install(now, plan));
             }
             // What the core does not know of, its shell answers.
-            Ask::Census { .. } | Ask::Listen { .. } => {}
+            Ask::Census { .. } | Ask::Measure { .. } | Ask::Listen { .. } => {}
             Ask::Drain { reply } => self.begin_drain(now, reply),
         }
     }

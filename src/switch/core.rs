@@ -28,6 +28,7 @@ use crate::ledger::entropy::Entropy;
 use crate::ledger::id::{CallId, LegId, Name, Tenant};
 use crate::ledger::id_map::IdMap;
 use crate::ledger::journal::{BindingRecord, Entry};
+use crate::ledger::quality::Opinions;
 use crate::ledger::wheel::{Ticket, Wheel};
 use crate::net::access::Access;
 use crate::net::stun;
@@ -64,6 +65,8 @@ pub struct Core {
     pub(super) calls: IdMap<CallId, Running>,
     pub(super) legs: IdMap<LegId, LegPlace>,
     pub(super) closing: Closing,
+    /// How ended legs sounded.
+    pub(super) opinions: Opinions,
     pub(super) timers: Wheel<CallId>,
     pub(super) effects: VecDeque<Effect>,
     pub(super) entropy: Entropy,
@@ -135,6 +138,7 @@ impl Core {
             calls: IdMap::default(),
             legs: IdMap::default(),
             closing: Closing::default(),
+            opinions: Opinions::default(),
             timers: Wheel::default(),
             effects: VecDeque::new(),
             drain: None,
@@ -317,6 +321,11 @@ impl Core {
     /// What the SIP endpoint holds, for tests and metrics.
     pub fn census(&self) -> Census {
         self.endpoint.census()
+    }
+
+    /// How ended legs sounded.
+    pub fn opinions(&self) -> &Opinions {
+        &self.opinions
     }
 
     /// SIP messages that were dropped so far, by reason.

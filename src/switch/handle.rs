@@ -13,8 +13,10 @@ use crate::ledger::call::CallRecord;
 use crate::ledger::clock::Wall;
 use crate::ledger::id::{CallId, LegId, Name, RecordingId};
 use crate::ledger::journal::BanRecord;
-use crate::ledger::quality::LegMedia;
+use crate::ledger::quality::{LegMedia, Opinions};
+use crate::media;
 use crate::net::access::source::Source;
+use crate::sip::endpoint::Drops;
 
 /// A request to the signalling task.
 #[derive(Debug)]
@@ -97,6 +99,11 @@ pub enum Ask {
         /// Where the answer goes.
         reply: oneshot::Sender<Census>,
     },
+    /// What monitoring reads.
+    Measure {
+        /// Where the answer goes.
+        reply: oneshot::Sender<Metrics>,
+    },
     /// No new calls; running ones finish until `server.drain` has passed, then BYE. Answers when the last call is over.
     /// Asked again, the running calls end at once; that ask gets no answer.
     Drain {
@@ -122,6 +129,19 @@ pub struct Census {
     pub recordings_failed: usize,
     /// SIP connections, registered phones' among them.
     pub connections: usize,
+}
+
+/// What monitoring reads: what is alive, and what was counted since the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Metrics {
+    /// What is alive.
+    pub alive: Census,
+    /// The media plane's counters.
+    pub media: media::Census,
+    /// SIP messages that were dropped.
+    pub sip_dropped: Drops,
+    /// How ended legs sounded.
+    pub opinions: Opinions,
 }
 
 /// A handle on the switch. Cheap to clone.

@@ -43,6 +43,9 @@ impl Core {
         };
         if summary.received > 0 || summary.sent > 0 {
             let quality = Box::new(quality_of(summary));
+            if let Some(mos) = quality.mos {
+                self.opinions.note(mos);
+            }
             self.journal(Entry::LegMeasured(call, leg, quality));
         }
     }

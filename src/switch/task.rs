@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::core::Core;
 use super::effect::{Effect, Lookup};
-use super::handle::{Ask, Census};
+use super::handle::{Ask, Census, Metrics};
 use super::listening::Listening;
 use crate::call::media::{MediaAct, MediaEvent};
 use crate::call::output::RecordAct;
@@ -141,6 +141,9 @@ impl Task {
                     // An asker that went away needs no answer.
                     let _ = reply.send(self.census());
                 }
+                Wake::Ask(Some(Ask::Measure { reply })) => {
+                    let _ = reply.send(self.measure());
+                }
                 Wake::Ask(Some(Ask::Listen { call, reply })) => {
                     let legs = self.core.legs_of(call);
                     self.listening.ask(&mut self.plane, legs, reply);
@@ -207,6 +210,15 @@ impl Task {
     fn take_in_datagram(&mut self, listener: ListenerId, remote: SocketAddr, bytes: Bytes) {
         let (now, waited) = (self.clock.now(), self.listeners.waited());
         self.core.take_in_late(now, waited, listener, remote, bytes);
+    }
+
+    fn measure(&self) -> Metrics {
+        Metrics {
+            alive: self.census(),
+            media: self.plane.census(),
+            sip_dropped: self.core.drops(),
+            opinions: self.core.opinions().clone(),
+        }
     }
 
     fn census(&self) -> Census {
