@@ -46,15 +46,12 @@ unit: build-packages ## The library's own tests, the house rules, whole calls in
 end-to-end: build-packages test-packages ## Tests against real peers
 	cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %)
 
-# Allocations are counted while those wait that measure time.
-quiet: build-packages test-packages ## Tests of time, load and allocations, apart from the others
-	@failed=; log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	nice -n 10 cargo test --locked --test media_no_alloc >"$$log" 2>&1 & counting=$$!; \
+quiet: build-packages test-packages ## Tests of time, load and allocations, one after the other
+	@failed=; cargo test --locked --test media_no_alloc || failed=yes; \
 	for name in $(QUIET_TESTS); do \
 	  echo cargo test --locked --test end_to_end $$name; \
 	  cargo test --locked --test end_to_end $$name || failed=yes; \
-	  [[ -z $$counting ]] || wait $$counting || failed=yes; counting=; \
-	done; cat "$$log"; [[ -z $$failed ]]
+	done; [[ -z $$failed ]]
 
 soak: build-packages ## 100,000 random calls in virtual time, some minutes
 	VATS_WORLDS=$(SOAK_WORLDS) cargo test --locked --test in_process whole_calls:: -- --nocapture
