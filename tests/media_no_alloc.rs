@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vats::audio::clip::Clip;
-use vats::call::media::{MediaAct, PlayMode};
+use vats::call::media::{Feeds, MediaAct, PlayMode};
 use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::LegId;
@@ -89,16 +89,21 @@ fn relay_play_and_tap(io: MediaIo) {
             join(&mut plane, phone.leg, bridge);
         }
     }
-    // Recorded: narrowband, and both sides of a call in wide sound.
-    let recorded = [(1, Codec::Pcmu), (7, Codec::G722), (8, Codec::Opus)];
-    let mut taps = recorded.map(|(leg, codec)| {
+    // Recorded: narrowband, and both sides of a call in wide sound, one of them in a conference's file too.
+    let recorded = [
+        (1, Codec::Pcmu, Feeds::Call),
+        (7, Codec::G722, Feeds::Call),
+        (8, Codec::Opus, Feeds::Call),
+        (8, Codec::Opus, Feeds::Conference),
+    ];
+    let mut taps = recorded.map(|(leg, codec, feeds)| {
         let (writer, reader) = tap_for(Some(codec));
-        plane.attach_tap(LegId::from_u128(leg), writer);
+        plane.attach_tap(LegId::from_u128(leg), feeds, writer);
         reader
     });
     let music = Clip::from_samples("music", &[1000; 777]);
     let mut spare = Vec::with_capacity(2000);
-    let mut tapped = [0; 3];
+    let mut tapped = [0; 4];
     let mut run = |plane: &mut Plane, count: u16| {
         for _ in 0..count {
             for pair in &mut pairs {
@@ -136,7 +141,7 @@ fn relay_play_and_tap(io: MediaIo) {
     }
     let tapped = run(&mut plane, 2000);
     let after = foreign();
-    assert_eq!(tapped, [2050; 3]);
+    assert_eq!(tapped, [2050; 4]);
     let census = plane.census();
     assert!(census.sent >= 8 * 2050);
     assert_eq!(census.dropped(Reason::SendFailed), 0);

@@ -12,7 +12,7 @@ use self::room::{
 };
 use vats::audio::clip::Clip;
 use vats::audio::g711;
-use vats::call::media::{MediaAct, MediaEvent, PlayMode};
+use vats::call::media::{Feeds, MediaAct, MediaEvent, PlayMode};
 use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
@@ -65,7 +65,7 @@ fn the_two_laws_are_converted_and_tapped_before_that() {
     let mut b = bench.phone(2, Codec::Pcma);
     bench.bridge(1, &[&a, &b]);
     let (writer, mut reader) = tap();
-    bench.plane.attach_tap(a.leg, writer);
+    bench.plane.attach_tap(a.leg, Feeds::Call, writer);
     for n in 0..50 {
         a.send(&sound(1, n));
         b.send(&sound(2, n));
@@ -84,7 +84,7 @@ fn the_two_laws_are_converted_and_tapped_before_that() {
         n += 1;
     });
     assert_eq!(n, 50);
-    bench.plane.detach_tap(a.leg);
+    bench.plane.detach_tap(a.leg, Feeds::Call);
     bench.until("tap given back", |_| reader.is_finished());
     bench.close(&[&a, &b]);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use vats::audio::clip::Clip;
-use vats::call::media::{MediaAct, Role};
+use vats::call::media::{Feeds, MediaAct, Role};
 use vats::dialplan::media_io::MediaIo;
 use vats::ledger::clock::Mono;
 use vats::ledger::id::{BridgeId, LegId};
@@ -41,7 +41,7 @@ pub fn mix(io: MediaIo) {
     plane.act(Mono::ZERO, MediaAct::JoinAs { leg, bridge, role });
     let mut taps = [(2, Codec::Pcmu), (3, Codec::G722), (4, Codec::Opus)].map(|(leg, codec)| {
         let (writer, reader) = tap_for(Some(codec));
-        plane.attach_tap(LegId::from_u128(leg), writer);
+        plane.attach_tap(LegId::from_u128(leg), Feeds::Conference, writer);
         reader
     });
     let mut tapped = [0; 3];

@@ -48,8 +48,13 @@ codecs = ["pcma"]
 to = "operator:anna"
 [numbers."+74951000002"]
 to = "conference:daily"
+[numbers."+74951000003"]
+to = "conference:book"
 [conferences.daily]
 beep = false
+[conferences.book]
+beep = false
+record = true
 {more}
 "#
         )
@@ -288,6 +293,51 @@ async fn into_a_conference_and_back() {
     let annas = segments.iter().filter(|one| one["operator"] == "anna");
     assert_eq!(annas.count(), 2, "{}", ended.row);
     assert_eq!(ended.pbx.recordings().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn into_a_recorded_conference_he_is_in_both_files() {
+    let talk = Talk::begin("").await;
+    let mut other = Peer::new(&talk.pbx, NEAR);
+    // He only listens, so that the conference's file holds nothing but the caller.
+    let voice = RtpPeer::open(NEAR, Law::A).await;
+    let ok = other.connected("+74951000003", &sdp(voice.address, "8"));
+    voice.send_to(media_of(&ok));
+    pause(1_500).await;
+    talk.passed_on("conference:book").await;
+    talk.anna_leaves();
+    talk.far.noise(None);
+    pause(2_500).await;
+    talk.passed_on("operator:anna").await;
+    answer(&talk.anna, &talk.far);
+    pause(1_500).await;
+    let live = talk.pbx.items("/api/v1/calls/live").await;
+    let others = live.iter().find(|one| one["call_id"] != talk.call.as_str());
+    let others = others.unwrap()["call_id"].as_str().unwrap().to_owned();
+    other.hang_up(&ok);
+    let ended = talk.end().await;
+    assert_whole(&ended.sides[0], 5.0);
+    assert_broken(&ended.sides[1], 2.5, 2.0..6.0);
+
+    let row = ended.pbx.ended_call_of(&others).await;
+    let id = row["recording_id"].as_str().unwrap();
+    assert_ne!(ended.call["recording_id"], id);
+    let book = complete(&ended.pbx, id).await;
+    let (status, wav) = ended.pbx.fetch(book["audio"].as_str().unwrap()).await;
+    assert_eq!(status, 200);
+    let (sides, _) = sound::read_wav(&wav);
+    assert!(sides[1].iter().all(|&sample| sample == 0), "no operator");
+    let heard = noise::runs(&sides[0], &noise::samples(SALTS[0], LONGEST)).unwrap();
+    assert_whole(&heard, 2.0);
+    assert!(noise::stored(&heard) < noise::stored(&ended.sides[0]) - 16_000);
+    // The same word lies at the same time in both.
+    let began = |row: &Value| {
+        let at: jiff::Timestamp = row["started_at"].as_str().unwrap().parse().unwrap();
+        at.as_millisecond() * 8
+    };
+    let zero = |row: &Value, run: &Run| began(row) + run.at as i64 - run.place as i64;
+    let apart = zero(&book, &heard[0]) - zero(&ended.row, &ended.sides[0][0]);
+    assert!(apart.unsigned_abs() < MOST_LOST as u64, "{apart} samples");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use vats::call::media::Feeds;
 use vats::clock::Clock;
 use vats::ledger::call::CallRecord;
 use vats::ledger::id::{CallId, RecordingId};
@@ -48,7 +49,7 @@ impl Recording {
                 (leg(2 * call + 1), Side::Right),
             ] {
                 let (writer, reader) = tap();
-                plane.attach_tap(leg, writer);
+                plane.attach_tap(leg, Feeds::Call, writer);
                 recorder.attach(recording, leg, side, None, reader);
             }
         }

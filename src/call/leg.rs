@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::features::Typed;
 use super::keys::Keys;
-use super::media::PlayMode;
+use super::media::{Feeds, PlayMode};
 use super::output::{MovedLeg, Side, Target};
 use crate::audio::clip::Clip;
 use crate::dialplan::plan::{Destination, Member};
@@ -41,7 +41,10 @@ pub(crate) struct Leg {
     pub(crate) held: bool,
     pub(crate) playing: Option<Playing>,
     pub(crate) bridge: Option<BridgeId>,
+    /// The call's recording, or the message, that it feeds.
     pub(crate) recorded: Option<RecordingId>,
+    /// The conference's recording that it feeds.
+    pub(crate) shared: Option<RecordingId>,
     pub(crate) side: Side,
     /// An outgoing leg: whom it rings and how it is presented.
     pub(crate) dialling: Option<Box<Dialling>>,
@@ -55,6 +58,16 @@ pub(crate) struct Leg {
     pub(crate) rang: bool,
     /// The far side's signalling address, as far as it is known here.
     pub(crate) towards: IpAddr,
+}
+
+impl Leg {
+    /// The recording of that kind that it feeds.
+    pub(crate) fn fed(&mut self, feeds: Feeds) -> &mut Option<RecordingId> {
+        match feeds {
+            Feeds::Call => &mut self.recorded,
+            Feeds::Conference => &mut self.shared,
+        }
+    }
 }
 
 /// How far a leg is.
@@ -189,6 +202,7 @@ impl Leg {
             playing: None,
             bridge: None,
             recorded: None,
+            shared: None,
             side,
             dialling: None,
             keys: Keys::default(),

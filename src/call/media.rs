@@ -9,6 +9,15 @@ use crate::rtp::quality::Summary;
 use crate::rtp::srtp::Life;
 use crate::sdp::negotiate::Agreed;
 
+/// Which recording a leg feeds; it can feed one of each at a time.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Feeds {
+    /// The call's, or a message.
+    Call,
+    /// A conference's.
+    Conference,
+}
+
 /// What a call wants of the media plane.
 #[derive(Clone, PartialEq, Debug)]
 pub enum MediaAct {

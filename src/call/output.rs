@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::media::MediaAct;
+use super::media::{Feeds, MediaAct};
 use crate::desk::notice::Phone;
 use crate::desk::request::Request;
 use crate::dialplan::features::Supervision;
@@ -198,6 +198,8 @@ pub enum RecordAct {
     Attach {
         /// The recording.
         recording: RecordingId,
+        /// Which one of the leg's it is.
+        feeds: Feeds,
         /// The leg.
         leg: LegId,
         /// Which side of the file.
@@ -211,6 +213,8 @@ pub enum RecordAct {
     Detach {
         /// The recording.
         recording: RecordingId,
+        /// Which one of the leg's it was.
+        feeds: Feeds,
         /// The leg.
         leg: LegId,
     },

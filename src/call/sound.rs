@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::leg::{Leg, LegState, Playing, Port};
-use super::media::{MediaAct, PlayMode};
+use super::media::{Feeds, MediaAct, PlayMode};
 use super::output::{LegAct, Output, RecordAct};
 use super::state::State;
 use super::timer::Timer;
@@ -320,7 +320,7 @@ impl State {
         named.filter(|recording| self.shared_recording != Some(*recording))
     }
 
-    /// The guest feeds a conference's recording, instead of his own. `begins`: he is the first.
+    /// The guest feeds a conference's recording beside his own. `begins`: he is the first.
     pub(crate) fn share_recording(&mut self, recording: RecordingId, begins: bool) {
         let Some(guest) = self.guest else { return };
         if begins {
@@ -345,47 +345,41 @@ impl State {
         } else {
             Side::Left
         };
-        self.attach_to(recording, guest, side);
+        self.attach_to(recording, Feeds::Conference, guest, side);
+        if let Some(own) = self.own_recording() {
+            self.attach(own, guest);
+        }
         self.changed();
     }
 
-    /// The guest leaves the conference: he feeds his own recording again, if he has one.
+    /// The guest leaves the conference: its recording is fed by him no more.
     pub(crate) fn leave_shared_recording(&mut self) {
-        let (Some(shared), Some(guest)) = (self.shared_recording, self.guest) else {
-            return;
-        };
-        if self
-            .leg(guest)
-            .is_none_or(|leg| leg.recorded != Some(shared))
-        {
-            return;
-        }
-        self.detach(guest);
-        if let Some(own) = self.own_recording().filter(|_| !self.is_closing) {
-            self.attach(own, guest);
+        if let Some(guest) = self.guest {
+            self.detach_from(Feeds::Conference, guest);
         }
     }
 
-    /// Feeds a recording from a leg.
+    /// Feeds the call's recording, or a message, from a leg.
     pub(crate) fn attach(&mut self, recording: RecordingId, id: LegId) {
         if let Some(side) = self.leg(id).map(|leg| leg.side) {
-            self.attach_to(recording, id, side);
+            self.attach_to(recording, Feeds::Call, id, side);
         }
     }
 
-    fn attach_to(&mut self, recording: RecordingId, id: LegId, side: Side) {
+    fn attach_to(&mut self, recording: RecordingId, feeds: Feeds, id: LegId, side: Side) {
         let Some(leg) = self.leg_mut(id) else { return };
-        if leg.recorded == Some(recording) {
+        if *leg.fed(feeds) == Some(recording) {
             return;
         }
         let operator = leg.record.operator.clone();
         let codec = self.codec_of(id);
-        self.detach(id);
+        self.detach_from(feeds, id);
         if let Some(leg) = self.leg_mut(id) {
-            leg.recorded = Some(recording);
+            *leg.fed(feeds) = Some(recording);
         }
         self.out.push_back(Output::Record(RecordAct::Attach {
             recording,
+            feeds,
             leg: id,
             side,
             operator,
@@ -401,9 +395,17 @@ impl State {
 
     /// A leg feeds no recording any more.
     pub(crate) fn detach(&mut self, id: LegId) {
-        if let Some(recording) = self.leg_mut(id).and_then(|leg| leg.recorded.take()) {
-            self.out
-                .push_back(Output::Record(RecordAct::Detach { recording, leg: id }));
+        self.detach_from(Feeds::Call, id);
+        self.detach_from(Feeds::Conference, id);
+    }
+
+    fn detach_from(&mut self, feeds: Feeds, id: LegId) {
+        if let Some(recording) = self.leg_mut(id).and_then(|leg| leg.fed(feeds).take()) {
+            self.out.push_back(Output::Record(RecordAct::Detach {
+                recording,
+                feeds,
+                leg: id,
+            }));
         }
     }
 

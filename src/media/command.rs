@@ -12,7 +12,7 @@ use super::tap::TapWriter;
 use super::transcode::Transcoder;
 use crate::audio::clip::Clip;
 use crate::audio::voice::Decoder;
-use crate::call::media::{PlayMode, Role};
+use crate::call::media::{Feeds, PlayMode, Role};
 use crate::ledger::clock::Mono;
 use crate::ledger::id::LegId;
 use crate::rtp::quality::{Change, Sounding, Summary};
@@ -43,10 +43,10 @@ pub enum Order {
     Play(Arc<Clip>, PlayMode, u64),
     /// Stop playing.
     StopPlaying,
-    /// Copy what comes in to a recorder.
-    Tap(TapWriter),
+    /// Copy what comes in to a recorder, instead of to the one before for that recording.
+    Tap(Feeds, TapWriter),
     /// No longer.
-    Untap,
+    Untap(Feeds),
     /// Send a key.
     Press(char),
     /// Play once, unless something is played already.

@@ -36,8 +36,8 @@ use super::ports::Ports;
 use super::recent::Recent;
 use super::stream::Stream;
 use super::studio::Studio;
-use super::tap::TapWriter;
-use crate::call::media::{MediaAct, MediaEvent, Role};
+use super::tap::{TapWriter, Taps};
+use crate::call::media::{Feeds, MediaAct, MediaEvent, Role};
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::clock::{Mono, Wall};
 use crate::ledger::entropy::Entropy;
@@ -165,16 +165,16 @@ impl Plane {
         self.crew.flush();
     }
 
-    /// Copies what the leg receives into `tap` from now on, instead of into the one before. For a leg that is not open
-    /// the tap is dropped, and its reader finishes.
-    pub fn attach_tap(&mut self, leg: LegId, tap: TapWriter) {
-        self.order(leg, Order::Tap(tap));
+    /// Copies what the leg receives into `tap` from now on, instead of into the one before for that recording. For a leg
+    /// that is not open the tap is dropped, and its reader finishes.
+    pub fn attach_tap(&mut self, leg: LegId, feeds: Feeds, tap: TapWriter) {
+        self.order(leg, Order::Tap(feeds, tap));
         self.crew.flush();
     }
 
-    /// No longer copies what the leg receives.
-    pub fn detach_tap(&mut self, leg: LegId) {
-        self.order(leg, Order::Untap);
+    /// No longer copies what the leg receives for that recording.
+    pub fn detach_tap(&mut self, leg: LegId, feeds: Feeds) {
+        self.order(leg, Order::Untap(feeds));
         self.crew.flush();
     }
 
@@ -276,7 +276,7 @@ impl Plane {
             leg: state,
             link: Link::Nobody,
             seat: None,
-            tap: None,
+            taps: Taps::default(),
             generation: 0,
             beats: false,
             leaves: false,

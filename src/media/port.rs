@@ -8,7 +8,7 @@ use super::load::Effort;
 use super::recent::Recent;
 use super::room::seat::Seat;
 use super::stream::Stream;
-use super::tap::TapWriter;
+use super::tap::Taps;
 
 /// A leg's media port. Made and dropped by the signalling task only.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub struct MediaPort {
     pub link: Link,
     /// Where it sits in a room, instead of `link`.
     pub seat: Option<Box<Seat>>,
-    /// The recorder's copy of what comes in.
-    pub tap: Option<TapWriter>,
+    /// The recorder's copies of what comes in.
+    pub taps: Taps,
     /// Tells this port from the one that had the slot before.
     pub generation: u32,
     /// Whether it is on the worker's list for beats.
@@ -122,8 +122,8 @@ impl MediaPort {
                 self.leg.play(clip, mode, token).map(Report::SpentClip)
             }
             Order::StopPlaying => self.leg.stop_playing().map(Report::SpentClip),
-            Order::Tap(tap) => self.tap.replace(tap).map(Report::SpentTap),
-            Order::Untap => self.tap.take().map(Report::SpentTap),
+            Order::Tap(feeds, tap) => self.taps.of(feeds).replace(tap).map(Report::SpentTap),
+            Order::Untap(feeds) => self.taps.of(feeds).take().map(Report::SpentTap),
             Order::Secure(on, security) => {
                 self.stream.secure(on, security).map(Report::SpentSecurity)
             }

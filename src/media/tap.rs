@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use crate::call::media::Feeds;
 use crate::ledger::clock::Mono;
 use crate::sdp::negotiate::Codec;
 
@@ -29,6 +30,13 @@ pub struct TapHeader {
 pub struct TapWriter {
     ring: Producer<u8>,
     dropped: Arc<AtomicU64>,
+}
+
+/// A leg's taps: one for each recording that it feeds.
+#[derive(Debug, Default)]
+pub struct Taps {
+    call: Option<TapWriter>,
+    conference: Option<TapWriter>,
 }
 
 /// The recorder's end.
@@ -64,6 +72,30 @@ fn tap_of(capacity: usize) -> (TapWriter, TapReader) {
             dropped,
         },
     )
+}
+
+impl Taps {
+    /// The tap for that recording.
+    pub fn of(&mut self, feeds: Feeds) -> &mut Option<TapWriter> {
+        match feeds {
+            Feeds::Call => &mut self.call,
+            Feeds::Conference => &mut self.conference,
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.call.is_none() && self.conference.is_none()
+    }
+
+    /// Copies one packet into each. What does not fit is counted there, and its reader asks for that.
+    pub fn push(&mut self, header: TapHeader, payload: &[u8]) {
+        for tap in [&mut self.call, &mut self.conference] {
+            if let Some(tap) = tap {
+                let _fits = tap.push(header, payload);
+            }
+        }
+    }
 }
 
 impl TapWriter {
@@ -256,6 +288,27 @@ mod tests {
         let (mut writer, reader) = tap();
         drop(reader);
         assert!(!writer.push(header(1), &[1]));
+    }
+
+    #[test]
+    fn each_recording_has_a_ring_of_its_own() {
+        let mut taps = Taps::default();
+        taps.push(header(0), &[0; 160]);
+        let (writer, mut call) = tap();
+        *taps.of(Feeds::Call) = Some(writer);
+        taps.push(header(1), &[1; 160]);
+        let (writer, mut conference) = tap();
+        *taps.of(Feeds::Conference) = Some(writer);
+        taps.push(header(2), &[2; 160]);
+        *taps.of(Feeds::Call) = None;
+        taps.push(header(3), &[3; 160]);
+        assert!(!taps.is_empty());
+        *taps.of(Feeds::Conference) = None;
+        assert!(taps.is_empty());
+        let got = |n: u32| (header(n), vec![n as u8; 160]);
+        assert_eq!(all(&mut call), [got(1), got(2)]);
+        assert_eq!(all(&mut conference), [got(2), got(3)]);
+        assert!(call.is_finished() && conference.is_finished());
     }
 
     #[test]

@@ -344,17 +344,22 @@ impl Task {
             }),
             RecordAct::Attach {
                 recording,
+                feeds,
                 leg,
                 side,
                 operator,
                 codec,
             } => {
                 let (writer, reader) = tap_for(codec);
-                self.plane.attach_tap(leg, writer);
+                self.plane.attach_tap(leg, feeds, writer);
                 self.recorder.attach(recording, leg, side, operator, reader);
             }
-            RecordAct::Detach { recording, leg } => {
-                self.plane.detach_tap(leg);
+            RecordAct::Detach {
+                recording,
+                feeds,
+                leg,
+            } => {
+                self.plane.detach_tap(leg, feeds);
                 self.recorder.detach(recording, leg);
             }
             RecordAct::Pause { recording, paused } => self.recorder.pause(recording, paused),

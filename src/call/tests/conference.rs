@@ -96,13 +96,13 @@ fn all_who_are_there_share_a_recording() {
     let (first, a) = w.call("+74950000033");
     let (second, b) = w.call("+74950000033");
     assert_eq!(w.tape, ["share", "attach Left", "attach Left"]);
-    let shared = w.legs[&a].tapped;
-    assert!(shared.is_some() && w.legs[&b].tapped == shared);
+    let shared = w.legs[&a].shared;
+    assert!(shared.is_some() && w.legs[&b].shared == shared);
     // The first one leaves, and it goes on.
     w.bye(a);
-    assert_eq!(w.legs[&b].tapped, shared);
+    assert_eq!(w.legs[&b].shared, shared);
     let (third, c) = w.call("+74950000033");
-    assert_eq!(w.legs[&c].tapped, shared);
+    assert_eq!(w.legs[&c].shared, shared);
     w.tape.clear();
     w.bye(b);
     w.bye(c);
@@ -112,13 +112,13 @@ fn all_who_are_there_share_a_recording() {
     }
     // The next conference is another one.
     let (_, d) = w.call("+74950000033");
-    assert_ne!(w.legs[&d].tapped, shared);
+    assert_ne!(w.legs[&d].shared, shared);
     w.bye(d);
     w.assert_empty();
 }
 
 #[test]
-fn a_recorded_call_is_in_one_file_at_a_time() {
+fn a_recorded_call_goes_on_beside_the_conferences_file() {
     let mut w = World::new(plan(|_| {}));
     w.register("anna", 1);
     let (call, a) = w.call("+74950000002");
@@ -127,12 +127,20 @@ fn a_recorded_call_is_in_one_file_at_a_time() {
     let own = w.legs[&a].tapped;
     assert!(own.is_some() && w.legs[&phone].tapped == own);
     w.transfer(call, Destination::Conference(name("recorded")));
-    let shared = w.legs[&a].tapped;
+    let shared = w.legs[&a].shared;
     assert!(shared.is_some() && shared != own);
-    w.transfer(call, Destination::Announcement(name("closed")));
     assert_eq!(w.legs[&a].tapped, own);
+    w.transfer(call, Destination::Announcement(name("closed")));
+    assert_eq!((w.legs[&a].tapped, w.legs[&a].shared), (own, None));
     w.transfer(call, Destination::Conference(name("recorded")));
+    assert_eq!(w.legs[&a].tapped, own);
+    w.tape.clear();
     w.bye(a);
+    assert_eq!(
+        w.tape,
+        ["detach", "detach", "stop"],
+        "the call's own is ended"
+    );
     assert_eq!(w.record(call).recording_id, own);
     w.assert_empty();
 }

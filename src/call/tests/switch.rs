@@ -223,7 +223,11 @@ impl World {
             MediaAct::StopPlaying { .. } => far.playing = None,
             MediaAct::Echo { .. } => far.echo = true,
             MediaAct::Close { .. } => {
-                assert_eq!(far.tapped, None, "closed while tapped");
+                assert_eq!(
+                    (far.tapped, far.shared),
+                    (None, None),
+                    "closed while tapped"
+                );
                 (far.port, far.bridge, far.playing) = (Some(false), None, None);
             }
         }
@@ -246,19 +250,24 @@ impl World {
             }
             RecordAct::Attach {
                 recording,
+                feeds,
                 leg,
                 side,
                 ..
             } => {
                 assert_eq!(self.recordings.get(&recording), Some(&true));
                 let far = self.legs.get_mut(&leg).unwrap();
-                assert_eq!(far.tapped.replace(recording), None, "two taps");
+                assert_eq!(far.tap(feeds).replace(recording), None, "two taps");
                 format!("attach {side:?}")
             }
-            RecordAct::Detach { recording, leg } => {
+            RecordAct::Detach {
+                recording,
+                feeds,
+                leg,
+            } => {
                 let far = self.legs.get_mut(&leg).unwrap();
-                assert_eq!(far.tapped.take(), Some(recording));
-                let is_fed = self.legs.values().any(|far| far.tapped == Some(recording));
+                assert_eq!(far.tap(feeds).take(), Some(recording));
+                let is_fed = self.legs.values().any(|far| far.shared == Some(recording));
                 if self.shared.contains(&recording) && !is_fed {
                     self.recordings.insert(recording, false);
                 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::plan::{name, numbers};
 use crate::call::input::{Command, Input, LegEnd, LegEvent};
-use crate::call::media::{MediaEvent, PlayMode, Role};
+use crate::call::media::{Feeds, MediaEvent, PlayMode, Role};
 use crate::call::output::{Dial, Target};
 use crate::call::{Arrival, Call, Source};
 use crate::desk::Desk;
@@ -63,10 +63,22 @@ pub(super) struct Far {
     pub(super) playing: Option<(String, PlayMode, u64)>,
     pub(super) echo: bool,
     pub(super) tapped: Option<RecordingId>,
+    /// The conference's recording that it feeds.
+    pub(super) shared: Option<RecordingId>,
     /// Our offer in a 200, or in a provisional response.
     pub(super) offered: Option<Bytes>,
     /// Its INVITE had no offer.
     pub(super) delayed: bool,
+}
+
+impl Far {
+    /// The recording of that kind that it feeds.
+    pub(super) fn tap(&mut self, feeds: Feeds) -> &mut Option<RecordingId> {
+        match feeds {
+            Feeds::Call => &mut self.tapped,
+            Feeds::Conference => &mut self.shared,
+        }
+    }
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -143,6 +155,7 @@ impl World {
             playing: None,
             echo: false,
             tapped: None,
+            shared: None,
             offered: None,
             delayed: false,
         }

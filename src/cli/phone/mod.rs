@@ -19,7 +19,7 @@ use self::ear::Ear;
 use self::line::Line;
 use crate::audio::clip::Clip;
 use crate::audio::wav;
-use crate::call::media::{MediaAct, MediaEvent, PlayMode};
+use crate::call::media::{Feeds, MediaAct, MediaEvent, PlayMode};
 use crate::clock::Clock;
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::entropy::Entropy;
@@ -209,7 +209,7 @@ impl Phone {
     pub fn listen(&mut self, leg: LegId) {
         if self.record && self.ear.is_none() {
             let (writer, reader) = tap_for(Some(Codec::Opus));
-            self.plane.attach_tap(leg, writer);
+            self.plane.attach_tap(leg, Feeds::Call, writer);
             self.ear = Some(Ear::new(reader, self.rate_hz));
         }
     }

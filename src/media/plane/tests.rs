@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audio::clip::Clip;
-use crate::call::media::{MediaEvent, PlayMode};
+use crate::call::media::{Feeds, MediaEvent, PlayMode};
 use crate::dialplan::media_io::MediaIo;
 use crate::ledger::id::BridgeId;
 use crate::media::tap::tap;
@@ -59,10 +59,10 @@ fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<
         10 => MediaAct::Echo { leg },
         11 => {
             let (writer, _) = tap();
-            plane.attach_tap(leg, writer);
+            plane.attach_tap(leg, Feeds::Call, writer);
             return plane.send_key(leg, '1');
         }
-        12 => return plane.detach_tap(leg),
+        12 => return plane.detach_tap(leg, Feeds::Call),
         _ => MediaAct::Close { leg },
     };
     plane.act(Mono::ZERO, act);

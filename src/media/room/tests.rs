@@ -12,6 +12,7 @@ use crate::media::leg::{Leg, Sound};
 use crate::media::port::{Held, Link};
 use crate::media::recent::Recent;
 use crate::media::stream::Stream;
+use crate::media::tap::Taps;
 use crate::rtp::packet::Packet;
 use crate::sdp::negotiate::{Agreed, Direction};
 
@@ -68,7 +69,7 @@ impl Hall {
                 leg,
                 link: Link::Nobody,
                 seat: None,
-                tap: None,
+                taps: Taps::default(),
                 generation: 0,
                 beats: false,
                 leaves: false,

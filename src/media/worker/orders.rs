@@ -98,7 +98,7 @@ impl Worker {
     pub(super) fn refuse(&mut self, order: Order) -> io::Result<()> {
         let left = match order {
             Order::Play(clip, ..) => Report::SpentClip(clip),
-            Order::Tap(tap) => Report::SpentTap(tap),
+            Order::Tap(_, tap) => Report::SpentTap(tap),
             Order::Beep(clip) => Report::SpentClip(clip),
             Order::Sit(seat) => Report::SpentSeat(seat),
             Order::Secure(_, Some(security)) => Report::SpentSecurity(security),
@@ -200,7 +200,7 @@ impl Worker {
             if let Some(mut port) = self.ports.get_mut(slot as usize).and_then(Option::take) {
                 port.link = Link::Nobody;
                 // One that moves on is awaited, and so is the end of a recording.
-                let is_awaited = port.moves || port.tap.is_some();
+                let is_awaited = port.moves || !port.taps.is_empty();
                 let report = Report::Removed(slot, port);
                 if is_awaited {
                     self.reports.give_back(report, &self.shared.counters);
