@@ -89,6 +89,63 @@ fn the_two_laws_are_converted_and_tapped_before_that() {
     bench.close(&[&a, &b]);
 }
 
+fn packets_are_cut_for_who_takes_shorter_ones() {
+    let same: fn(u8) -> u8 = |octet| octet;
+    for (from, to, heard_as) in [
+        (Codec::Pcmu, Codec::Pcmu, same),
+        (Codec::Pcma, Codec::Pcmu, g711::alaw_to_ulaw as fn(u8) -> u8),
+        (Codec::G722, Codec::G722, same),
+    ] {
+        let mut bench = Bench::new(2, ports(880..=899));
+        let mut a = bench.phone(1, from);
+        let mut b = bench.phone(2, to);
+        a.packet_time_ms = 40;
+        b.max_packet_time_ms = Some(20);
+        for phone in [&a, &b] {
+            let agreed = phone.agreed();
+            bench.act(MediaAct::Agree {
+                leg: phone.leg,
+                agreed,
+            });
+        }
+        bench.bridge(1, &[&a, &b]);
+        b.send(&sound(2, 999));
+        bench.until("the second has arrived", |bench| {
+            bench.plane.census().sent == 1
+        });
+        let mut last = None;
+        let mut hear = |b: &Phone, lasts: u32| {
+            let (sequence, timestamp, _, _, payload) = b.receive().unwrap();
+            if let Some((s, t)) = last.replace((sequence, timestamp + lasts)) {
+                assert_eq!((sequence, timestamp), (u16::wrapping_add(s, 1), t));
+            }
+            payload
+        };
+        let spoken = |n: usize| [sound(1, n), sound(3, n)].concat();
+        for n in 0..40 {
+            let said = spoken(n);
+            a.send(&said);
+            let heard = [hear(&b, 160), hear(&b, 160)];
+            assert_eq!((heard[0].len(), heard[1].len()), (160, 160));
+            let expected: Vec<u8> = said.into_iter().map(heard_as).collect();
+            assert_eq!(heard.concat(), expected, "packet {n}");
+        }
+        // Who said nothing of the kind hears what comes.
+        a.receive().unwrap();
+        b.send(&sound(2, 1));
+        assert_eq!(a.receive().unwrap().4.len(), 160);
+        b.max_packet_time_ms = Some(60);
+        let agreed = b.agreed();
+        bench.act(MediaAct::Agree { leg: b.leg, agreed });
+        // The order and the packet go different ways to the worker.
+        bench.until("packets pass whole again", |_| {
+            a.send(&spoken(50));
+            b.receive().unwrap().4.len() == 320
+        });
+        bench.close(&[&a, &b]);
+    }
+}
+
 fn a_clip_is_played_in_time_and_its_end_told_once() {
     let mut bench = Bench::new(1, ports(80..=99));
     let a = bench.phone(1, Codec::Pcma);
@@ -485,6 +542,7 @@ macro_rules! over_both {
 over_both! {
     five_seconds_both_ways_are_bit_exact,
     the_two_laws_are_converted_and_tapped_before_that,
+    packets_are_cut_for_who_takes_shorter_ones,
     a_clip_is_played_in_time_and_its_end_told_once,
     keys_are_told_once_and_sent_so_that_they_are_heard_once,
     echo_and_strangers,

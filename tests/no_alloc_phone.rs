@@ -128,6 +128,7 @@ impl Phone {
             event_clock_rate: 8_000,
             opus: None,
             packet_time_ms: 20,
+            max_packet_time_ms: None,
             direction: Direction::SendRecv,
             crypto: crypto.map(Box::new),
             rtcp_mux: self.reports.is_none(),

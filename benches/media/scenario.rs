@@ -234,6 +234,7 @@ fn agreed(scenario: Scenario, phone: usize, remote: SocketAddr) -> Agreed {
             ..OpusFormat::default()
         }),
         packet_time_ms: 20,
+        max_packet_time_ms: None,
         direction: Direction::SendRecv,
         crypto: scenario.keys(phone).map(Box::new),
         rtcp_mux: true,

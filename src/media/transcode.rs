@@ -1,5 +1,5 @@
 //! One party's packets in another party's codec, packet by packet: decoded, at the lower of both sample rates, encoded, and
-//! cut to the listener's packet time. A stream goes in and a stream with numbers of its own comes out; the leg maps those
+//! cut to the listener's packet time; or only cut, where one speaks in longer packets than the other takes ([`octets`]). A stream goes in and a stream with numbers of its own comes out; the leg maps those
 //! onto what it sends like any other stream's.
 //!
 //! What was lost stays a gap, in numbers and in time, unless the codec itself can fill it (Opus: error correction, then
@@ -8,8 +8,10 @@
 //! waited for by a few packets ([`reorder`]), and what comes later still is not heard.
 //! Made by the signalling task; nothing is allocated while it works.
 
+mod octets;
 mod reorder;
 
+use self::octets::Octets;
 use self::reorder::{Reorder, Turn};
 use super::counters::Reason;
 use crate::audio::opus::{self, Tuning};
@@ -34,11 +36,14 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// What it takes for `listener` to hear `speaker`; `None` where packets can pass, or a table does.
+    /// What it takes for `listener` to hear `speaker`; `None` where packets can pass, or a table does: unless they are longer
+    /// than the listener takes.
     pub fn between(speaker: &Agreed, listener: &Agreed) -> Option<Recipe> {
         let (from, to) = (speaker.codec, listener.codec);
         let is_g711 = |codec| matches!(codec, Codec::Pcmu | Codec::Pcma);
-        if from == to || (is_g711(from) && is_g711(to)) {
+        let most = listener.max_packet_time_ms.unwrap_or(u32::MAX);
+        let is_too_long = speaker.packet_time_ms > most.max(listener.packet_time_ms);
+        if (from == to || (is_g711(from) && is_g711(to))) && !is_too_long {
             return None;
         }
         Some(Recipe {
@@ -49,8 +54,16 @@ impl Recipe {
         })
     }
 
+    /// How packets are only cut, without a codec; `None`: they are decoded and encoded.
+    fn octets(&self) -> Option<Octets> {
+        Octets::between(self.from, self.to)
+    }
+
     /// The rate that is worked at: more than the poorer side carries would be for nothing.
     fn rate_hz(&self) -> u32 {
+        if self.octets().is_some() {
+            return octets::PER_SECOND;
+        }
         let playable = self.opus.map_or(48_000, |wishes| wishes.max_playback_hz);
         let playable = if playable < 16_000 { 8_000 } else { 48_000 };
         let rate = self.from.sample_rate().min(self.to.sample_rate());
@@ -76,9 +89,8 @@ impl Recipe {
 pub struct Transcoder {
     recipe: Recipe,
     number: u64,
-    decoder: Decoder,
-    encoder: Encoder,
-    /// Samples per millisecond.
+    means: Means,
+    /// Samples per millisecond; octets, where packets are only cut.
     rate_khz: u32,
     /// Samples in a packet that goes out, and what they count in its clock.
     frame: usize,
@@ -94,6 +106,19 @@ pub struct Transcoder {
     sequence: u16,
     timestamp: u32,
     marker: bool,
+}
+
+/// How sound becomes other packets.
+#[derive(Debug)]
+enum Means {
+    Codecs(Box<Codecs>),
+    Octets(Octets),
+}
+
+#[derive(Debug)]
+struct Codecs {
+    decoder: Decoder,
+    encoder: Encoder,
 }
 
 /// The stream that comes in.
@@ -131,8 +156,13 @@ impl Transcoder {
         let rate_khz = rate_hz / 1000;
         let frame = (rate_khz * recipe.packet_ms) as usize;
         Ok(Transcoder {
-            decoder: Decoder::new(recipe.from, rate_hz)?,
-            encoder: Encoder::tuned(recipe.to, rate_hz, recipe.tuning(complexity))?,
+            means: match recipe.octets() {
+                Some(octets) => Means::Octets(octets),
+                None => Means::Codecs(Box::new(Codecs {
+                    decoder: Decoder::new(recipe.from, rate_hz)?,
+                    encoder: Encoder::tuned(recipe.to, rate_hz, recipe.tuning(complexity))?,
+                })),
+            },
             recipe,
             number,
             rate_khz,
@@ -219,7 +249,9 @@ impl Transcoder {
 
     /// Changes the effort of Opus, 0 to 10.
     pub fn set_complexity(&mut self, complexity: u8) {
-        self.encoder.set_complexity(complexity);
+        if let Means::Codecs(codecs) = &mut self.means {
+            codecs.encoder.set_complexity(complexity);
+        }
     }
 
     fn convert(
@@ -238,7 +270,10 @@ impl Transcoder {
         if missing > 0 && !(lost > 0 && self.repair(packet, missing, &mut out)) {
             self.leave_out(missing, lost, &mut out);
         }
-        let made = self.decoder.decode(packet.payload, &mut self.decoded);
+        let made = match &mut self.means {
+            Means::Codecs(codecs) => codecs.decoder.decode(packet.payload, &mut self.decoded),
+            Means::Octets(octets) => octets.read(packet.payload, &mut self.decoded),
+        };
         let ticks = self.source_ticks(made);
         if let Some(source) = &mut self.source {
             source.next = packet.timestamp.wrapping_add(ticks);
@@ -323,10 +358,10 @@ impl Transcoder {
             let Some(room) = self.decoded.get_mut(..samples) else {
                 return false;
             };
-            let made = if is_told {
-                self.decoder.decode_fec(packet.payload, room)
-            } else {
-                self.decoder.conceal(room)
+            let made = match &mut self.means {
+                Means::Codecs(codecs) if is_told => codecs.decoder.decode_fec(packet.payload, room),
+                Means::Codecs(codecs) => codecs.decoder.conceal(room),
+                Means::Octets(_) => return false,
             };
             // Nothing made is silence, so that time goes on all the same.
             room[made.min(samples)..].fill(0);
@@ -362,7 +397,11 @@ impl Transcoder {
 
     /// Appends silence, less than two frames.
     fn pad(&mut self, samples: usize, out: &mut impl FnMut(Frame<'_>)) {
-        self.decoded[..samples].fill(0);
+        let silence = match &self.means {
+            Means::Codecs(_) => 0,
+            Means::Octets(octets) => octets.silence(),
+        };
+        self.decoded[..samples].fill(silence);
         self.push(samples, out);
     }
 
@@ -383,7 +422,10 @@ impl Transcoder {
     }
 
     fn finish_frame(&mut self, out: &mut impl FnMut(Frame<'_>)) {
-        let length = self.encoder.encode(&self.pending, &mut self.encoded);
+        let length = match &mut self.means {
+            Means::Codecs(codecs) => codecs.encoder.encode(&self.pending, &mut self.encoded),
+            Means::Octets(octets) => octets.write(&self.pending, &mut self.encoded),
+        };
         let timestamp = self.timestamp;
         self.timestamp = timestamp.wrapping_add(self.frame_ticks);
         // One or two bytes of Opus say "as before": they are not sent (RFC 7587 §3.1.3).

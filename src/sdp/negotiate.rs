@@ -86,6 +86,8 @@ pub struct Agreed {
     pub opus: Option<OpusFormat>,
     /// Milliseconds of audio per packet that the far side wants, 10 to 60; 20 unless it said otherwise.
     pub packet_time_ms: u32,
+    /// The most milliseconds of audio per packet that the far side takes (`a=maxptime`), if it said so.
+    pub max_packet_time_ms: Option<u32>,
     /// From our point of view.
     pub direction: Direction,
     /// How the stream is protected (RFC 4568); `None`: it is plain.

@@ -138,6 +138,8 @@ impl Bench {
             port: local.unwrap(),
             socket,
             codec,
+            packet_time_ms: 20,
+            max_packet_time_ms: None,
             sequence: 100,
             timestamp: 5_000,
         };
@@ -173,6 +175,8 @@ pub struct Phone {
     pub port: SocketAddr,
     pub socket: UdpSocket,
     pub codec: Codec,
+    pub packet_time_ms: u32,
+    pub max_packet_time_ms: Option<u32>,
     pub sequence: u16,
     pub timestamp: u32,
 }
@@ -188,7 +192,8 @@ impl Phone {
             telephone_event: Some((101, 101)),
             event_clock_rate: 8_000,
             opus: None,
-            packet_time_ms: 20,
+            packet_time_ms: self.packet_time_ms,
+            max_packet_time_ms: self.max_packet_time_ms,
             direction: Direction::SendRecv,
             crypto: None,
             rtcp_mux: true,

@@ -31,6 +31,7 @@ fn agreed(codec: Codec, port: u16) -> Agreed {
         event_clock_rate: 8_000,
         opus: None,
         packet_time_ms: 20,
+        max_packet_time_ms: None,
         direction: Direction::SendRecv,
         crypto: None,
         rtcp_mux: true,

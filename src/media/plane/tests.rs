@@ -41,6 +41,7 @@ fn act_on(plane: &mut Plane, kind: u8, leg: LegId, bridge: BridgeId, clip: &Arc<
                 event_clock_rate: 8_000,
                 opus: None,
                 packet_time_ms: 20,
+                max_packet_time_ms: None,
                 direction: Direction::SendRecv,
                 crypto: None,
                 rtcp_mux: true,

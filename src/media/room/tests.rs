@@ -55,6 +55,7 @@ impl Hall {
                 event_clock_rate: 8_000,
                 opus: None,
                 packet_time_ms: packet_ms,
+                max_packet_time_ms: None,
                 direction: Direction::SendRecv,
                 crypto: None,
                 rtcp_mux: true,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::audio::voice;
+use crate::audio::{g711, voice};
 use proptest::prelude::*;
 use std::f64::consts::TAU;
 
@@ -265,6 +265,7 @@ fn a_listeners_wishes_count() {
         event_clock_rate: 8_000,
         opus,
         packet_time_ms: 40,
+        max_packet_time_ms: None,
         direction: crate::sdp::negotiate::Direction::SendRecv,
         crypto: None,
         rtcp_mux: false,
@@ -290,6 +291,116 @@ fn a_listeners_wishes_count() {
         Recipe::between(&listener, &speaker).unwrap().rate_hz(),
         16_000
     );
+}
+
+#[test]
+fn longer_packets_than_a_listener_takes_are_cut_octet_by_octet() {
+    let octets: Vec<u8> = (0..=255)
+        .chain((0..=255).rev())
+        .cycle()
+        .take(3_200)
+        .collect();
+    let same: fn(u8) -> u8 = |octet| octet;
+    for (from, to, heard_as) in [
+        (Codec::Pcmu, Codec::Pcmu, same),
+        (Codec::Pcma, Codec::Pcma, same),
+        (Codec::G722, Codec::G722, same),
+        (Codec::Pcmu, Codec::Pcma, g711::ulaw_to_alaw),
+        (Codec::Pcma, Codec::Pcmu, g711::alaw_to_ulaw),
+    ] {
+        for (packet_in, packet_out) in [(40, 20), (60, 20), (30, 20), (50, 40), (20, 10)] {
+            let mut transcoder = Transcoder::new(recipe(from, to, packet_out), 1, 5).unwrap();
+            let mut heard = Vec::new();
+            for (n, part) in (0u16..).zip(octets.chunks_exact(packet_in * 8)) {
+                let at = (u32::from(n) * packet_in as u32 * 8).wrapping_sub(800);
+                heard.extend(
+                    take(&mut transcoder, &(n.wrapping_sub(3), at, part.to_vec())).unwrap(),
+                );
+            }
+            for pair in heard.windows(2) {
+                assert_eq!(pair[1].0, pair[0].0.wrapping_add(1));
+                assert_eq!(pair[1].1, pair[0].1.wrapping_add(packet_out * 8));
+            }
+            assert!(
+                heard
+                    .iter()
+                    .all(|packet| packet.4.len() as u32 == packet_out * 8)
+            );
+            let all: Vec<u8> = heard.iter().flat_map(|packet| packet.4.clone()).collect();
+            assert!(all.len() + 480 > octets.len(), "{from} {to}");
+            let expected: Vec<u8> = octets.iter().map(|&octet| heard_as(octet)).collect();
+            assert_eq!(
+                all,
+                expected[..all.len()],
+                "{from} {to} {packet_in} {packet_out}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_loss_among_cut_packets_stays_a_gap_and_half_of_one_is_silence() {
+    let mut transcoder = Transcoder::new(recipe(Codec::Pcmu, Codec::Pcmu, 20), 1, 5).unwrap();
+    let mut heard = Vec::new();
+    // 30 ms each; the third one is lost.
+    for n in [0u16, 1, 3, 4] {
+        let said = (n, u32::from(n) * 240, vec![n as u8 + 1; 240]);
+        heard.extend(take(&mut transcoder, &said).unwrap());
+    }
+    let starts: Vec<(u32, u8, u8)> = heard
+        .iter()
+        .map(|packet| (packet.1, packet.4[0], packet.4[159]))
+        .collect();
+    assert_eq!(
+        starts,
+        [
+            (0, 1, 1),
+            (160, 1, 2),
+            (320, 2, 2),
+            (640, 0xff, 4),
+            (800, 4, 4),
+            (960, 5, 5)
+        ]
+    );
+    assert_eq!(heard[3].0, heard[2].0 + 2, "a number is missing too");
+}
+
+#[test]
+fn equal_codecs_pass_unless_packets_are_longer_than_the_listener_takes() {
+    let agreed = |codec, packet_time_ms, max_packet_time_ms| Agreed {
+        remote: None,
+        codec,
+        send_payload_type: 0,
+        receive_payload_type: 0,
+        telephone_event: None,
+        event_clock_rate: 8_000,
+        opus: None,
+        packet_time_ms,
+        max_packet_time_ms,
+        direction: crate::sdp::negotiate::Direction::SendRecv,
+        crypto: None,
+        rtcp_mux: false,
+        rtcp: None,
+    };
+    for (from, to) in [
+        (Codec::Pcmu, Codec::Pcmu),
+        (Codec::Pcma, Codec::Pcmu),
+        (Codec::G722, Codec::G722),
+        (Codec::Opus, Codec::Opus),
+    ] {
+        let between = |speaks, wants, most| {
+            let recipe = Recipe::between(&agreed(from, speaks, None), &agreed(to, wants, most));
+            recipe.map(|recipe| recipe.packet_ms)
+        };
+        assert_eq!(between(40, 20, Some(20)), Some(20));
+        assert_eq!(between(60, 10, Some(20)), Some(10));
+        assert_eq!(between(20, 10, Some(10)), Some(10));
+        for passes in [None, Some(40), Some(60)] {
+            assert_eq!(between(40, 20, passes), None);
+        }
+        // Less than we can make: nothing would be gained.
+        assert_eq!(between(20, 20, Some(5)), None);
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(super) struct Match {
     pub(super) event: Option<(u8, u32)>,
     pub(super) opus: Option<OpusFormat>,
     pub(super) packet_time_ms: u32,
+    pub(super) max_packet_time_ms: Option<u32>,
 }
 
 impl Match {
@@ -26,6 +27,7 @@ impl Match {
             event: None,
             opus: (codec == Codec::Opus).then(|| stream.opus_format(payload_type)),
             packet_time_ms: packet_time_ms(stream, codec),
+            max_packet_time_ms: stream.max_packet_time_ms,
         }
     }
 
@@ -43,6 +45,7 @@ impl Match {
             event_clock_rate: self.event.map_or(8_000, |(_, clock_rate)| clock_rate),
             opus: self.opus,
             packet_time_ms: self.packet_time_ms,
+            max_packet_time_ms: self.max_packet_time_ms,
             direction,
         }
     }

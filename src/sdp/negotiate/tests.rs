@@ -52,6 +52,7 @@ fn our_preference_decides_and_the_offerers_numbers_are_used() {
             event_clock_rate: 8_000,
             opus: None,
             packet_time_ms: 30,
+            max_packet_time_ms: None,
             direction: Direction::SendRecv,
             crypto: None,
             rtcp_mux: false,
@@ -286,6 +287,7 @@ fn ipv6_and_packet_times() {
     let (answer, agreed) = leg.answer(offer.as_bytes()).unwrap();
     assert_eq!(agreed.remote, Some("[2001:db8::9]:4000".parse().unwrap()));
     assert_eq!(agreed.packet_time_ms, 40);
+    assert_eq!(agreed.max_packet_time_ms, Some(45));
     assert!(text(&answer).contains("c=IN IP6 2001:db8::5\r\n"));
 }
 
