@@ -12,7 +12,7 @@ mod placing;
 mod rooms;
 mod streams;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
@@ -71,6 +71,8 @@ pub struct Plane {
     sockets: usize,
     crew: Crew,
     places: IdMap<LegId, Place>,
+    /// Numbers of ports that no leg has any more and that have not come back, by worker and slot.
+    leaving: HashMap<(usize, u32), u16>,
     bridges: Bridges,
     /// Of the bridges that are mixed.
     rooms: IdMap<BridgeId, RoomPlace>,
@@ -118,6 +120,7 @@ impl Plane {
             sockets: 0,
             crew,
             places: IdMap::default(),
+            leaving: HashMap::new(),
             bridges: Bridges::default(),
             rooms: IdMap::default(),
             studio: Studio::default(),
@@ -239,6 +242,7 @@ impl Plane {
     pub fn shutdown(&mut self) {
         self.crew.shutdown();
         self.places.clear();
+        self.leaving.clear();
         self.bridges = Bridges::default();
         self.rooms.clear();
         self.reports.clear();

@@ -208,6 +208,14 @@ impl Crew {
         Some(worker)
     }
 
+    /// Drops what a worker that has ended was told and did not take.
+    pub fn forget(&mut self, worker: usize) {
+        if let Some(hand) = self.hands.get_mut(worker) {
+            hand.backlog.clear();
+            hand.commands = None;
+        }
+    }
+
     /// Has a worker end as if by itself.
     #[cfg(test)]
     pub fn lose(&mut self, worker: usize) {

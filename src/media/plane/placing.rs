@@ -151,6 +151,8 @@ impl Plane {
             return;
         };
         self.crew.recount(place.bound_for(), -1);
+        self.leaving
+            .insert((place.worker, place.slot), place.number);
         // One on its way is dropped when it comes back from its old worker.
         if let Some(worker) = place.settled_on() {
             let remove = Order::Remove { moves: false };
@@ -164,8 +166,8 @@ impl Plane {
         let leg = port.leg.id();
         let place = self.places.get_mut(&leg);
         let Some(place) = place.filter(|place| place.number == port.number) else {
-            self.ports.give_back(port.number);
-            self.sockets -= 1;
+            self.leaving.remove(&(worker, slot));
+            self.free_port(port.number);
             self.finish(port);
             return;
         };

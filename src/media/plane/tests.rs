@@ -13,10 +13,14 @@ use std::net::Ipv4Addr;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn plane(workers: usize, ports: RangeInclusive<u16>) -> Plane {
+    plane_at(LOOPBACK, workers, ports)
+}
+
+fn plane_at(bind: IpAddr, workers: usize, ports: RangeInclusive<u16>) -> Plane {
     Plane::start(PlaneSettings {
         workers,
         ports,
-        bind: LOOPBACK,
+        bind,
         advertised: Box::new(|towards| towards),
         start: Instant::now(),
         io: MediaIo::Auto,
@@ -129,6 +133,50 @@ fn the_legs_of_a_thread_that_is_gone_fail_and_others_go_on() {
     act_on(&mut plane, 0, leg(9), bridge, &clip);
     assert_eq!(failed(&mut plane, 1), [leg(9)]);
     assert_eq!(plane.census().legs, 0);
+}
+
+#[test]
+fn ports_of_legs_that_leave_a_thread_that_is_gone_are_free_again() {
+    let clip = Clip::from_samples("x", &[1; 1000]);
+    // An address of its own: nobody else takes its ports.
+    let mut plane = plane_at([127, 7, 43, 1].into(), 2, 30_160..=30_199);
+    let leg = LegId::from_u128;
+    for number in 0..6 {
+        for kind in [0, 2] {
+            act_on(&mut plane, kind, leg(number), BridgeId::from_u128(1), &clip);
+        }
+    }
+    while plane.poll_report().is_some() {}
+    assert_eq!(plane.crew.loads(), [4, 2]);
+    plane.crew.lose(0);
+    // One is closed, one on the way to the other thread, one both, and one is not in the first one's hands yet.
+    for number in [4, 1, 2] {
+        act_on(&mut plane, 3, leg(number), BridgeId::from_u128(2), &clip);
+    }
+    for number in [0, 1] {
+        act_on(&mut plane, 14, leg(number), BridgeId::from_u128(2), &clip);
+    }
+    assert_eq!(failed(&mut plane, 2), [2, 3].map(leg));
+    let census = plane.census();
+    assert_eq!((census.legs, census.open_sockets), (2, 2));
+    assert_eq!(census.free_ports, plane.capacity() - 2);
+    assert!(plane.leaving.is_empty());
+    // Their sockets are closed: every number can be bound.
+    let free = census.free_ports as u128;
+    for number in 10..10 + free {
+        act_on(&mut plane, 0, leg(number), BridgeId::from_u128(1), &clip);
+    }
+    assert_eq!(plane.census().legs, plane.capacity());
+    for number in (4..6).chain(10..10 + free) {
+        act_on(&mut plane, 14, leg(number), BridgeId::from_u128(1), &clip);
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while plane.census().open_sockets > 0 {
+        while plane.poll_report().is_some() {}
+        assert!(Instant::now() < deadline, "{plane:?}");
+        std::thread::yield_now();
+    }
+    assert_eq!(plane.census().free_ports, plane.capacity());
 }
 
 proptest! {
