@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use super::opus_copy::{CopyError, replace};
+use super::unharmed::unharmed;
 use crate::ledger::journal::{Entry, RecordingRecord};
 use crate::media::io::priority;
 
@@ -35,19 +36,28 @@ pub fn run(
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        match replace(&root, &record, &stop) {
-            Ok(copied) => journal(Entry::RecordingCopied(copied)),
-            Err(CopyError::Stopped) => return,
-            Err(error) => {
-                tracing::error!(
-                    recording = %record.recording_id, path = record.path, %error,
-                    "the recording stays a WAV file: its copy in Opus cannot be made"
-                );
-                journal(Entry::RecordingCopied(RecordingRecord {
-                    copy_due: false,
-                    ..*record
-                }));
-            }
+        let told = match unharmed(|| replace(&root, &record, &stop)) {
+            Ok(Ok(copied)) => copied,
+            Ok(Err(CopyError::Stopped)) => return,
+            Ok(Err(error)) => uncopied(*record, &error.to_string()),
+            Err(panic) => uncopied(*record, &panic),
+        };
+        if let Err(why) = unharmed(|| journal(Entry::RecordingCopied(told))) {
+            tracing::error!(
+                why,
+                "the thread that copies recordings goes on after a panic"
+            );
         }
+    }
+}
+
+fn uncopied(record: RecordingRecord, error: &str) -> RecordingRecord {
+    tracing::error!(
+        recording = %record.recording_id, path = record.path, error,
+        "the recording stays a WAV file: its copy in Opus cannot be made"
+    );
+    RecordingRecord {
+        copy_due: false,
+        ..record
     }
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use super::file::WavFile;
 use super::seal::Seal;
 use super::timeline::Layout;
+use super::unharmed::{unharmed, unharmed_io};
 use crate::ledger::id::RecordingId;
 use crate::ledger::journal::RecordingRecord;
 
@@ -27,6 +28,10 @@ pub enum Task {
     Begun(Box<RecordingRecord>),
     /// The journal learns what changed.
     Changed(Box<RecordingRecord>),
+    /// Nothing more will come for it; its record says why.
+    Failed(Box<RecordingRecord>),
+    /// It could not be begun; its record says why.
+    Lost(Box<RecordingRecord>),
     /// The file is as long as it will be.
     Closed(Box<RecordingRecord>),
     /// The file is thrown away.
@@ -54,7 +59,13 @@ struct Target {
 pub fn run(mut disk: Disk, inbox: &Receiver<Vec<Task>>) {
     for tasks in inbox {
         for task in tasks {
-            disk.carry_out(task);
+            // What is done with files is caught where it is done.
+            if let Err(why) = unharmed(|| disk.carry_out(task)) {
+                tracing::error!(
+                    why,
+                    "the thread that writes recordings goes on after a panic"
+                );
+            }
         }
     }
 }
@@ -81,6 +92,14 @@ impl Disk {
             Task::Skip(recording, bytes) => self.write(recording, |file| file.skip(bytes)),
             Task::Begun(record) => self.tell(record, Seal::Begun),
             Task::Changed(record) => self.tell(record, Seal::Changed),
+            Task::Failed(record) => {
+                let target = self.files.get_mut(&record.recording_id);
+                if let Some(target) = target.filter(|target| target.record.fault.is_none()) {
+                    target.record.fault.clone_from(&record.fault);
+                    self.tell(record, Seal::Failed);
+                }
+            }
+            Task::Lost(record) => self.lose(&record, record.fault.clone().unwrap_or_default()),
             Task::Closed(record) => {
                 let id = record.recording_id;
                 self.tell(record, Seal::Closed);
@@ -92,19 +111,21 @@ impl Disk {
 
     fn create(&mut self, record: &RecordingRecord) {
         let layout = Layout::of(record.kind);
-        match WavFile::create(&self.root, &record.path, layout, record.rate_hz) {
+        let create = || WavFile::create(&self.root, &record.path, layout, record.rate_hz);
+        match unharmed_io(create) {
             Ok((file, path)) => {
                 let mut record = record.clone();
                 record.path = path;
                 let id = record.recording_id;
                 self.files.insert(id, Target { file, record });
             }
-            Err(error) => {
-                let fault = format!("Its file cannot be created: {error}.");
-                self.send(Seal::Failed(nothing(record, fault)));
-                self.send(Seal::Gone);
-            }
+            Err(error) => self.lose(record, format!("Its file cannot be created: {error}.")),
         }
+    }
+
+    fn lose(&self, record: &RecordingRecord, fault: String) {
+        self.send(Seal::Failed(nothing(record, fault)));
+        self.send(Seal::Gone);
     }
 
     fn write(
@@ -116,7 +137,7 @@ impl Disk {
         let Some(target) = target.filter(|target| target.record.fault.is_none()) else {
             return;
         };
-        if let Err(error) = write(&mut target.file) {
+        if let Err(error) = unharmed_io(|| write(&mut target.file)) {
             // What is there is kept, the call goes on without.
             target.record.fault = Some(format!("Its file cannot be written: {error}."));
             let record = target.record.clone();
@@ -177,5 +198,10 @@ impl Disk {
     /// From now on the disk fails for this recording.
     pub fn break_down(&mut self, recording: RecordingId) {
         self.write(recording, |_| Err(io::ErrorKind::StorageFull.into()));
+    }
+
+    /// Writing to this recording's file panics once.
+    pub fn stumble(&mut self, recording: RecordingId) {
+        self.write(recording, |_| panic!("planted"));
     }
 }

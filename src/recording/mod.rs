@@ -17,6 +17,7 @@ pub mod repair;
 mod samples;
 mod seal;
 pub mod timeline;
+mod unharmed;
 mod wav_header;
 mod writer;
 

@@ -36,6 +36,9 @@ pub struct Open {
     lost: u64,
     /// Milliseconds that are silent because the disk was too slow.
     skipped_ms: u64,
+    /// Its next turn panics.
+    #[cfg(test)]
+    pub is_faulty: bool,
 }
 
 struct Tap {
@@ -78,6 +81,8 @@ impl Open {
             announced: false,
             lost: 0,
             skipped_ms: 0,
+            #[cfg(test)]
+            is_faulty: false,
         }
     }
 
@@ -85,6 +90,8 @@ impl Open {
     pub fn turn(&mut self, now: Mono, room: &mut Room) {
         self.timeline.exchange(&mut room.bench);
         self.drain(room);
+        #[cfg(test)]
+        assert!(!self.is_faulty, "planted");
         self.write(self.timeline.settled(now), room);
         self.timeline.exchange(&mut room.bench);
         let gone = self.taps.iter().filter(|tap| tap.reader.is_finished());
@@ -183,6 +190,17 @@ impl Open {
         tasks.push(Task::Closed(self.record.into()));
     }
 
+    /// Gives it up after a fault of ours: its file ends with what was written, as after a crash. Its taps go, and so the media
+    /// threads copy nothing for it any more.
+    pub fn fail(mut self, why: &str, tasks: &mut Vec<Task>) {
+        let fault = fault(why);
+        tracing::error!(recording = %self.record.recording_id, fault, "a recording is given up");
+        self.announce(tasks);
+        self.record.fault = Some(fault);
+        tasks.push(Task::Failed(self.record.clone().into()));
+        tasks.push(Task::Closed(self.record.into()));
+    }
+
     /// A message is journalled once it is 2 s long, so that an empty one, which is discarded, leaves no row behind.
     pub fn announce_when_long(&mut self, tasks: &mut Vec<Task>) {
         if self.timeline.taken() >= MESSAGE_SECONDS * u64::from(self.record.rate_hz) {
@@ -261,6 +279,11 @@ impl Open {
             tap.leg != leg
         });
     }
+}
+
+/// A fault of ours in the words of a recording's row.
+pub fn fault(why: &str) -> String {
+    format!("The recorder failed at it: {why}.")
 }
 
 /// So much of a message is worth a row.

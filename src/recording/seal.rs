@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use super::Clock;
 use super::copier::Work;
 use super::repair::complete;
+use super::unharmed::{unharmed, unharmed_io};
 use crate::ledger::journal::{Entry, RecordingRecord};
 
 /// What the writer tells.
@@ -52,23 +53,32 @@ impl Sealer {
     /// Runs until the writer is gone.
     pub fn run(self, inbox: Receiver<Seal>) {
         for message in inbox {
-            match message {
-                Seal::Begun(record) => (self.journal)(Entry::RecordingStarted(record)),
-                Seal::Changed(record) => (self.journal)(Entry::RecordingChanged(record)),
-                Seal::Failed(record) => self.fail(record),
-                Seal::Closed(record) => {
-                    self.close(record);
-                    self.counts.alive.fetch_sub(1, Ordering::Relaxed);
-                }
-                Seal::Gone => {
-                    self.counts.alive.fetch_sub(1, Ordering::Relaxed);
-                }
+            let is_last = matches!(message, Seal::Closed(_) | Seal::Gone);
+            if let Err(why) = unharmed(|| self.take(message)) {
+                // The row of one that was about to be complete stays open: the next start completes it.
+                tracing::error!(
+                    why,
+                    "the thread that completes recordings goes on after a panic"
+                );
+            }
+            if is_last {
+                self.counts.alive.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 
+    fn take(&self, message: Seal) {
+        match message {
+            Seal::Begun(record) => (self.journal)(Entry::RecordingStarted(record)),
+            Seal::Changed(record) => (self.journal)(Entry::RecordingChanged(record)),
+            Seal::Failed(record) => self.fail(record),
+            Seal::Closed(record) => self.close(record),
+            Seal::Gone => {}
+        }
+    }
+
     fn close(&self, mut record: RecordingRecord) {
-        match complete(&self.root, &record) {
+        match unharmed_io(|| complete(&self.root, &record)) {
             Ok(record) => {
                 (self.journal)(Entry::RecordingEnded(record.clone()));
                 if record.copy_due && self.copies.send(Work::Copy(record.into())).is_err() {

@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use super::disk::{Backlog, Task};
-use super::open::{Feed, Open, Room};
+use super::open::{Feed, Open, Room, fault};
 use super::path::relative_path;
 use super::timeline::{Layout, Timeline};
+use super::unharmed::unharmed;
 use super::{Begin, Clock};
 use crate::ledger::clock::{Mono, Now};
 use crate::ledger::id::{LegId, RecordingId};
@@ -35,6 +36,20 @@ pub enum Message {
     Shutdown(Mono),
 }
 
+impl Message {
+    fn recording(&self) -> Option<RecordingId> {
+        match self {
+            Message::Begin(begin, ..) => Some(begin.recording),
+            Message::Attach(recording, ..)
+            | Message::Detach(recording, ..)
+            | Message::Pause(recording, ..)
+            | Message::Stop(recording, ..)
+            | Message::Discard(recording) => Some(*recording),
+            Message::Shutdown(_) => None,
+        }
+    }
+}
+
 /// All files that are being written.
 pub struct Writer {
     disk: Sender<Vec<Task>>,
@@ -42,6 +57,8 @@ pub struct Writer {
     /// Recordings of which the journal does not know the latest.
     changed: Vec<RecordingId>,
     room: Room,
+    /// How often it got round.
+    rounds: u64,
 }
 
 /// Recordings that have their turn together.
@@ -52,7 +69,21 @@ struct Slice {
 }
 
 /// Runs until told to shut down, or until every handle is gone: then all files end at that moment.
+///
+/// After a panic it goes on where it was: recordings stay open, the taps hold what comes meanwhile. After another one before it
+/// got round once, something that is open has to be at fault, and all of it is given up.
 pub fn run(mut writer: Writer, inbox: &Receiver<Message>, clock: &Clock) {
+    let mut rounds = None;
+    while let Err(why) = unharmed(|| serve(&mut writer, inbox, clock)) {
+        tracing::error!(why, "the recorder goes on after a panic");
+        if rounds == Some(writer.rounds) {
+            writer.give_up(&why);
+        }
+        rounds = Some(writer.rounds);
+    }
+}
+
+fn serve(writer: &mut Writer, inbox: &Receiver<Message>, clock: &Clock) {
     loop {
         let received = match writer.next_turn() {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -77,6 +108,7 @@ pub fn run(mut writer: Writer, inbox: &Receiver<Message>, clock: &Clock) {
         writer.tell_changes();
         writer.poll(clock().mono);
         writer.hand_over();
+        writer.rounds += 1;
     }
 }
 
@@ -88,12 +120,20 @@ impl Writer {
             slices: Default::default(),
             changed: Vec::new(),
             room: Room::new(backlog),
+            rounds: 0,
         }
     }
 
     /// Does what is asked, `Shutdown` included. What the journal should know of it is told by `tell_changes`, and nothing is
-    /// done on the disk before `hand_over`.
+    /// done on the disk before `hand_over`. If it panics, the recording that it is about has failed.
     pub fn take(&mut self, message: Message) {
+        let recording = message.recording();
+        if let (Err(why), Some(recording)) = (unharmed(|| self.carry_out(message)), recording) {
+            self.fail(recording, &why);
+        }
+    }
+
+    fn carry_out(&mut self, message: Message) {
         match message {
             Message::Begin(begin, shared, at) => self.begin(*begin, shared, at),
             Message::Attach(recording, feed, at) => {
@@ -133,19 +173,28 @@ impl Writer {
 
     /// Takes what the taps hold and writes everything that nothing earlier can precede any more, for all whose turn it is.
     pub fn poll(&mut self, now: Mono) {
-        let mut left = Vec::new();
+        let (mut left, mut failed) = (Vec::new(), Vec::new());
         for (index, slice) in (0u64..).zip(&mut self.slices) {
             if slice.open.is_empty() || now < slice.due {
                 continue;
             }
             slice.due = turn_after(now, index);
             for (recording, open) in &mut slice.open {
-                open.turn(now, &mut self.room);
-                open.announce_when_long(&mut self.room.tasks);
-                if open.is_left() {
-                    left.push(*recording);
+                let room = &mut self.room;
+                let turned = unharmed(|| {
+                    open.turn(now, room);
+                    open.announce_when_long(&mut room.tasks);
+                    open.is_left()
+                });
+                match turned {
+                    Ok(true) => left.push(*recording),
+                    Ok(false) => {}
+                    Err(why) => failed.push((*recording, why)),
                 }
             }
+        }
+        for (recording, why) in failed {
+            self.fail(recording, &why);
         }
         for recording in left {
             self.stop(recording, now);
@@ -167,13 +216,14 @@ impl Writer {
     fn begin(&mut self, begin: Begin, shared: bool, at: Now) {
         let layout = Layout::of(begin.kind);
         let rate_hz = if begin.wideband { WIDE_HZ } else { NARROW_HZ };
-        let record = RecordingRecord {
+        let path = unharmed(|| relative_path(&begin.call, begin.kind, at.wall));
+        let mut record = RecordingRecord {
             recording_id: begin.recording,
             tenant: begin.call.tenant.clone(),
             call_id: begin.call.call_id,
             kind: begin.kind,
             voicemail_box: begin.mailbox,
-            path: relative_path(&begin.call, begin.kind, at.wall),
+            path: String::new(),
             started_at: at.wall,
             duration_ms: None,
             bytes: None,
@@ -184,6 +234,13 @@ impl Writer {
             copy_due: begin.opus,
             fault: None,
         };
+        match path {
+            Ok(path) => record.path = path,
+            Err(why) => {
+                record.fault = Some(fault(&why));
+                return self.room.tasks.push(Task::Lost(record.into()));
+            }
+        }
         let timeline = Timeline::new(at.mono, layout, rate_hz);
         self.room.tasks.push(Task::Create(record.clone().into()));
         let open = Open::new(record, timeline, shared);
@@ -217,9 +274,30 @@ impl Writer {
 
     fn stop(&mut self, recording: RecordingId, at: Mono) {
         if let Some(mut open) = self.remove(recording) {
-            open.finish(at, &mut self.room);
-            open.close(&mut self.room.tasks);
+            let room = &mut self.room;
+            match unharmed(|| open.finish(at, room)) {
+                Ok(()) => open.close(&mut room.tasks),
+                Err(why) => open.fail(&why, &mut room.tasks),
+            }
         }
+    }
+
+    /// A recording met a fault of ours.
+    fn fail(&mut self, recording: RecordingId, why: &str) {
+        match self.remove(recording) {
+            Some(open) => open.fail(why, &mut self.room.tasks),
+            None => tracing::error!(%recording, why, "a recording was not there any more"),
+        }
+    }
+
+    /// The same for all.
+    fn give_up(&mut self, why: &str) {
+        let all = self.slices.iter_mut().flat_map(|slice| slice.open.drain());
+        for (_, open) in all {
+            open.fail(why, &mut self.room.tasks);
+        }
+        self.changed.clear();
+        self.hand_over();
     }
 
     fn stop_all(&mut self, at: Mono) {
@@ -257,6 +335,14 @@ const SLICES: u64 = 8;
 const NARROW_HZ: u32 = 8_000;
 /// And when somebody does.
 const WIDE_HZ: u32 = 16_000;
+
+#[cfg(test)]
+impl Writer {
+    /// From now on each turn of this recording panics.
+    pub fn plant(&mut self, recording: RecordingId) {
+        self.change(recording, |open, _| open.is_faulty = true);
+    }
+}
 
 #[cfg(test)]
 mod tests;

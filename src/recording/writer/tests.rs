@@ -500,4 +500,5 @@ fn a_disk_that_stands_still_costs_memory_and_then_sound_but_never_time() {
     assert!(heard(0, 1_700) && silent(2_000, 3_400) && heard(3_820, 4_000));
 }
 
+mod faults;
 mod threads;
