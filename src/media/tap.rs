@@ -90,10 +90,8 @@ impl Taps {
 
     /// Copies one packet into each. What does not fit is counted there, and its reader asks for that.
     pub fn push(&mut self, header: TapHeader, payload: &[u8]) {
-        for tap in [&mut self.call, &mut self.conference] {
-            if let Some(tap) = tap {
-                let _fits = tap.push(header, payload);
-            }
+        for tap in [&mut self.call, &mut self.conference].into_iter().flatten() {
+            let _fits = tap.push(header, payload);
         }
     }
 }
