@@ -24,6 +24,7 @@ mod limits;
 mod load;
 mod media_plane;
 mod missed_calls;
+mod packet_times;
 mod phones;
 mod providers;
 mod quality;
