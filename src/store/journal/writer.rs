@@ -55,7 +55,8 @@ enum Replay {
     Failed,
 }
 
-pub(super) struct Writer {
+/// Takes what is handed over to the database, or to the spool.
+pub struct Writer {
     store: Arc<dyn Store>,
     spool: Arc<Mutex<Spool>>,
     receiver: mpsc::UnboundedReceiver<Message>,
@@ -108,7 +109,9 @@ impl Writer {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Writes until the last [`Journal`](super::Journal) is dropped. It is woken for every call and goes to the database
+    /// in many small steps, so it is cheapest alone on a runtime of its own.
+    pub async fn run(mut self) {
         while !(self.closed && self.receiver.is_empty() && !self.spooling) {
             self.counters
                 .spooling
