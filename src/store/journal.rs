@@ -63,7 +63,7 @@ impl Journal {
     /// Hands an entry over. Never waits; what is handed over is written in this order.
     ///
     /// What decides a call's result (its begin, its answer, its end) is kept over the end of this process after 5 ms, whatever
-    /// ends it: noted in the spool until the database has it. All else may take 100 ms.
+    /// ends it: noted in the spool until the database has it. All else may take 250 ms.
     pub fn write(&self, entry: Entry) {
         Counters::add(&self.counters.entries, 1);
         let urgent = matches!(

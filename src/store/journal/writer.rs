@@ -492,7 +492,7 @@ const LINGER: Duration = Duration::from_millis(5);
 /// How long an urgent entry waits for others before it is noted.
 const SOON: Duration = Duration::from_millis(5);
 /// The least time between two batches, unless a flush is asked for.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(250);
 /// The most entries in memory.
 const QUEUE: usize = 10_000;
 /// How often the queue is looked at while the database writes.
