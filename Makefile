@@ -48,7 +48,7 @@ unit: build-packages ## The library's own tests, the house rules, whole calls in
 
 end-to-end: build-packages test-packages ## Tests against real peers
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	cargo test --locked --test end_to_end -- $(LONG_TESTS) >"$$log" 2>&1 & long=$$!; \
+	cargo test --locked --test end_to_end -- --test-threads $(words $(LONG_TESTS)) $(LONG_TESTS) >"$$log" 2>&1 & long=$$!; \
 	status=0; cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %) $(LONG_TESTS:%=--skip %) || status=$$?; \
 	wait $$long || status=$$?; cat "$$log"; exit $$status
 
