@@ -279,7 +279,7 @@ fn transact(peer: &Peer, request: &str) -> Message {
     let id = request.split("Call-ID: ").nth(1).unwrap();
     let id = id.split('\r').next().unwrap();
     let method = request.split(' ').next().unwrap();
-    for _ in 0..10 {
+    for _ in 0..60 {
         peer.send(request);
         let end = Instant::now() + Duration::from_millis(500);
         while let Some(left) = end.checked_duration_since(Instant::now()) {

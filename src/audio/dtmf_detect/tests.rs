@@ -302,18 +302,18 @@ fn babble(entropy: &mut Entropy, seconds: usize) -> Vec<i16> {
 }
 
 #[test]
-fn an_hour_of_babble_holds_hardly_a_key() {
+fn half_an_hour_of_babble_holds_hardly_a_key() {
     let mut entropy = Entropy::from_number(2);
     let mut told = String::new();
     let mut loudest = 0;
-    for _ in 0..60 {
+    for _ in 0..30 {
         let sound = babble(&mut entropy, 60);
         loudest = loudest.max(sound.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0));
         told += &heard(0, &[sound]);
     }
     assert!(loudest > 3000, "{loudest}");
     // Recorded speech without a pause may imitate up to 30 keys in half an hour (Bellcore TR-TSY-000763).
-    assert!(told.len() <= 2, "{told}");
+    assert!(told.len() <= 1, "{told}");
 }
 
 /// A row of short presses over what a far side says or gives back of a prompt: each is heard once, in order.
