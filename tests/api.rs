@@ -40,7 +40,8 @@ impl Pbx {
         let store = Arc::new(store.await.unwrap());
         let clock: Clock = Arc::new(|| Wall::from_micros(1));
         let spool = folder.path().join("spool");
-        let (journal, _task) = Journal::start(store.clone(), &spool, &clock).unwrap();
+        let (journal, writer) = Journal::open(store.clone(), &spool, &clock).unwrap();
+        tokio::spawn(writer.run());
         let views = Arc::new(Views::default());
         let (asks, receiver) = mpsc::channel(8);
         tokio::spawn(switch(receiver));

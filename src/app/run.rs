@@ -272,7 +272,7 @@ async fn stop(switch: Switch, accounts: Accounts) -> anyhow::Result<()> {
     }
     let Accounts {
         journal,
-        journal_task,
+        journal_thread,
         notifier,
         notifier_task,
         ..
@@ -280,7 +280,12 @@ async fn stop(switch: Switch, accounts: Accounts) -> anyhow::Result<()> {
     journal.flush().await;
     drop(journal);
     drop(notifier);
-    journal_task.await.context("the journal's task")?;
+    let written = tokio::task::spawn_blocking(move || journal_thread.join())
+        .await
+        .context("waiting for the journal's thread")?;
+    if written.is_err() {
+        tracing::error!("the journal's thread ended by a fault");
+    }
     notifier_task.abort();
     tracing::info!("stopped");
     Ok(())

@@ -31,7 +31,7 @@ use crate::recording::repair::repair;
 use crate::recording::{Recorder, RecorderSettings};
 use crate::sip::endpoint::{ListenerId, Transport};
 use crate::store::Store;
-use crate::store::journal::Journal;
+use crate::store::journal::{Journal, Writer};
 use crate::store::sqlite::SqliteStore;
 use crate::switch::core::Core;
 use crate::switch::handle::{Ask, Handle, Views};
@@ -47,7 +47,7 @@ pub(super) struct Accounts {
     pub plan_version: u64,
     pub store: Arc<dyn Store>,
     pub journal: Journal,
-    pub journal_task: tokio::task::JoinHandle<()>,
+    pub journal_thread: thread::JoinHandle<()>,
     pub notifier: Arc<Notifier>,
     pub notifier_task: tokio::task::JoinHandle<()>,
     pub bindings: Vec<BindingRecord>,
@@ -80,13 +80,14 @@ pub(super) async fn accounts(
     )
     .await?;
     let spool = data_folder(database).join("spool");
-    let (journal, journal_task) =
-        Journal::start(Arc::clone(&store), &spool, &wall).with_context(|| {
+    let (journal, writer) =
+        Journal::open(Arc::clone(&store), &spool, &wall).with_context(|| {
             format!(
                 "the journal's spool in {} cannot be opened",
                 spool.display()
             )
         })?;
+    let journal_thread = keep(writer).context("the journal's thread")?;
     journal.flush().await;
     let now = clock.now().wall;
     let closed = store
@@ -135,7 +136,7 @@ pub(super) async fn accounts(
         messages,
         store,
         journal,
-        journal_task,
+        journal_thread,
         notifier: Arc::new(notifier),
         notifier_task,
         bindings,
@@ -327,6 +328,7 @@ pub(super) fn switch(
         plane,
         recorder,
         journal: accounts.journal.clone(),
+        entries: Vec::new(),
         clock,
         listening: Default::default(),
         asks: asked,
@@ -350,6 +352,16 @@ pub(super) fn switch(
         most_calls,
         thread,
     })
+}
+
+/// The journal's own thread: on a runtime with others, each of its steps would wake a second thread to wait in its place.
+fn keep(writer: Writer) -> std::io::Result<thread::JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || runtime.block_on(writer.run()))
 }
 
 fn plane(server: &Server, runtime: &Runtime, clock: Clock) -> anyhow::Result<Plane> {

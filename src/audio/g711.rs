@@ -28,9 +28,8 @@ pub const fn ulaw_encode(sample: i16) -> u8 {
     } else {
         magnitude
     };
-    let segment = 10 - magnitude.leading_zeros() as u16;
-    let step = (magnitude >> (segment + 1)) & 0x0f;
-    let code = ((segment << 4) | step) as u8;
+    // The lowest segment begins at 32.
+    let code = segment_and_step(magnitude, 5);
     if negative { !code & 0x7f } else { !code }
 }
 
@@ -38,13 +37,20 @@ pub const fn ulaw_encode(sample: i16) -> u8 {
 pub const fn alaw_encode(sample: i16) -> u8 {
     let negative = sample < 0;
     let magnitude = (if negative { !sample } else { sample } >> 4) as u16;
-    let code = if magnitude < 32 {
-        magnitude
+    let code = if magnitude < 16 {
+        magnitude as u8
     } else {
-        let segment = 12 - magnitude.leading_zeros() as u16;
-        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0f)
-    } as u8;
+        // The second segment begins at 16, and is as steep as the first.
+        segment_and_step(magnitude, 3)
+    };
     (if negative { code } else { code | 0x80 }) ^ ALAW_TOGGLE
+}
+
+/// The power of two below a magnitude, less `lowest`, and the four bits after the first, as a code has them: a floating-point
+/// number is written so. Vectors can do this; they can't count leading zeros.
+const fn segment_and_step(magnitude: u16, lowest: u32) -> u8 {
+    let bits = (magnitude as i32 as f32).to_bits();
+    ((bits >> 19) - ((127 + lowest) << 4)) as u8
 }
 
 /// Decodes one µ-law code to a 16-bit linear sample.

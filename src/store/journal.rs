@@ -14,14 +14,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::task::JoinHandle;
 
-use self::writer::Writer;
+pub use self::writer::Writer;
 use super::spool::Spool;
 use super::{Clock, Store};
 use crate::ledger::journal::Entry;
 
-/// A handle on the journal. Cheap to clone; the writing task ends when the last one is dropped.
+/// A handle on the journal. Cheap to clone; its [`Writer`] ends when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Journal {
     sender: mpsc::UnboundedSender<Message>,
@@ -30,16 +29,16 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Starts the writing task. What an earlier process left in `spool` is replayed first: await [`Journal::flush`] for it
-    /// before the store is asked what is open. `clock` numbers the run.
+    /// A journal and what writes it, which somebody must [run](Writer::run). What an earlier process left in `spool` is
+    /// replayed first: await [`Journal::flush`] for it before the store is asked what is open. `clock` numbers the run.
     ///
     /// # Errors
     /// The spool's folder or file cannot be made, read or written.
-    pub fn start(
+    pub fn open(
         store: Arc<dyn Store>,
         spool: &Path,
         clock: &Clock,
-    ) -> io::Result<(Journal, JoinHandle<()>)> {
+    ) -> io::Result<(Journal, Writer)> {
         let spool = Spool::open(spool)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let counters = Arc::new(Counters::default());
@@ -58,13 +57,13 @@ impl Journal {
             urgent,
             counters,
         };
-        Ok((journal, tokio::spawn(writer.run())))
+        Ok((journal, writer))
     }
 
     /// Hands an entry over. Never waits; what is handed over is written in this order.
     ///
     /// What decides a call's result (its begin, its answer, its end) is kept over the end of this process after 5 ms, whatever
-    /// ends it: noted in the spool until the database has it. All else may take 100 ms.
+    /// ends it: noted in the spool until the database has it. All else may take 250 ms.
     pub fn write(&self, entry: Entry) {
         Counters::add(&self.counters.entries, 1);
         let urgent = matches!(

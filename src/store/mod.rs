@@ -4,7 +4,7 @@
 //! entries does to the rows and which events it raises; [`journal`] feeds batches from the signalling task, and [`spool`]
 //! keeps them on disk while the database is away. Delivery of the outbox is `notify`'s.
 //!
-//! Order at start: open the store, [`Store::subscribe`], [`journal::Journal::start`] and its `flush` (it replays what was
+//! Order at start: open the store, [`Store::subscribe`], [`journal::Journal::open`] and its `flush` (it replays what was
 //! spooled), then [`Store::close_after_crash`], and only then take calls.
 
 pub mod accounting;

@@ -54,6 +54,8 @@ pub struct Task {
     pub recorder: Recorder,
     /// The journal.
     pub journal: Journal,
+    /// What the journal gets when the step's messages are on their way: to wake its thread takes time.
+    pub entries: Vec<Entry>,
     /// The clocks.
     pub clock: Clock,
     /// Who waits to be told how calls sound.
@@ -253,9 +255,16 @@ impl Task {
             }
             // Opening a port answers at once; what follows from it belongs to the same step.
             let Some((leg, event)) = self.plane.poll_report() else {
-                return;
+                break;
             };
             self.hear(leg, event);
+        }
+        self.keep_entries();
+    }
+
+    fn keep_entries(&mut self) {
+        for entry in self.entries.drain(..) {
+            self.journal.write(entry);
         }
     }
 
@@ -274,8 +283,12 @@ impl Task {
                 );
             }
             Effect::Media(act) => self.on_media_act(act),
-            Effect::Record(act) => self.record(act),
-            Effect::Journal(entry) => self.journal.write(entry),
+            Effect::Record(act) => {
+                // The recorder writes into the journal itself, and what it says comes later.
+                self.keep_entries();
+                self.record(act);
+            }
+            Effect::Journal(entry) => self.entries.push(entry),
             Effect::Resolve { what, wish } => {
                 let (resolver, located) = (names.resolver.clone(), names.located.clone());
                 let abilities = self.core.abilities();
@@ -289,6 +302,7 @@ impl Task {
                 });
             }
             Effect::Drained(reply) => {
+                self.keep_entries();
                 // The asker may have given up waiting.
                 let _ = reply.send(());
             }

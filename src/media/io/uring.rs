@@ -50,6 +50,9 @@ pub struct Uring {
     refused: u32,
     can_gather: bool,
     window: Window,
+    /// What the last wait that gathered brought, and what was sent since.
+    came: Option<usize>,
+    sent: usize,
 }
 
 /// A message header without room of its own.
@@ -114,6 +117,8 @@ impl Uring {
             refused: 0,
             can_gather,
             window: Window::default(),
+            came: None,
+            sent: 0,
         })
     }
 
@@ -168,6 +173,10 @@ impl Uring {
         let time = Timespec::from(timeout);
         let mut args = SubmitArgs::new().timespec(&time);
         let mut want = 1;
+        let sent = std::mem::take(&mut self.sent);
+        if let Some(came) = self.came.take() {
+            self.window.adjust(came, sent);
+        }
         let window = self.window.length();
         let is_whole = timeout > window;
         if self.can_gather && self.attached >= GATHERING && !timeout.is_zero() {
@@ -191,7 +200,7 @@ impl Uring {
         let before = self.taken.len();
         self.settle();
         if want == GATHER && is_whole {
-            self.window.adjust(self.taken.len() - before);
+            self.came = Some(self.taken.len() - before);
         }
         for _ in 0..std::mem::take(&mut self.refused) {
             counters.sent.take_back();
@@ -260,6 +269,7 @@ impl Uring {
             .flags(squeue::Flags::SKIP_SUCCESS)
             .user_data(SEND);
         self.push(send);
+        self.sent += 1;
         counters.sent.count();
     }
 

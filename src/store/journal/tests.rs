@@ -1,4 +1,5 @@
 use std::time::Duration;
+use tokio::task::JoinHandle;
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -33,12 +34,13 @@ impl Place {
             let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
             crate::ledger::clock::Wall::from_micros(since.as_micros() as i64)
         });
-        Journal::start(
+        let (journal, writer) = Journal::open(
             self.store.clone(),
             &self.folder.path().join("spool"),
             &clock,
         )
-        .unwrap()
+        .unwrap();
+        (journal, tokio::spawn(writer.run()))
     }
 
     async fn other_connection(&self) -> SqliteConnection {

@@ -55,7 +55,8 @@ enum Replay {
     Failed,
 }
 
-pub(super) struct Writer {
+/// Takes what is handed over to the database, or to the spool.
+pub struct Writer {
     store: Arc<dyn Store>,
     spool: Arc<Mutex<Spool>>,
     receiver: mpsc::UnboundedReceiver<Message>,
@@ -108,7 +109,9 @@ impl Writer {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Writes until the last [`Journal`](super::Journal) is dropped. It is woken for every call and goes to the database
+    /// in many small steps, so it is cheapest alone on a runtime of its own.
+    pub async fn run(mut self) {
         while !(self.closed && self.receiver.is_empty() && !self.spooling) {
             self.counters
                 .spooling
@@ -489,7 +492,7 @@ const LINGER: Duration = Duration::from_millis(5);
 /// How long an urgent entry waits for others before it is noted.
 const SOON: Duration = Duration::from_millis(5);
 /// The least time between two batches, unless a flush is asked for.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(250);
 /// The most entries in memory.
 const QUEUE: usize = 10_000;
 /// How often the queue is looked at while the database writes.
