@@ -12,10 +12,13 @@ SOAK_WORLDS ?= 5000
 BUILD_PACKAGES := libopus-dev pkg-config
 TEST_PACKAGES := sip-tester baresip-core sipsak sox socat procps iproute2 nftables
 
-# End-to-end tests that measure time or load run after all the rest, and so do those that count allocations.
+# End-to-end tests that measure time or load run after all the rest, and so do those that count allocations; the first of these
+# only waits, and the counting goes on beside it.
 QUIET_TESTS := missed_calls:: load:: storm::
+# Those that wait longest begin first, beside the rest.
+LONG_TESTS := vanished_phone:: two_switches::sessions_across dialogs::a_phone_that_dies home_nat::a_connection_that_died
 # Most of them wait most of their time.
-SIDE_BY_SIDE ?= 8
+SIDE_BY_SIDE ?= 12
 
 .PHONY: help run test lint side-by-side unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 
@@ -44,13 +47,18 @@ unit: build-packages ## The library's own tests, the house rules, whole calls in
 	cargo test --locked --no-fail-fast --lib --bins --test architecture --test in_process
 
 end-to-end: build-packages test-packages ## Tests against real peers
-	cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %)
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	cargo test --locked --test end_to_end -- --test-threads $(words $(LONG_TESTS)) $(LONG_TESTS) >"$$log" 2>&1 & long=$$!; \
+	status=0; cargo test --locked --test end_to_end -- --test-threads $(SIDE_BY_SIDE) $(QUIET_TESTS:%=--skip %) $(LONG_TESTS:%=--skip %) || status=$$?; \
+	wait $$long || status=$$?; cat "$$log"; exit $$status
 
 quiet: build-packages test-packages ## Tests of time, load and allocations, one after the other
-	@failed=; cargo test --locked --test media_no_alloc || failed=yes; \
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; failed=; \
+	nice -n 10 cargo test --locked --test media_no_alloc >"$$log" 2>&1 & allocations=$$!; \
 	for name in $(QUIET_TESTS); do \
 	  echo cargo test --locked --test end_to_end $$name; \
 	  cargo test --locked --test end_to_end $$name || failed=yes; \
+	  if [[ -n $$allocations ]]; then wait $$allocations || failed=yes; cat "$$log"; allocations=; fi; \
 	done; [[ -z $$failed ]]
 
 soak: build-packages ## 100,000 random calls in virtual time, some minutes

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{CALLER, eventually, free_port, sound};
 
 /// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A running PBX. Killed when dropped; its folder is kept and named when the test failed.
 pub struct Pbx {

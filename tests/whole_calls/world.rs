@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use vats::call::output::RecordAct;
 use vats::dialplan::config::{self, SourceFile};
+use vats::dialplan::plan::Plan;
 use vats::ledger::clock::{Mono, Now, Wall};
 use vats::ledger::entropy::Entropy;
 use vats::ledger::id::{CallId, RecordingId};
@@ -94,6 +95,22 @@ caller_id = "+74951000001"
 allow = ["anna", "boris"]
 "#;
 
+/// The plan of this text, which many worlds share: its prompts are made once.
+fn checked(text: String) -> Arc<Plan> {
+    static PLANS: Mutex<BTreeMap<String, Arc<Plan>>> = Mutex::new(BTreeMap::new());
+    let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+    let plan = plans.entry(text).or_insert_with_key(|text| {
+        let path = "vats.toml".into();
+        let source = SourceFile {
+            path,
+            text: text.clone(),
+        };
+        let plan = config::check(&[source], &Silence(16_000), 1);
+        Arc::new(plan.unwrap_or_else(|problems| panic!("{problems:#?}")))
+    });
+    Arc::clone(plan)
+}
+
 pub struct World {
     now: Now,
     core: Core,
@@ -157,19 +174,8 @@ impl World {
 
     fn with_plan(seed: u64, loss: u64, calls: u32, plan: &str) -> World {
         let mut entropy = Entropy::from_number(seed);
-        let source = SourceFile {
-            path: "vats.toml".into(),
-            text: plan.replace(
-                "RELIABLE",
-                if seed.is_multiple_of(2) {
-                    "true"
-                } else {
-                    "false"
-                },
-            ),
-        };
-        let plan = config::check(&[source], &Silence(16_000), 1)
-            .unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let reliable = seed.is_multiple_of(2).to_string();
+        let plan = checked(plan.replace("RELIABLE", &reliable));
         let now = Now {
             mono: Mono::ZERO,
             wall: Wall::from_micros(1_772_960_700_000_000),
@@ -179,7 +185,7 @@ impl World {
         let views = Arc::new(Views::default());
         let core = Core::new(
             now,
-            Arc::new(plan),
+            plan,
             reach,
             Arc::clone(&views),
             Vec::new(),

@@ -210,6 +210,7 @@ fn missed(levels: (f64, f64), off: (f64, f64), millis: usize, snr: f64) -> usize
 #[test]
 fn real_keys_are_heard_at_every_level_and_twist_over_noise() {
     let mut counts = (0, 0);
+    let mut noisy = (0, 0);
     for level in [0.0, -5.0, -10.0, -15.0, -20.0, -25.0] {
         for twist in [-6.0, -3.0, 0.0, 3.0] {
             // The stronger tone at that level.
@@ -219,11 +220,14 @@ fn real_keys_are_heard_at_every_level_and_twist_over_noise() {
                 assert_eq!(missed(levels, off, 50, 60.0), 0, "{levels:?} {off:?}");
                 counts.0 += missed(levels, off, 40, 20.0) + missed(levels, off, 60, 20.0);
                 counts.1 += 2 * ALL.len();
+                noisy.0 += missed(levels, off, 40, 15.0);
+                noisy.1 += ALL.len();
             }
         }
     }
     // With noise, at the shortest and at the edge of what frequencies may be.
     assert!(counts.0 * 200 <= counts.1, "{counts:?}");
+    assert!(noisy.0 * 200 <= noisy.1, "{noisy:?}");
 }
 
 #[test]
@@ -262,6 +266,8 @@ fn babble(entropy: &mut Entropy, seconds: usize) -> Vec<i16> {
         let loudness = between(300.0, 4000.0);
         let breath = between(0.0, 0.2);
         let mut memory = [[0.0f64; 2]; 3];
+        let mut filters = [[0.0f64; 3]; 3];
+        let mut swell = 0.0;
         let mut phase = 0.0;
         for n in 0..length {
             let part = n as f64 / length as f64;
@@ -271,15 +277,23 @@ fn babble(entropy: &mut Entropy, seconds: usize) -> Vec<i16> {
                 phase -= 1.0;
                 signal += 1.0;
             }
-            for (memory, (from, to, width)) in memory.iter_mut().zip(&formants) {
-                let angle = (from + (to - from) * part) / 8000.0 * std::f64::consts::TAU;
-                let radius = (-std::f64::consts::PI * width / 8000.0).exp();
-                let next = signal * (1.0 - radius) * 4.0 + 2.0 * radius * angle.cos() * memory[0]
-                    - radius * radius * memory[1];
-                *memory = [next, memory[0]];
-                signal = next;
+            if n % 8 == 0 {
+                // A mouth is not quicker than a millisecond.
+                swell = (part * std::f64::consts::PI).sin();
+                for (filter, (from, to, width)) in filters.iter_mut().zip(&formants) {
+                    let angle = (from + (to - from) * part) / 8000.0 * std::f64::consts::TAU;
+                    let radius = (-std::f64::consts::PI * width / 8000.0).exp();
+                    *filter = [
+                        (1.0 - radius) * 4.0,
+                        2.0 * radius * angle.cos(),
+                        radius * radius,
+                    ];
+                }
             }
-            let swell = (part * std::f64::consts::PI).sin();
+            for (memory, [input, last, before]) in memory.iter_mut().zip(filters) {
+                signal = signal * input + last * memory[0] - before * memory[1];
+                *memory = [signal, memory[0]];
+            }
             sound.push((signal * swell * loudness * 60.0).clamp(-32_000.0, 32_000.0) as i16);
         }
         sound.extend(vec![0; between(0.0, 1200.0) as usize]);
@@ -288,18 +302,53 @@ fn babble(entropy: &mut Entropy, seconds: usize) -> Vec<i16> {
 }
 
 #[test]
-fn an_hour_of_babble_holds_hardly_a_key() {
+fn half_an_hour_of_babble_holds_hardly_a_key() {
     let mut entropy = Entropy::from_number(2);
     let mut told = String::new();
     let mut loudest = 0;
-    for _ in 0..60 {
+    for _ in 0..30 {
         let sound = babble(&mut entropy, 60);
         loudest = loudest.max(sound.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0));
         told += &heard(0, &[sound]);
     }
     assert!(loudest > 3000, "{loudest}");
     // Recorded speech without a pause may imitate up to 30 keys in half an hour (Bellcore TR-TSY-000763).
-    assert!(told.len() <= 2, "{told}");
+    assert!(told.len() <= 1, "{told}");
+}
+
+/// A row of short presses over what a far side says or gives back of a prompt: each is heard once, in order.
+#[test]
+fn keys_are_heard_over_a_voice() {
+    let mut entropy = Entropy::from_number(4);
+    let voice: Vec<f64> = babble(&mut entropy, 60)
+        .into_iter()
+        .filter(|sample| *sample != 0)
+        .map(f64::from)
+        .collect();
+    let power = |sound: &[f64]| sound.iter().map(|s| s * s).sum::<f64>() / sound.len() as f64;
+    let row: Vec<i16> = ALL
+        .chars()
+        .flat_map(|key| [pair(key).samples(ms(40)), quiet(40)])
+        .flatten()
+        .collect();
+    let key = row[..ms(40)].iter().map(|&s| f64::from(s));
+    let key = power(&key.collect::<Vec<f64>>());
+    for (below, most) in [(20.0, 0.005), (15.0, 0.05)] {
+        let (mut missed, mut all) = (0, 0);
+        for part in voice.chunks_exact(row.len()) {
+            let scale = (key / 10f64.powf(below / 10.0) / power(part)).sqrt();
+            let both = row.iter().zip(part);
+            let both = both.map(|(&a, &b)| (f64::from(a) + b * scale) as i16);
+            let told = heard(all % BLOCK, &[both.collect()]);
+            // In order and none twice: what was told is the row with gaps.
+            let mut keys = ALL.chars();
+            assert!(told.chars().all(|one| keys.any(|key| key == one)), "{told}");
+            missed += ALL.len() - told.len();
+            all += ALL.len();
+        }
+        let part = missed as f64 / all as f64;
+        assert!(all > 400 && part <= most, "{below} dB: {missed} of {all}");
+    }
 }
 
 #[test]
