@@ -95,6 +95,8 @@ struct Stream {
     side: Side,
     scale: Scale,
     anchor: Option<Anchor>,
+    /// Where what was stored of it ends.
+    end: i64,
     /// A packet whose timestamp jumped: believed when the next one follows it.
     suspect: Option<Suspect>,
     /// Consecutive packets that came too late or lie too far ahead, and when the last that counted came.
@@ -207,6 +209,7 @@ impl Timeline {
             side,
             scale: self.scale,
             anchor: None,
+            end: i64::MIN / 2,
             suspect: None,
             strays: 0,
             strayed: i64::MIN / 2,
@@ -467,25 +470,16 @@ impl Stream {
         }
     }
 
-    /// The place for audio that arrived at `arrival`: then, but not over the stream's own latest audio, which may have come all at
+    /// The place for audio that arrived at `arrival`: then, but not over what is stored of the stream, which may have come all at
     /// once and so lies ahead of its arrival.
     fn after_own_audio(&self, arrival: i64) -> i64 {
-        match &self.anchor {
-            Some(anchor) => {
-                let end = anchor.position + anchor.length;
-                if (0..=self.scale.frames(FAR_MS)).contains(&(end - arrival)) {
-                    end
-                } else {
-                    arrival
-                }
-            }
-            None => arrival,
-        }
+        arrival.max(self.end)
     }
 
     /// `position` becomes the latest.
     fn advance(&mut self, header: &TapHeader, arrival: i64, position: i64, samples: &[i16]) {
         self.strays = 0;
+        self.end = self.end.max(position + samples.len() as i64);
         match &mut self.anchor {
             Some(anchor) => anchor.follow(header, arrival, position, samples),
             None => {

@@ -264,6 +264,33 @@ fn a_stream_that_begins_with_a_burst_is_never_laid_over_itself() {
 }
 
 #[test]
+fn what_was_held_up_for_seconds_is_never_laid_over_itself() {
+    // For 2.8 s nothing comes; then all of it, of which a second is taken, and the rest in time.
+    let mut timeline = timeline();
+    for n in 0..8 {
+        numbered(&mut timeline, i64::from(n) * 20, n..n + 1);
+    }
+    let mut frames = all(&mut timeline, 2_900);
+    numbered(&mut timeline, 2_960, 8..148);
+    for n in 148..400 {
+        numbered(&mut timeline, i64::from(n) * 20, n..n + 1);
+        frames.extend(all(&mut timeline, i64::from(n) * 20 - HOLD_MS));
+    }
+    frames.extend(all(&mut timeline, 9_500));
+    let runs = runs(&frames);
+    let heard: Vec<i16> = runs.iter().map(|run| run.0).filter(|&v| v > 0).collect();
+    assert!(runs.iter().all(|&(value, _)| value < 1_400), "{runs:?}");
+    assert!(heard.is_sorted_by(|a, b| a < b), "{heard:?}");
+    assert!(heard.len() > 300, "{heard:?}");
+    // What came in time is where it belongs to a second.
+    let last = frames.iter().position(|&value| value == 1_399);
+    assert!(
+        last.is_some_and(|at| at.abs_diff(399 * 160) <= 8_000),
+        "{last:?}"
+    );
+}
+
+#[test]
 fn stereo_keeps_sides_apart_and_mono_adds_them() {
     let other = LegId::from_u128(2);
     for (layout, expected) in [(Layout::Stereo, vec![3, 4]), (Layout::Mono, vec![7])] {
