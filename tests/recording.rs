@@ -210,7 +210,9 @@ async fn one_file_goes_through_a_transfer_and_says_who_was_heard() {
     let (anna, boris) = (of("anna"), of("boris"));
     assert!(anna.0 < 100 && anna.1.abs_diff(2_000) < 500, "{row}");
     assert!(boris.0 >= anna.1 && boris.0 < anna.1 + 1_500, "{row}");
-    assert_eq!(boris.1, row["duration_ms"].as_u64().unwrap());
+    // He leaves, and then the file is ended.
+    let length = row["duration_ms"].as_u64().unwrap();
+    assert!(boris.1 <= length && boris.1 + 100 > length, "{row}");
     assert!(segments.iter().any(|one| one["side"] == "left"), "{row}");
 
     let (sides, _) = sound::read_wav(&audio(&pbx, &row).await);
