@@ -87,7 +87,7 @@ impl SqliteStore {
             .pragma("cache_size", "-2000")
             .pragma("journal_size_limit", "67108864")
             .pragma("temp_store", "memory");
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer = connect(&options).await?;
         migrator().run(&writer).await?;
         let readers = pool(READERS).connect_lazy_with(options);
         Ok(SqliteStore {
@@ -224,14 +224,32 @@ impl Store for SqliteStore {
     }
 }
 
+/// Opens the file. On a machine that is starting up, or busy, a disk may take long for its first answer.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+    for _ in 1..ATTEMPTS {
+        match pool(1).connect_with(options.clone()).await {
+            Err(sqlx::Error::PoolTimedOut) => {
+                tracing::warn!("the database does not answer yet; it is opened again");
+            }
+            answer => return answer,
+        }
+    }
+    pool(1).connect_with(options.clone()).await
+}
+
 fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(ACQUIRE)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
 }
+
+/// How long a connection is waited for.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// How often opening is tried at the start.
+const ATTEMPTS: u32 = 5;
 
 fn migrator() -> Migrator {
     let migrations = MIGRATIONS
