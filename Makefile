@@ -18,7 +18,7 @@ QUIET_TESTS := missed_calls:: load:: storm::
 # Those that wait longest begin first, beside the rest.
 LONG_TESTS := vanished_phone:: two_switches::sessions_across dialogs::a_phone_that_dies home_nat::a_connection_that_died
 # Most of them wait most of their time.
-SIDE_BY_SIDE ?= 12
+SIDE_BY_SIDE ?= 8
 
 .PHONY: help run test lint side-by-side unit end-to-end quiet soak fuzz bench build-packages test-packages fuzz-packages
 

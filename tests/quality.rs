@@ -213,7 +213,9 @@ async fn reports_go_both_ways_and_end_with_a_farewell() {
         .await;
         assert!(quality["rtt_ms"].is_number(), "{quality}");
         assert!(sounds_well(&quality), "{quality}");
-        assert!(sent.contains(&count(&quality, "packets_in")), "{quality}");
+        let came = count(&quality, "packets_in");
+        let is_all = |sent: &f64| (sent - came).abs() <= 3.0;
+        assert!(sent.iter().any(is_all), "{sent:?} {quality}");
     }
     assert!(receiver.deliveries().is_empty());
 }

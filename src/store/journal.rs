@@ -62,13 +62,17 @@ impl Journal {
 
     /// Hands an entry over. Never waits; what is handed over is written in this order.
     ///
-    /// What decides a call's result (its begin, its answer, its end) is kept over the end of this process after 5 ms, whatever
-    /// ends it: noted in the spool until the database has it. All else may take 250 ms.
+    /// What decides a call's result (its begin, its answer, its end), and whether an address is banned, is kept over the end of
+    /// this process after 5 ms, whatever ends it: noted in the spool until the database has it. All else may take 250 ms.
     pub fn write(&self, entry: Entry) {
         Counters::add(&self.counters.entries, 1);
         let urgent = matches!(
             entry,
-            Entry::CallStarted(_) | Entry::CallAnswered(_) | Entry::CallEnded { .. }
+            Entry::CallStarted(_)
+                | Entry::CallAnswered(_)
+                | Entry::CallEnded { .. }
+                | Entry::Banned(_)
+                | Entry::Unbanned { .. }
         );
         if self.sender.send(Message::Entry(entry)).is_err() {
             Counters::add(&self.counters.lost, 1);
