@@ -1,5 +1,6 @@
 //! 200 calls at 20 a second through menu and hunt: every one accounted for, nothing left behind. And 40 recorded calls at
-//! once (`VATS_RECORDED_CALLS` says how many): every recording holds what was sent. Needs a quiet machine.
+//! once (`VATS_RECORDED_CALLS` says how many, `VATS_TALK_SECONDS` how long): every recording holds what was sent. Needs a
+//! quiet machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,9 +9,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::support::by_hand::{Peer, media_of, sdp};
+use crate::support::choir::{Choir, Speaker};
 use crate::support::noise;
 use crate::support::pbx::{self, Pbx};
-use crate::support::rtp_peer::RtpPeer;
 use crate::support::scenario::{Caller, Phone, Then};
 use crate::support::sipp::{Run, Sipp};
 use crate::support::sound::{self, Law};
@@ -133,25 +134,26 @@ async fn two_hundred_calls_leave_nothing_behind() {
 /// Where the callers of recorded calls are, and those whom they call.
 const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 26));
 const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 27));
-/// How long all of them talk at once.
-const TALK_MS: u64 = 4_000;
+/// How long all of them talk at once, unless it is said.
+const TALK_SECONDS: u64 = 4;
 /// What may be missing on a machine that stops now and then; what is there is as it was sent, and where it belongs to a second.
 const LOST_SHARE: usize = 10;
 const IN_PLACE: usize = 8_000;
 /// Of each side: half of what all said at once.
-const LEAST_STORED: usize = TALK_MS as usize * 8 / 2;
+const LEAST_STORED: usize = TALK_SECONDS as usize * 8_000 / 2;
+/// Of each side between its first sound and its last: where its tone is clear.
+const TONE_SHARE: f64 = 0.9;
 
-/// Two who say noise of their own to each other.
+/// Two who say a tone of their own to each other.
 struct Talk {
-    near: RtpPeer,
-    far: RtpPeer,
+    near: Speaker,
+    far: Speaker,
     ok: Message,
 }
 
 impl Talk {
-    async fn begin(number: u64, caller: &mut Peer, callee: &Peer) -> Talk {
-        let near = RtpPeer::open(NEAR, Law::A).await;
-        let far = RtpPeer::open(FAR, Law::A).await;
+    fn begin(choir: &Choir, number: u64, caller: &mut Peer, callee: &Peer) -> Talk {
+        let (near, far) = (Speaker::open(NEAR), Speaker::open(FAR));
         let uri = format!("sip:+74951000001@{}", caller.pbx);
         let from = format!("<sip:{}@x>", caller_of(number));
         let invite = caller.draw("INVITE", &uri, &from, "", &sdp(near.address, "8"));
@@ -159,14 +161,12 @@ impl Talk {
         let invite = callee.request_within(LIMIT, Method::Invite);
         let contact = format!("sip:x@{}", callee.at);
         callee.respond(&invite, 200, "x", &contact, &sdp(far.address, "8"));
-        far.send_to(media_of(&invite));
-        far.noise(Some(2 * number + 1));
+        choir.give(&far, media_of(&invite), 2 * number + 1);
         let ok = caller.answer();
         assert_eq!(ok.status(), 200);
         let ack = caller.within(&ok, "ACK", 1, "", "");
         caller.send(ack);
-        near.send_to(media_of(&ok));
-        near.noise(Some(2 * number));
+        choir.give(&near, media_of(&ok), 2 * number);
         Talk { near, far, ok }
     }
 
@@ -182,8 +182,51 @@ fn caller_of(number: u64) -> String {
     format!("+7916{number:07}")
 }
 
-/// Samples that a recording holds and that are missing in it, of both sides.
-fn compare(pbx: &Pbx, row: &Value, call: &Value) -> (usize, usize) {
+/// What is in recordings, of both sides.
+struct Stored {
+    /// Samples as they were sent.
+    samples: usize,
+    /// Samples that are missing between the first and the last.
+    missing: usize,
+    /// The smallest share of a side in which its tone is clear.
+    tone: f64,
+}
+
+impl Stored {
+    const NOTHING: Stored = Stored {
+        samples: 0,
+        missing: 0,
+        tone: 1.0,
+    };
+
+    /// Adds what one side holds of the tone with this salt.
+    ///
+    /// # Errors
+    /// What it holds that was not sent, or too little of what was.
+    fn add(&mut self, side: &[i16], salt: u64) -> Result<(), String> {
+        let sent = noise::tone_samples(salt, side.len() + 80_000);
+        let runs = noise::runs(side, &sent)?;
+        let (Some(first), Some(last)) = (runs.first(), runs.last()) else {
+            return Err("nothing is heard".into());
+        };
+        // From what was heard first to what was heard last, in time as it was sent.
+        let sent = last.place + last.length - first.place;
+        let stored = noise::stored(&runs);
+        let part = &side[first.at..last.at + last.length];
+        let tone = noise::TONES_HZ[salt as usize % 2];
+        let tone = sound::seconds_of(part, tone) * 8_000.0 / part.len() as f64;
+        if part.len().abs_diff(sent) > IN_PLACE || stored < LEAST_STORED || tone < TONE_SHARE {
+            return Err(format!("its tone is clear in {tone:.3} of it: {runs:?}"));
+        }
+        self.samples += stored;
+        self.missing += sent - stored;
+        self.tone = self.tone.min(tone);
+        Ok(())
+    }
+}
+
+/// Adds what a recording holds, which is what its row says.
+fn compare(pbx: &Pbx, row: &Value, call: &Value, stored: &mut Stored) {
     let path = pbx
         .folder()
         .join("recordings")
@@ -204,26 +247,21 @@ fn compare(pbx: &Pbx, row: &Value, call: &Value) -> (usize, usize) {
     let talked = call["talk_ms"].as_u64().unwrap();
     assert!(length.abs_diff(talked) < 250, "{length} ms of {talked} ms");
     let number: u64 = call["caller"].as_str().unwrap()[5..].parse().unwrap();
-    let (mut stored, mut lost) = (0, 0);
     for (side, salt) in sides.iter().zip([2 * number, 2 * number + 1]) {
-        let sent = noise::samples(salt, side.len() + 80_000);
-        let runs = noise::runs(side, &sent).unwrap_or_else(|error| panic!("{row}: {error}"));
-        let (first, last) = (runs[0], runs[runs.len() - 1]);
-        // From what was heard first to what was heard last, in time as it was sent.
-        let sent = last.place + last.length - first.place;
-        let missing = sent - noise::stored(&runs);
-        let stored_in = last.at + last.length - first.at;
-        assert!(stored_in.abs_diff(sent) < IN_PLACE, "{row}: {runs:?}");
-        assert!(noise::stored(&runs) > LEAST_STORED, "{row}: {runs:?}");
-        stored += noise::stored(&runs);
-        lost += missing;
+        let added = stored.add(side, salt);
+        added.unwrap_or_else(|error| panic!("{row}: {error}"));
     }
-    (stored, lost)
+}
+
+/// A number that whoever runs this may give.
+fn wish(name: &str, usual: u64) -> u64 {
+    std::env::var(name).map_or(usual, |text| text.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_recording_holds_what_was_sent() {
-    let calls = std::env::var("VATS_RECORDED_CALLS").map_or(40, |text| text.parse().unwrap());
+    let calls = wish("VATS_RECORDED_CALLS", 40);
+    let talk = wish("VATS_TALK_SECONDS", TALK_SECONDS);
     let callee = SocketAddr::new(FAR, free_port(FAR));
     let mut server = pbx::server();
     if calls > 200 {
@@ -250,16 +288,18 @@ trunk = "out"
     let pbx = Pbx::start(&plan).await;
     let mut caller = Peer::new(&pbx, NEAR);
     let callee = Peer::bound(&pbx, callee);
+    let choir = Choir::start();
     let mut talks = Vec::new();
     for number in 0..calls {
-        talks.push(Talk::begin(number, &mut caller, &callee).await);
+        talks.push(Talk::begin(&choir, number, &mut caller, &callee));
+        pause(20).await;
     }
-    pause(TALK_MS).await;
+    pause(talk * 1_000).await;
     for talk in talks {
         talk.end(&mut caller, &callee);
     }
     let rows = ended_calls(&pbx, calls as usize).await;
-    let (mut stored, mut lost) = (0, 0);
+    let mut stored = Stored::NOTHING;
     for call in &rows {
         assert_eq!(call["result"], "answered", "{call}");
         let path = format!(
@@ -271,12 +311,15 @@ trunk = "out"
             (!row["sha256"].is_null()).then_some(row)
         })
         .await;
-        let (more, missing) = compare(&pbx, &row, call);
-        (stored, lost) = (stored + more, lost + missing);
+        compare(&pbx, &row, call, &mut stored);
     }
-    eprintln!("{calls} recordings: {stored} samples as they were sent, {lost} missing");
-    assert!(
-        lost <= stored / LOST_SHARE,
-        "{lost} of {stored} samples are missing"
+    let Stored {
+        samples,
+        missing,
+        tone,
+    } = stored;
+    eprintln!(
+        "{calls} recordings: {samples} samples as they were sent, {missing} missing, the tone clear in {tone:.4} of each side"
     );
+    assert!(missing <= samples / LOST_SHARE, "{missing} are missing");
 }

@@ -128,6 +128,8 @@ pub struct Negotiation {
     said: Vec<Media>,
     /// Which m-line is our audio.
     audio_at: usize,
+    /// The transport that the far side offered it over; `None`: only ours was offered so far.
+    transport: Option<String>,
     numbers: Numbers,
     /// What was offered and can be answered; several early dialogs answer one offer.
     offered: Option<Offered>,
@@ -164,6 +166,7 @@ impl Negotiation {
             version: 0,
             said: Vec::new(),
             audio_at: 0,
+            transport: None,
             numbers: Numbers::usual(),
             offered: None,
             agreed: None,
@@ -190,12 +193,9 @@ impl Negotiation {
             .into_iter()
             .map(|codec| (codec, self.numbers.of(codec)))
             .collect();
-        // An offerer's transport stays what it was.
-        let proto = self
-            .said
-            .get(self.audio_at)
-            .map(|media| media.proto.clone())
-            .unwrap_or_else(|| self.security.transport().into());
+        // An offerer's transport stays what it was, whatever it wrote where it closed the stream.
+        let ours = self.security.transport();
+        let proto = self.transport.as_deref().unwrap_or(ours);
         let before = self.offered.as_ref().map(|offered| &*offered.lines);
         let lines = self
             .security
@@ -204,7 +204,7 @@ impl Negotiation {
         let events: Vec<(u8, u32)> = event_clocks(&voice)
             .map(|clock_rate| (self.numbers.event(clock_rate), clock_rate))
             .collect();
-        let mut audio = self.audio(&proto, &voice, &events, Direction::SendRecv);
+        let mut audio = self.audio(proto, &voice, &events, Direction::SendRecv);
         dress(&mut audio, &lines, rtcp_mux);
         // The streams that were declined keep their place (RFC 3264 §8).
         let mut medias = self.said.clone();
@@ -249,6 +249,7 @@ impl Negotiation {
         }
         self.choices = choices;
         self.audio_at = index;
+        self.transport = Some(stream.proto.clone());
         self.numbers.learn(stream);
         // A re-INVITE that only refreshes the session offers what was answered here.
         self.offered = Some(Offered {

@@ -5,6 +5,7 @@
 pub mod baresip;
 pub mod by_hand;
 pub mod certificates;
+pub mod choir;
 pub mod edge;
 pub mod home;
 pub mod kamailio;

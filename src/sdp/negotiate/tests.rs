@@ -166,6 +166,18 @@ fn a_closed_stream_is_answered_closed_and_can_open_again() {
 }
 
 #[test]
+fn what_a_stream_was_closed_as_is_not_what_it_opens_as() {
+    for closing in ["RTP/SAVP 0", "udptl t38", "RTP/AVP 18"] {
+        let mut leg = leg(&BOTH);
+        leg.answer(&sdp("m=audio 4000 RTP/AVPF 0\r\n")).unwrap();
+        let closing = format!("m=audio 0 {closing}\r\n");
+        let (answer, _) = leg.answer(&sdp(&closing)).unwrap();
+        assert!(text(&answer).contains(&closing));
+        assert!(text(&leg.offer()).contains("m=audio 20000 RTP/AVPF 0 8 101\r\n"));
+    }
+}
+
+#[test]
 fn the_codec_changes_when_the_old_one_is_no_longer_offered() {
     let mut leg = leg(&BOTH);
     leg.answer(&sdp("m=audio 4000 RTP/AVP 8 0\r\n")).unwrap();
