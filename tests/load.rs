@@ -156,11 +156,11 @@ impl Talk {
         let (near, far) = (Speaker::open(NEAR), Speaker::open(FAR));
         let uri = format!("sip:+74951000001@{}", caller.pbx);
         let from = format!("<sip:{}@x>", caller_of(number));
-        let invite = caller.draw("INVITE", &uri, &from, "", &sdp(near.address, "8"));
+        let invite = caller.draw("INVITE", &uri, &from, "", &voice_and_keys(near.address));
         caller.send(invite);
         let invite = callee.request_within(LIMIT, Method::Invite);
         let contact = format!("sip:x@{}", callee.at);
-        callee.respond(&invite, 200, "x", &contact, &sdp(far.address, "8"));
+        callee.respond(&invite, 200, "x", &contact, &voice_and_keys(far.address));
         choir.give(&far, media_of(&invite), 2 * number + 1);
         let ok = caller.answer();
         assert_eq!(ok.status(), 200);
@@ -176,6 +176,11 @@ impl Talk {
         callee.respond(&bye, 200, "x", "sip:x@x", "");
         drop((self.near, self.far));
     }
+}
+
+/// A-law, and telephone events, so that nobody has to listen for keys in the sound.
+fn voice_and_keys(media: SocketAddr) -> String {
+    sdp(media, "8 101") + "a=rtpmap:101 telephone-event/8000\r\n"
 }
 
 fn caller_of(number: u64) -> String {

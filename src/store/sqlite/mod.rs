@@ -87,7 +87,7 @@ impl SqliteStore {
             .pragma("cache_size", "-2000")
             .pragma("journal_size_limit", "67108864")
             .pragma("temp_store", "memory");
-        let writer = connect(&options).await?;
+        let writer = patiently(async || pool(1).connect_with(options.clone()).await).await?;
         migrator().run(&writer).await?;
         let readers = pool(READERS).connect_lazy_with(options);
         Ok(SqliteStore {
@@ -224,17 +224,19 @@ impl Store for SqliteStore {
     }
 }
 
-/// Opens the file. On a machine that is starting up, or busy, a disk may take long for its first answer.
-async fn connect(options: &SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
+/// Opens something on a disk. On a machine that is starting up, or busy, a disk may take long for its first answer.
+async fn patiently<T>(
+    mut open: impl AsyncFnMut() -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
     for _ in 1..ATTEMPTS {
-        match pool(1).connect_with(options.clone()).await {
+        match open().await {
             Err(sqlx::Error::PoolTimedOut) => {
                 tracing::warn!("the database does not answer yet; it is opened again");
             }
             answer => return answer,
         }
     }
-    pool(1).connect_with(options.clone()).await
+    open().await
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {

@@ -500,3 +500,35 @@ async fn a_thousand_calls_are_written_quickly() {
     let page = store.calls(&filter, &request).await.unwrap();
     assert_eq!(page.items.len(), 500);
 }
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_at_once_is_asked_again_and_not_for_ever() {
+    let mut asked = 0;
+    let answers_third = patiently(async || {
+        asked += 1;
+        if asked < 3 {
+            return Err(sqlx::Error::PoolTimedOut);
+        }
+        Ok(asked)
+    });
+    assert_eq!(answers_third.await.unwrap(), 3);
+
+    let mut asked = 0;
+    let never = patiently(async || {
+        asked += 1;
+        Err::<(), _>(sqlx::Error::PoolTimedOut)
+    });
+    assert!(matches!(never.await, Err(sqlx::Error::PoolTimedOut)));
+    assert_eq!(asked, ATTEMPTS);
+
+    let mut asked = 0;
+    let refused = patiently(async || {
+        asked += 1;
+        Err::<(), _>(sqlx::Error::WorkerCrashed)
+    });
+    assert!(
+        refused.await.is_err(),
+        "another fault is not mended by waiting"
+    );
+    assert_eq!(asked, 1);
+}
