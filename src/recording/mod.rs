@@ -117,12 +117,10 @@ impl Recorder {
         let backlog = Backlog::default();
         let (disk, disk_inbox) = channel();
         let files = Disk::new(settings.root, seal, Arc::clone(&backlog));
-        let writing = Builder::new()
-            .name("record-disk".into())
-            .spawn(move || {
-                come_before_ordinary_threads();
-                disk::run(files, &disk_inbox);
-            })?;
+        let writing = Builder::new().name("record-disk".into()).spawn(move || {
+            come_before_ordinary_threads();
+            disk::run(files, &disk_inbox);
+        })?;
         let clock = Arc::clone(&settings.clock);
         let thread = Builder::new().name("recorder".into()).spawn(move || {
             come_before_ordinary_threads();
