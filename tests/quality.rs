@@ -204,6 +204,7 @@ async fn reports_go_both_ways_and_end_with_a_farewell() {
         assert!(heard.names.iter().all(|other| other == name));
     }
     let calls = pbx.items("/api/v1/calls").await;
+    let mut came = 0.0;
     for call in calls {
         let path = format!("/api/v1/calls/{}", call["call_id"].as_str().unwrap());
         let quality = eventually(LIMIT, "the leg's quality", || async {
@@ -213,9 +214,17 @@ async fn reports_go_both_ways_and_end_with_a_farewell() {
         .await;
         assert!(quality["rtt_ms"].is_number(), "{quality}");
         assert!(sounds_well(&quality), "{quality}");
-        let came = count(&quality, "packets_in");
-        let is_all = |sent: &f64| (sent - came).abs() <= 3.0;
-        assert!(sent.iter().any(is_all), "{sent:?} {quality}");
+        came += count(&quality, "packets_in");
     }
+    // All that was sent is accounted for; on a busy machine the first packet may overtake what lets it in.
+    let (_, page) = pbx.fetch("/metrics").await;
+    let page = String::from_utf8(page).unwrap();
+    let dropped: f64 = page
+        .lines()
+        .filter(|line| line.starts_with("vats_media_packets_dropped_total{"))
+        .filter_map(|line| line.split(' ').nth(1)?.parse::<f64>().ok())
+        .sum();
+    assert_eq!(sent.iter().sum::<f64>(), came + dropped, "{sent:?}\n{page}");
+    assert!(dropped <= 3.0, "{page}");
     assert!(receiver.deliveries().is_empty());
 }
