@@ -117,13 +117,15 @@ impl Recorder {
         let backlog = Backlog::default();
         let (disk, disk_inbox) = channel();
         let files = Disk::new(settings.root, seal, Arc::clone(&backlog));
-        let writing = Builder::new().name("record-disk".into()).spawn(move || {
-            come_before_ordinary_threads();
-            disk::run(files, &disk_inbox);
-        })?;
+        let writing = Builder::new()
+            .name("record-disk".into())
+            .spawn(move || disk::run(files, &disk_inbox))?;
         let clock = Arc::clone(&settings.clock);
         let thread = Builder::new().name("recorder".into()).spawn(move || {
-            come_before_ordinary_threads();
+            // The media threads fill the taps at a higher priority, and a tap holds a second.
+            if let Err(error) = priority::favour() {
+                tracing::debug!(%error, "taps are emptied at normal priority");
+            }
             writer::run(Writer::new(disk, backlog), &inbox, &clock);
             // The writer is dropped, so the other threads end after their last file.
             if writing.join().is_err() {
@@ -248,13 +250,5 @@ impl Recorder {
             tracing::warn!("the recorder has shut down: nothing is recorded any more");
         }
         told
-    }
-}
-
-/// For the thread that empties the taps, which media threads fill at a higher priority and which hold a second, and for the
-/// one that it hands them to.
-fn come_before_ordinary_threads() {
-    if let Err(error) = priority::favour() {
-        tracing::debug!(%error, "recordings are written at normal priority");
     }
 }

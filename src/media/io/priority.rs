@@ -15,7 +15,7 @@ pub enum Priority {
 
 /// Raises the calling thread as far as allowed.
 pub fn raise() -> Priority {
-    if realtime(REALTIME).is_ok() {
+    if realtime().is_ok() {
         Priority::Realtime
     } else if renice(NICE).is_ok() {
         Priority::Nice
@@ -29,7 +29,7 @@ pub fn raise() -> Priority {
 /// # Errors
 /// That is not allowed.
 pub fn favour() -> io::Result<()> {
-    realtime(FAVOURED).or_else(|_| renice(NICE))
+    renice(NICE)
 }
 
 /// Lowers the calling thread below everything else: it runs when nothing else wants to.
@@ -40,10 +40,10 @@ pub fn lower() -> io::Result<()> {
     renice(LOWEST)
 }
 
-fn realtime(priority: libc::c_int) -> io::Result<()> {
+fn realtime() -> io::Result<()> {
     // SAFETY: the structure is plain numbers, for which zero is valid.
     let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
-    parameter.sched_priority = priority;
+    parameter.sched_priority = REALTIME;
     // SAFETY: `parameter` lives through the call; 0 is the calling thread.
     match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameter) } {
         0 => Ok(()),
@@ -61,8 +61,6 @@ fn renice(value: libc::c_int) -> io::Result<()> {
 
 /// Low among the real-time priorities: above ordinary work, below the kernel's own threads.
 const REALTIME: libc::c_int = 10;
-/// Below the raised threads, whose work it takes over.
-const FAVOURED: libc::c_int = 5;
 /// As sound servers choose.
 const NICE: libc::c_int = -11;
 /// The last of all.
