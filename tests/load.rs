@@ -220,7 +220,7 @@ impl Stored {
         let part = &side[first.at..last.at + last.length];
         let tone = noise::TONES_HZ[salt as usize % 2];
         let tone = sound::seconds_of(part, tone) * 8_000.0 / part.len() as f64;
-        if part.len().abs_diff(sent) > IN_PLACE || stored < LEAST_STORED || tone < TONE_SHARE {
+        if part.len().abs_diff(sent) >= IN_PLACE || stored <= LEAST_STORED || tone < TONE_SHARE {
             return Err(format!("its tone is clear in {tone:.3} of it: {runs:?}"));
         }
         self.samples += stored;

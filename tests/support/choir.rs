@@ -89,6 +89,7 @@ impl Part {
             *octet = noise::tone_octet(self.salt, at);
         }
         self.packets += 1;
+        // What cannot be sent is missing where it is looked for.
         socket.send(&packet).ok();
         true
     }
